@@ -1,0 +1,58 @@
+# make demo   both directions of events, on this machine, over gRPC and TCP
+# make test   everything that needs no cluster: vet, linters, generated files, all tests with the race detector
+# make help   the other targets
+
+GO ?= go
+TOOL = $(GO) tool -modfile=tools/go.mod
+COVERAGE_MIN = 80
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+.PHONY: build
+build: ## build the programs into bin/
+	$(GO) build -o bin/ ./cmd/...
+
+.PHONY: demo
+demo: build ## play both directions of events with separate processes
+	$(GO) run ./test/demo --bin bin
+
+.PHONY: test
+test: lint check-generate unit coverage ## everything that needs no cluster
+
+.PHONY: lint
+lint: ## vet and linters
+	$(GO) vet ./...
+	$(TOOL) golangci-lint run
+
+.PHONY: unit
+unit: ## all tests with the race detector
+	$(TOOL) gotestsum --format pkgname-and-test-fails -- -race -coverpkg=./pkg/... -coverprofile=coverage.out ./...
+
+.PHONY: coverage
+coverage: ## fail below the least coverage of pkg/
+	@$(GO) tool cover -func=coverage.out | awk '/^total:/ { sub("%", "", $$3); print "coverage of pkg/: " $$3 " %"; if ($$3 < $(COVERAGE_MIN)) { print "want at least $(COVERAGE_MIN) %"; exit 1 } }'
+
+.PHONY: generate
+generate: ## regenerate code and documents
+	$(TOOL) buf generate
+	$(GO) run ./internal/configdoc > docs/configuration.md
+
+.PHONY: check-generate
+check-generate: ## fail when generated files are not what make generate makes
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	$(TOOL) buf generate --output "$$dir" && \
+	for f in eventmesh.pb.go eventmesh_grpc.pb.go; do \
+		diff -u "pkg/eventmesh/grpc/eventmeshpb/$$f" "$$dir/pkg/eventmesh/grpc/eventmeshpb/$$f" || { echo "run make generate"; exit 1; }; \
+	done && \
+	$(GO) run ./internal/configdoc | diff -u docs/configuration.md - || { echo "run make generate"; exit 1; }
+
+.PHONY: contract
+contract: ## the transports' suite; against a real EventMesh where EVENTMESH_GRPC_URL or EVENTMESH_TCP_URL names one
+	$(GO) test -count=1 -v ./test/contract
+
+.PHONY: fuzz
+fuzz: ## a minute for each fuzz target
+	$(GO) test -fuzz=FuzzMapping -fuzztime=1m ./pkg/eventmesh
+	$(GO) test -fuzz=FuzzRead -fuzztime=1m ./pkg/eventmesh/tcp/frame
