@@ -1,0 +1,57 @@
+package eventmesh
+
+import (
+	"context"
+	"errors"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+)
+
+// Delivery is one event as EventMesh delivered it. Its methods may be called from several goroutines.
+type Delivery struct {
+	// Event is the event as its publisher made it, without what EventMesh added.
+	Event event.Event
+	// Topic is where it was published, empty where EventMesh did not say.
+	Topic string
+	// Err says why there is no event: what came could not be decoded, and no other attempt will change that.
+	Err error
+	// Raw is what came, where Err is set.
+	Raw []byte
+
+	ack   func() error
+	reply func(context.Context, event.Event) error
+}
+
+// NewDelivery is for transports: it decodes what EventMesh delivered. ack and reply may be nil, where a transport has no
+// acknowledgement, and where nobody waits for a reply.
+func NewDelivery(wire event.Event, ack func() error, reply func(context.Context, event.Event) error) *Delivery {
+	e, topic, err := Decode(wire)
+	if err != nil {
+		return NewUndecodable(topic, wire.Data(), err, ack)
+	}
+	return &Delivery{Event: e, Topic: topic, ack: ack, reply: reply}
+}
+
+// NewUndecodable is for transports: a delivery that holds no event.
+func NewUndecodable(topic string, raw []byte, err error, ack func() error) *Delivery {
+	return &Delivery{Topic: topic, Raw: raw, Err: err, ack: ack}
+}
+
+// Ack tells EventMesh that the event is safe with the receiver. Over gRPC it does nothing, since EventMesh has forgotten
+// the event already. Over TCP EventMesh gives an unacknowledged event to another session of the group, or again to this
+// one after a reconnect, but only within the 3 to 8 seconds after which it acknowledges by itself. It fails when the session
+// that the event came by is over.
+func (d *Delivery) Ack() error {
+	if d.ack == nil {
+		return nil
+	}
+	return d.ack()
+}
+
+// Reply answers a request, the event of a [Sync] subscription.
+func (d *Delivery) Reply(ctx context.Context, e event.Event) error {
+	if d.reply == nil {
+		return errors.New("replying: nobody waits for a reply to an asynchronous event")
+	}
+	return d.reply(ctx, e)
+}

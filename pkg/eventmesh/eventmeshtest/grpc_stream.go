@@ -1,0 +1,63 @@
+package eventmeshtest
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+)
+
+// outgoing is what is sent on a stream; m is nil when it is no event.
+type outgoing struct {
+	event *eventmeshpb.CloudEvent
+	m     *message
+}
+
+// stream is a subscriber's stream. It stays a member of its group after its end.
+type stream struct {
+	out   *outbox[*outgoing]
+	ended atomic.Bool
+}
+
+func (st *stream) send(e *eventmeshpb.CloudEvent) { st.out.put(&outgoing{event: e}) }
+
+// end completes the stream: what was sent before still goes out.
+func (st *stream) end() {
+	st.ended.Store(true)
+	st.out.close()
+}
+
+// streamMember is a stream in a group.
+type streamMember struct {
+	b      *broker
+	stream *stream
+	name   string
+	place  string
+}
+
+func (*streamMember) takes() bool   { return true }
+func (s *streamMember) live() bool  { return !s.stream.ended.Load() }
+func (s *streamMember) idc() string { return s.place }
+
+// push writes an event to the stream, and counts it as delivered by that, whatever becomes of it.
+func (s *streamMember) push(m *message, g *group, _ *topicMembers) {
+	defer s.b.storage.acknowledge(m, g)
+	now := time.Now()
+	m = m.clone()
+	m.set("reqmq2eventmeshtimestamp", millis(now))
+	m.set("reqeventmesh2ctimestamp", millis(now))
+	e, err := renderGRPC(m)
+	if err != nil {
+		s.b.lost(m, "%v", err)
+		return
+	}
+	if !s.stream.out.put(&outgoing{event: e, m: m}) {
+		s.b.lost(m, "written to the dead stream of client %s in group %q", s.name, g.name)
+	}
+}
+
+func (s *Server) lostOutgoing(o *outgoing, reason string) {
+	if o.m != nil {
+		s.broker.lost(o.m, "%s", reason)
+	}
+}

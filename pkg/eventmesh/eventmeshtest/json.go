@@ -1,0 +1,166 @@
+package eventmeshtest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+)
+
+// jsonObject is a JSON object that remembers the order of its keys; of duplicates the last wins.
+type jsonObject struct {
+	keys   []string
+	values map[string]any
+}
+
+func (o *jsonObject) set(key string, value any) {
+	if _, ok := o.values[key]; !ok {
+		o.keys = append(o.keys, key)
+	}
+	o.values[key] = value
+}
+
+// parseJSON reads the first value of b, as Jackson does, which ignores what follows it.
+func parseJSON(b []byte) (any, error) {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.UseNumber()
+	return parseValue(d)
+}
+
+func parseValue(d *json.Decoder) (any, error) {
+	token, err := d.Token()
+	if err != nil {
+		return nil, fmt.Errorf("reading JSON: %w", err)
+	}
+	switch token {
+	case json.Delim('{'):
+		o := &jsonObject{values: map[string]any{}}
+		for d.More() {
+			key, err := d.Token()
+			if err != nil {
+				return nil, fmt.Errorf("reading JSON: %w", err)
+			}
+			value, err := parseValue(d)
+			if err != nil {
+				return nil, err
+			}
+			o.set(fmt.Sprint(key), value)
+		}
+		return o, closeValue(d)
+	case json.Delim('['):
+		list := []any{}
+		for d.More() {
+			value, err := parseValue(d)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, value)
+		}
+		return list, closeValue(d)
+	}
+	return token, nil
+}
+
+func closeValue(d *json.Decoder) error {
+	if _, err := d.Token(); err != nil {
+		return fmt.Errorf("reading JSON: %w", err)
+	}
+	return nil
+}
+
+// appendJSON writes a value as Jackson does: without white space, and with its own form of numbers.
+func appendJSON(b []byte, v any) []byte {
+	switch v := v.(type) {
+	case *jsonObject:
+		b = append(b, '{')
+		for i, key := range v.keys {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(appendJSONString(b, key), ':')
+			b = appendJSON(b, v.values[key])
+		}
+		return append(b, '}')
+	case []any:
+		b = append(b, '[')
+		for i, item := range v {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendJSON(b, item)
+		}
+		return append(b, ']')
+	case json.Number:
+		return append(b, javaNumber(string(v))...)
+	case string:
+		return appendJSONString(b, v)
+	case bool:
+		return strconv.AppendBool(b, v)
+	case json.RawMessage:
+		return append(b, v...)
+	}
+	return append(b, "null"...)
+}
+
+func appendJSONString(b []byte, s string) []byte {
+	b = append(b, '"')
+	for _, r := range s {
+		switch r {
+		case '"', '\\':
+			b = append(b, '\\', byte(r))
+		case '\n':
+			b = append(b, `\n`...)
+		case '\r':
+			b = append(b, `\r`...)
+		case '\t':
+			b = append(b, `\t`...)
+		case '\b':
+			b = append(b, `\b`...)
+		case '\f':
+			b = append(b, `\f`...)
+		default:
+			if r < ' ' {
+				b = fmt.Appendf(b, `\u%04X`, r)
+				continue
+			}
+			b = append(b, string(r)...)
+		}
+	}
+	return append(b, '"')
+}
+
+// javaNumber is a number of JSON after Java has read and written it: whole numbers keep their digits, all others go
+// through a double.
+func javaNumber(literal string) string {
+	if !strings.ContainsAny(literal, ".eE") {
+		if n, ok := new(big.Int).SetString(literal, 10); ok {
+			return n.String()
+		}
+	}
+	f, err := strconv.ParseFloat(literal, 64)
+	if errors.Is(err, strconv.ErrRange) && math.IsInf(f, 0) {
+		return map[bool]string{true: `"Infinity"`, false: `"-Infinity"`}[f > 0]
+	}
+	return javaDouble(f)
+}
+
+// javaDouble is Double.toString.
+func javaDouble(f float64) string {
+	if abs := math.Abs(f); abs == 0 || abs >= 1e-3 && abs < 1e7 {
+		s := strconv.FormatFloat(f, 'f', -1, 64)
+		if !strings.Contains(s, ".") {
+			s += ".0"
+		}
+		return s
+	}
+	mantissa, exponent, _ := strings.Cut(strconv.FormatFloat(f, 'e', -1, 64), "e")
+	if !strings.Contains(mantissa, ".") {
+		mantissa += ".0"
+	}
+	n, _ := strconv.Atoi(exponent)
+	return mantissa + "E" + strconv.Itoa(n)
+}

@@ -1,0 +1,129 @@
+package eventmeshtest
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+)
+
+// The names that EventMesh gives a meaning to.
+const (
+	attrSubject         = "subject"
+	attrDataContentType = "datacontenttype"
+	attrTime            = "time"
+	attrDataSchema      = "dataschema"
+	attrTTL             = "ttl"
+	attrProtocolType    = "protocoltype"
+	attrProtocolVersion = "protocolversion"
+	attrProtocolDesc    = "protocoldesc"
+	attrCorrelation     = "correlation99id"
+
+	protocolCloudEvents      = "cloudevents"
+	protocolEventMeshMessage = "eventmeshmessage"
+	descGRPC                 = "grpc-cloud-event"
+	descTCP                  = "tcp"
+)
+
+// message is an event as the server holds it between the transports. It is not changed once it is stored.
+type message struct {
+	topic string
+	// event has no data; that is in data, or in proto.
+	event *eventmeshpb.CloudEvent
+	data  []byte
+	proto *anypb.Any
+	// offset is its place in its topic, where the storage has places.
+	offset uint64
+}
+
+func (m *message) attribute(name string) string { return attributeText(m.event.GetAttributes()[name]) }
+
+func (m *message) set(name, value string) {
+	if m.event.Attributes == nil {
+		m.event.Attributes = map[string]*eventmeshpb.CloudEvent_AttributeValue{}
+	}
+	m.event.Attributes[name] = stringAttribute(value)
+}
+
+// clone returns a copy whose attributes can be changed.
+func (m *message) clone() *message {
+	c := *m
+	c.event = proto.CloneOf(m.event)
+	return &c
+}
+
+func (m *message) String() string {
+	return fmt.Sprintf("event %q of topic %q", m.event.GetId(), m.topic)
+}
+
+func stringAttribute(s string) *eventmeshpb.CloudEvent_AttributeValue {
+	return &eventmeshpb.CloudEvent_AttributeValue{Attr: &eventmeshpb.CloudEvent_AttributeValue_CeString{CeString: s}}
+}
+
+func timestampAttribute(t time.Time) *eventmeshpb.CloudEvent_AttributeValue {
+	return &eventmeshpb.CloudEvent_AttributeValue{
+		Attr: &eventmeshpb.CloudEvent_AttributeValue_CeTimestamp{CeTimestamp: timestamppb.New(t)},
+	}
+}
+
+func millis(t time.Time) string { return fmt.Sprint(t.UnixMilli()) }
+
+// isText tells whether EventMesh keeps data of this content type as text; it compares plain strings.
+func isText(contentType string) bool {
+	return strings.HasPrefix(contentType, "text/") || contentType == "application/json" || contentType == "application/xml" ||
+		strings.HasSuffix(contentType, "+json") || strings.HasSuffix(contentType, "+xml")
+}
+
+// isJSON tells whether the CloudEvents SDK that EventMesh uses takes the data to be JSON.
+func isJSON(contentType string) bool {
+	base, _, _ := strings.Cut(contentType, ";")
+	main, sub, _ := strings.Cut(base, "/")
+	return contentType == "" || (main == "application" || main == "text") && (sub == "json" || strings.HasSuffix(sub, "+json"))
+}
+
+// checkNames refuses what the CloudEvents SDK does: names of other than lower-case letters and digits, and sources that
+// are no URI.
+func (m *message) check() error {
+	if v := m.event.GetSpecVersion(); v != "1.0" && v != "0.3" {
+		return fmt.Errorf("invalid specversion: %s", v)
+	}
+	if !isURI(m.event.GetSource()) {
+		return fmt.Errorf("invalid source attribute: %s", m.event.GetSource())
+	}
+	for name := range m.event.GetAttributes() {
+		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" || name == "" {
+			return fmt.Errorf("invalid extension name: %s", name)
+		}
+	}
+	for _, name := range []string{attrDataSchema} {
+		if s := m.attribute(name); !isURI(s) {
+			return fmt.Errorf("invalid %s attribute: %s", name, s)
+		}
+	}
+	if v, ok := m.event.GetAttributes()[attrTime]; ok && v.GetCeTimestamp() == nil {
+		t, err := time.Parse(time.RFC3339Nano, v.GetCeString())
+		if err != nil {
+			return fmt.Errorf("invalid time attribute: %w", err)
+		}
+		m.event.Attributes[attrTime] = timestampAttribute(t)
+	}
+	return nil
+}
+
+// isURI tells whether Java's URI class takes s.
+func isURI(s string) bool {
+	for i, r := range s {
+		switch {
+		case r <= ' ' || r == 0x7f || strings.ContainsRune("\"<>\\^`{|}", r):
+			return false
+		case r == '%' && (len(s) < i+3 || strings.Trim(s[i+1:i+3], "0123456789abcdefABCDEF") != ""):
+			return false
+		}
+	}
+	return true
+}

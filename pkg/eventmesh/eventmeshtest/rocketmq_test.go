@@ -1,0 +1,258 @@
+package eventmeshtest_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
+)
+
+func rocketMQ(t *testing.T) *eventmeshtest.Server {
+	t.Helper()
+	return eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
+}
+
+func TestRocketMQHoldsEventsForAbsentSubscribers(t *testing.T) {
+	s := rocketMQ(t)
+	c := dialGRPC(t, s)
+	c.mustPublish(publication("T", "1"))
+	c.mustPublish(publication("T", "2", "protocoldesc", "tcp", "datacontenttype", "application/cloudevents+json"))
+	first := c.subscribe("g1", "T")
+	first.want("1")
+	sub := cluster(t, s, "g2", "T")
+	sub.want(frame.AsyncMessageToClient, 1)
+	sub.wantEvent("2")
+}
+
+func TestRocketMQDeliversOnlyAfterListen(t *testing.T) {
+	s := rocketMQ(t)
+	c := dialTCP(t, s)
+	c.ask(frame.HelloRequest, helloBody("sub", "g"), frame.HelloResponse, 0)
+	c.ask(frame.SubscribeRequest, topicList("CLUSTERING", "ASYNC", "T"), frame.SubscribeResponse, 0)
+	publisherTCP(t, s).mustPublish("early")
+	c.wantNone()
+	c.ask(frame.ListenRequest, "", frame.ListenResponse, 0)
+	c.wantEvent("early")
+}
+
+func TestUnknownTopicCannotBeSubscribedToOverTCP(t *testing.T) {
+	s := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, UnknownTopics: true})
+	c := dialTCP(t, s)
+	c.ask(frame.HelloRequest, helloBody("sub", "g"), frame.HelloResponse, 0)
+	c.ask(frame.SubscribeRequest, topicList("CLUSTERING", "ASYNC", "T"), frame.SubscribeResponse, 1)
+	publisherTCP(t, s).mustPublish("1")
+	c.ask(frame.SubscribeRequest, topicList("CLUSTERING", "ASYNC", "T"), frame.SubscribeResponse, 0)
+	c.ask(frame.ListenRequest, "", frame.ListenResponse, 0)
+	c.wantEvent("1")
+}
+
+func TestRocketMQAttributes(t *testing.T) {
+	s := rocketMQ(t)
+	c := dialGRPC(t, s)
+	st := c.subscribe("g", "T")
+	e := publication("T", "1", "time", "2026-01-02T03:04:05Z")
+	e.Attributes["anint"] = integer(3)
+	e.Attributes["abool"] = &eventmeshpb.CloudEvent_AttributeValue{Attr: &eventmeshpb.CloudEvent_AttributeValue_CeBoolean{CeBoolean: true}}
+	e.Attributes["abytes"] = &eventmeshpb.CloudEvent_AttributeValue{Attr: &eventmeshpb.CloudEvent_AttributeValue_CeBytes{CeBytes: []byte("x")}}
+	c.mustPublish(e)
+	got := st.want("1").GetAttributes()
+	for name, want := range map[string]string{"anint": "3", "abool": "true", "abytes": "eA=="} {
+		if got[name].GetCeString() != want {
+			t.Errorf("%s: got %v, want the string %q: RocketMQ keeps no types", name, got[name], want)
+		}
+	}
+	if got["time"].GetCeTimestamp() == nil {
+		t.Errorf("time: got %v, want a time", got["time"])
+	}
+	for _, name := range []string{
+		"bornhost", "borntimestamp", "cluster", "destination", "messageid", "queueid", "queueoffset", "storehost", "storetime",
+		"storetimestamp", "min99offset", "max99offset", "uniq99key", "consume99start99time",
+	} {
+		if got[name].GetCeString() == "" {
+			t.Errorf("got no attribute %s", name)
+		}
+	}
+	blank := publication("T", "2")
+	blank.Attributes["blank"] = text(" ")
+	noID := publication("T", "")
+	noID.Attributes["uniqueid"], noID.Attributes["seqnum"], noID.Data = text("1"), text("1"), textData("x")
+	for name, e := range map[string]*eventmeshpb.CloudEvent{
+		"blank attribute": blank, "no ID": noID, "topic": publication("a.b", "1"), "long topic": publication(strings.Repeat("a", 128), "1"),
+	} {
+		if got := statusOf(c.publish(e)); got != "14" {
+			t.Errorf("%s: got code %s, want 14", name, got)
+		}
+	}
+}
+
+func TestComingBackToARocketMQGroupGetsOnlyAPart(t *testing.T) {
+	s := rocketMQ(t)
+	p := publisherTCP(t, s)
+	a := cluster(t, s, "g", "T")
+	p.mustPublish("unacknowledged")
+	a.wantEvent("unacknowledged")
+	_ = a.conn.Close()
+	waitSubscribers(t, s, "T", 0)
+	const n = 8
+	for i := range n {
+		p.mustPublish(fmt.Sprint(i))
+	}
+	b := cluster(t, s, "g", "T")
+	eventually(t, func() (string, bool) {
+		return fmt.Sprintf("got %d events, want half of %d", len(b.frames), n), len(b.frames) == n/2
+	})
+	b.acknowledgeNext(n / 2)
+
+	if err := s.Restart(true); err != nil {
+		t.Fatal(err)
+	}
+	ids := map[any]bool{}
+	c := cluster(t, s, "g", "T")
+	for range n/2 + 1 {
+		f := c.next()
+		ids[string(f.Body)] = true
+	}
+	if len(ids) != n/2+1 {
+		t.Errorf("after a restart got %d events, want the %d that were not acknowledged", len(ids), n/2+1)
+	}
+	c.wantNone()
+}
+
+// acknowledgeNext acknowledges n events, and waits until the server has taken note of it.
+func (c *tcpClient) acknowledgeNext(n int) {
+	c.t.Helper()
+	for range n {
+		c.acknowledge(c.next())
+	}
+	c.ask(frame.HeartbeatRequest, "", frame.HeartbeatResponse, 0)
+}
+
+func TestRestartWithoutKeepingEvents(t *testing.T) {
+	s := rocketMQ(t)
+	dialGRPC(t, s).mustPublish(publication("T", "1"))
+	if err := s.Restart(false); err != nil {
+		t.Fatal(err)
+	}
+	dialGRPC(t, s).subscribe("g", "T").wantNone()
+}
+
+func TestRocketMQGroupMayGrow(t *testing.T) {
+	s := rocketMQ(t)
+	c := dialGRPC(t, s)
+	c.subscribe("g", "T1")
+	st := c.subscribe("g", "T1", "T2")
+	c.mustPublish(publication("T1", "1"))
+	st.want("1")
+	c.mustPublish(publication("T2", "2"))
+	st.want("2")
+	if _, err := c.consumer.Unsubscribe(t.Context(), subscriptionTo("g", "T2")); err != nil {
+		t.Fatal(err)
+	}
+	st.wantEnd()
+}
+
+func TestRequestReplyOverGRPC(t *testing.T) {
+	s := rocketMQ(t)
+	c := dialGRPC(t, s)
+	st := c.subscribe("g", "T")
+	type result struct {
+		e   *eventmeshpb.CloudEvent
+		err error
+	}
+	answers := make(chan result, 1)
+	go func() {
+		e, err := c.publisher.RequestReply(t.Context(), publication("T", "1"))
+		answers <- result{e, err}
+	}()
+	request := st.want("1")
+	reply := set(request, "submessagetype", "subscription_reply", "consumergroup", "g", "producergroup", "g")
+	reply.Data = textData("the reply")
+	if err := st.rpc.Send(reply); err != nil {
+		t.Fatal(err)
+	}
+	got := <-answers
+	if got.err != nil || got.e.GetTextData() != "the reply" || statusOf(got.e) != "" {
+		t.Errorf("got %v, error %v, want the reply without a status code", got.e, got.err)
+	}
+	if subject := got.e.GetAttributes()["subject"].GetCeString(); subject != "DefaultCluster-rr-reply-topic" {
+		t.Errorf("got subject %q, want the reply topic", subject)
+	}
+	if err := st.rpc.Send(reply); err != nil {
+		t.Fatal(err)
+	}
+	st.wantNone()
+}
+
+func TestFailedReplyEndsTheStream(t *testing.T) {
+	s := rocketMQ(t)
+	c := dialGRPC(t, s)
+	tests := map[string]struct {
+		reply *eventmeshpb.CloudEvent
+		want  string
+	}{
+		"no client attribute": {publication("T", "1", "env", ""), "6"},
+		"no body":             {publication("T", "1", "ttl", ""), "7"},
+		"no copy":             {publication("T", "1"), "15"},
+		"no protocol":         {publication("T", "1", "protocoltype", ""), "15"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			st := c.subscribe("g", "T")
+			if err := st.rpc.Send(set(test.reply, "submessagetype", "subscription_reply")); err != nil {
+				t.Fatal(err)
+			}
+			if r := st.next(); statusOf(r.event) != test.want {
+				t.Errorf("got code %s, want %s", statusOf(r.event), test.want)
+			}
+			st.wantEnd()
+		})
+	}
+}
+
+func TestRequestWithoutAReply(t *testing.T) {
+	s := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, ReplyTimeout: 50 * time.Millisecond})
+	c := dialGRPC(t, s)
+	a, err := c.publisher.RequestReply(t.Context(), publication("T", "1"))
+	if err != nil || statusOf(a) != "22" {
+		t.Errorf("over gRPC: got code %s, error %v, want 22", statusOf(a), err)
+	}
+	p := publisherTCP(t, s)
+	p.send(frame.RequestToServer, "1", structured("T", "1", "1"), protocol("tcp"))
+	p.wantNone()
+	for name, e := range map[string]*eventmeshpb.CloudEvent{"protocol": publication("T", "1", "protocoltype", ""), "topic": publication("a.b", "1")} {
+		if a, err := c.publisher.RequestReply(t.Context(), e); err != nil || statusOf(a) != "22" {
+			t.Errorf("%s: got code %s, error %v, want 22", name, statusOf(a), err)
+		}
+	}
+}
+
+func TestRequestReplyOverTCP(t *testing.T) {
+	s := rocketMQ(t)
+	p := publisherTCP(t, s)
+	sub := subscriberTCP(t, s, "g", "CLUSTERING", "SYNC", "T")
+	respond := func(desc string) {
+		t.Helper()
+		p.send(frame.RequestToServer, "r", structured("T", "1", `"ask"`), protocol("tcp"))
+		request := sub.wantEvent("1")
+		if request.Header.Command != frame.RequestToClient {
+			t.Fatalf("got %s, want REQUEST_TO_CLIENT", request.Header.Command)
+		}
+		sub.acknowledge(request.Frame)
+		body := strings.Replace(string(request.Body), `"data":"ask"`, `"data":"answer"`, 1)
+		sub.send(frame.ResponseToServer, "1", body, protocol(desc))
+	}
+	respond("tcp")
+	got := p.wantEvent("1")
+	if got.Header.Command != frame.ResponseToClient || got.Header.Sequence != "r" || got.fields["data"] != "answer" || got.fields["rspmq2eventmeshtimestamp"] == nil {
+		t.Errorf("got %+v, want the answer", got)
+	}
+	p.send(frame.ResponseToClientAck, "r", "", nil)
+	respond("grpc-cloud-event")
+	p.want(frame.ResponseToClient, 1)
+	sub.send(frame.ResponseToServer, "2", structured("T", "1", "1"), protocol("tcp"))
+	sub.wantNone()
+}

@@ -1,0 +1,244 @@
+package eventmeshtest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+	"unicode/utf16"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
+)
+
+// sendPatience is how long EventMesh waits for a permit of its limits on TCP before it refuses.
+const sendPatience = 5 * time.Millisecond
+
+// publish stores an event and answers.
+func (s *session) publish(ctx context.Context, f frame.Frame) {
+	m, err := s.admit(ctx, f)
+	if err == nil {
+		defer s.release()
+		err = s.server.s.broker.publish(m)
+	}
+	if err != nil {
+		s.server.s.refused(fmt.Sprintf("%s over TCP", f.Header.Command), "1", err)
+		s.finish(ctx, s.answerTo(f.Header, 1, javaError(err)))
+		return
+	}
+	if happens(s.server.s.fault().LoseAnswers) {
+		return
+	}
+	a := s.answerTo(f.Header, 0, "success")
+	a.Body = javaBean(m)
+	s.finish(ctx, a)
+}
+
+func (s *session) answerTo(h frame.Header, code int, desc string) frame.Frame {
+	return frame.Frame{Header: frame.Header{Command: responseTo(h.Command), Code: code, Desc: desc, Sequence: h.Sequence}}
+}
+
+// finish sends the answer to a publish, later or to somebody else when a fault says so.
+func (s *session) finish(ctx context.Context, answer frame.Frame) {
+	send := func() {
+		target := s
+		if happens(s.server.s.fault().MixUpAcknowledgements) {
+			if other := s.server.otherPublisher(s); other != nil {
+				target = other
+			} else {
+				s.send(answer)
+			}
+		}
+		target.send(answer)
+	}
+	delay := s.server.s.fault().Delay
+	if delay == 0 {
+		send()
+		return
+	}
+	s.inFlight.Add(1)
+	s.wait.Go(func() {
+		defer s.release()
+		if pause(ctx, delay) == nil {
+			send()
+		}
+	})
+}
+
+// admit applies what EventMesh checks before it stores an event.
+func (s *session) admit(ctx context.Context, f frame.Frame) (*message, error) {
+	m, err := decodeTCP(f)
+	if err != nil {
+		return nil, err
+	}
+	if characters := len(utf16.Encode([]rune(validUTF8(m.data)))); characters > s.server.s.options.MaxDataCharacters {
+		return nil, fmt.Errorf("event size exceeds the limit: %d", s.server.s.options.MaxDataCharacters)
+	}
+	wait, ok := s.server.limit.reserve(time.Now(), sendPatience)
+	if !ok {
+		return nil, errOverload
+	}
+	if err := pause(ctx, wait); err != nil {
+		return nil, err
+	}
+	if fault := s.server.s.fault(); fault.Refuse != "" {
+		return nil, plainError(statusOf(fault.Refuse, fault.RefuseDescription).text)
+	}
+	if m.topic == "" {
+		return nil, plainError("java.lang.NullPointerException")
+	}
+	if !s.acquire(ctx) {
+		return nil, errors.New("SEND_TOO_FAST")
+	}
+	now := millis(time.Now())
+	m.set("reqc2eventmeshtimestamp", now)
+	m.set("reqeventmesh2mqtimestamp", now)
+	m.set("reqsendeventmeship", "127.0.0.1")
+	return m, nil
+}
+
+// plainError is one that EventMesh reports without naming a Java class.
+type plainError string
+
+func (e plainError) Error() string { return string(e) }
+
+const errOverload = plainError("Tps overload, global flow control")
+
+func javaError(err error) string {
+	var plain plainError
+	var u *unpublished
+	switch {
+	case errors.As(err, &plain):
+		return err.Error()
+	case errors.As(err, &u):
+		return storageException + storageException + "Send message error, topic: " + u.topic
+	case errors.Is(err, errRequestsUnsupported):
+		return "java.lang.NullPointerException"
+	}
+	return "java.lang.Exception: " + err.Error()
+}
+
+// acquire takes one of the session's places for publishes without an answer.
+func (s *session) acquire(ctx context.Context) bool {
+	limit := int64(s.server.s.options.InFlightLimit)
+	if s.inFlight.Add(1) <= limit {
+		return true
+	}
+	timer := time.NewTimer(sendPatience)
+	defer timer.Stop()
+	for {
+		select {
+		case <-s.slotFree:
+			if s.inFlight.Load() <= limit {
+				return true
+			}
+		case <-timer.C:
+			s.inFlight.Add(-1)
+			return false
+		case <-ctx.Done():
+			s.inFlight.Add(-1)
+			return false
+		}
+	}
+}
+
+func (s *session) release() {
+	s.inFlight.Add(-1)
+	select {
+	case s.slotFree <- struct{}{}:
+	default:
+	}
+}
+
+// request publishes a request. Where no reply comes in time, EventMesh does not answer.
+func (s *session) request(ctx context.Context, f frame.Frame) {
+	m, err := s.admit(ctx, f)
+	if err != nil {
+		s.fail(f, err)
+		return
+	}
+	defer s.release()
+	replies, end, err := s.server.s.broker.request(m)
+	if err != nil {
+		s.fail(f, err)
+		return
+	}
+	patience := s.server.s.options.replyTimeout(m)
+	s.wait.Go(func() {
+		defer end()
+		timeout := time.NewTimer(patience)
+		defer timeout.Stop()
+		select {
+		case reply := <-replies:
+			s.respond(f.Header, reply)
+		case <-timeout.C:
+			s.server.s.options.Logf("%v: no reply after %v; over TCP that has no answer", m, patience)
+		case <-ctx.Done():
+		}
+	})
+}
+
+func (s *session) respond(to frame.Header, reply *message) {
+	reply = reply.clone()
+	now := millis(time.Now())
+	reply.set("rspmq2eventmeshtimestamp", now)
+	reply.set("rspreceiveeventmeship", "127.0.0.1")
+	reply.set("rspeventmesh2ctimestamp", now)
+	body, err := renderTCP(reply)
+	if err != nil {
+		s.server.s.broker.lost(reply, "%v: sent as a frame with code 1 and no body", err)
+		s.answer(to, 1, "")
+		return
+	}
+	f := s.answerTo(to, 0, "")
+	f.Header.Properties = map[string]any{attrProtocolType: reply.attribute(attrProtocolType)}
+	f.Body = body
+	s.send(f)
+}
+
+// reply takes a reply to a request; EventMesh has no answer to it, not even when it fails.
+func (s *session) reply(f frame.Frame) {
+	m, err := decodeTCP(f)
+	if err == nil {
+		now := millis(time.Now())
+		m.set("rspc2eventmeshtimestamp", now)
+		m.set("rspeventmesh2mqtimestamp", now)
+		m.set("rspsendeventmeship", "127.0.0.1")
+		if cluster := m.attribute("cluster"); cluster != "" {
+			m.set(attrSubject, cluster+"-rr-reply-topic")
+			m.topic = m.attribute(attrSubject)
+		}
+		err = s.server.s.broker.reply(m)
+	}
+	if err != nil {
+		s.server.s.refused("RESPONSE_TO_SERVER, without an answer", "1", err)
+	}
+}
+
+// javaBean is what EventMesh puts into the body of an answer to a publish: its own object, which is no CloudEvent.
+func javaBean(m *message) []byte {
+	data := &jsonObject{values: map[string]any{}}
+	if json.Valid(m.data) {
+		data.set("node", json.RawMessage(m.data))
+	}
+	extensions := []any{}
+	for _, name := range slices.Sorted(maps.Keys(m.event.GetAttributes())) {
+		switch name {
+		case attrDataContentType, attrSubject, attrTime, attrDataSchema:
+		default:
+			extensions = append(extensions, name)
+		}
+	}
+	o := &jsonObject{values: map[string]any{}}
+	o.set("data", data)
+	o.set("id", m.event.GetId())
+	o.set("source", m.event.GetSource())
+	o.set("type", m.event.GetType())
+	o.set("subject", m.topic)
+	o.set("dataContentType", m.attribute(attrDataContentType))
+	o.set("specVersion", "V1")
+	o.set("extensionNames", extensions)
+	return appendJSON(nil, o)
+}

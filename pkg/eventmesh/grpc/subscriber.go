@@ -1,0 +1,182 @@
+package grpc
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+)
+
+type subscriber struct {
+	conn         *grpc.ClientConn
+	stream       grpc.BidiStreamingClient[pb.CloudEvent, pb.CloudEvent]
+	cancelStream context.CancelFunc
+	consume      pb.ConsumerServiceClient
+	alive        pb.HeartbeatServiceClient
+	client       attributes
+	group        string
+	replies      bool
+
+	subscription, heartbeat string // JSON
+
+	sending sync.Mutex  // a stream takes one message at a time
+	ended   atomic.Bool // by EventMesh
+}
+
+type subscriptionItem struct {
+	Topic string         `json:"topic"`
+	Mode  eventmesh.Mode `json:"mode"`
+	Type  eventmesh.Type `json:"type"`
+}
+
+type heartbeatItem struct {
+	Topic string `json:"topic"`
+	URL   string `json:"url"`
+}
+
+// OpenSubscriber connects, subscribes, and waits for EventMesh to confirm the subscription.
+func (Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c eventmesh.Client, sub eventmesh.Subscription) (eventmesh.SubscriberSession, error) {
+	s, err := newSubscriber(a, c, sub)
+	if err != nil {
+		return nil, err
+	}
+	var streamCtx context.Context
+	streamCtx, s.cancelStream = context.WithCancel(context.Background())
+	bounded := context.AfterFunc(ctx, s.cancelStream)
+	if err := s.subscribe(streamCtx); err != nil { //nolint:contextcheck // the stream outlives ctx
+		_ = s.Close()
+		if ctx.Err() != nil {
+			err = fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, ctx.Err())
+		}
+		return nil, err
+	}
+	if !bounded() {
+		_ = s.Close()
+		return nil, fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, ctx.Err())
+	}
+	return s, nil
+}
+
+func newSubscriber(a eventmesh.Address, c eventmesh.Client, sub eventmesh.Subscription) (*subscriber, error) {
+	var items []subscriptionItem
+	var heartbeats []heartbeatItem
+	for _, topic := range sub.Topics {
+		items = append(items, subscriptionItem{Topic: topic, Mode: sub.Mode, Type: sub.Type})
+		heartbeats = append(heartbeats, heartbeatItem{Topic: topic})
+	}
+	subscription, err := json.Marshal(items)
+	if err != nil {
+		return nil, fmt.Errorf("encoding subscription: %w", err)
+	}
+	heartbeat, err := json.Marshal(heartbeats)
+	if err != nil {
+		return nil, fmt.Errorf("encoding heartbeat: %w", err)
+	}
+	conn, err := dial(a, c)
+	if err != nil {
+		return nil, err
+	}
+	s := &subscriber{
+		conn: conn, consume: pb.NewConsumerServiceClient(conn), alive: pb.NewHeartbeatServiceClient(conn),
+		client: clientAttributes(c), group: c.Group, replies: sub.Type == eventmesh.Sync,
+		subscription: string(subscription), heartbeat: string(heartbeat),
+	}
+	s.client["consumergroup"] = text(c.Group)
+	return s, nil
+}
+
+func (s *subscriber) subscribe(ctx context.Context) error {
+	stream, err := s.consume.SubscribeStream(ctx)
+	if err != nil {
+		return callError(err)
+	}
+	s.stream = stream
+	if err := stream.Send(control(s.client, s.subscription, nil)); err != nil && !errors.Is(err, io.EOF) { // EOF: Recv tells
+		return callError(err)
+	}
+	first, err := stream.Recv()
+	if errors.Is(err, io.EOF) {
+		return fmt.Errorf("%w: EventMesh ended the stream instead of subscribing", eventmesh.ErrRefused)
+	}
+	return check(first, err)
+}
+
+func (s *subscriber) Receive() (*eventmesh.Delivery, error) {
+	m, err := s.stream.Recv()
+	if errors.Is(err, io.EOF) {
+		s.ended.Store(true)
+		return nil, io.EOF
+	}
+	if err != nil {
+		return nil, callError(err)
+	}
+	if m.GetAttributes()[keyMessageType].GetCeString() == replyMessage {
+		if err := check(m, nil); err != nil {
+			return nil, fmt.Errorf("replying: %w", err) // EventMesh says so, and ends the stream
+		}
+	}
+	wire, err := fromProto(m)
+	if err != nil {
+		raw, _ := proto.Marshal(m)
+		return eventmesh.NewUndecodable(m.GetAttributes()["subject"].GetCeString(), raw, err, nil), nil
+	}
+	var reply func(context.Context, event.Event) error
+	if s.replies {
+		reply = func(_ context.Context, e event.Event) error { return s.reply(wire, e) }
+	}
+	return eventmesh.NewDelivery(wire, nil, reply), nil
+}
+
+// reply sends the event as the reply to a request. EventMesh confirms nothing; it ends the stream when it fails.
+func (s *subscriber) reply(request, e event.Event) error {
+	wire, err := eventmesh.EncodeReply(e, request, eventmesh.NativeForm)
+	if err != nil {
+		return fmt.Errorf("replying: %w", err)
+	}
+	m, err := toProto(wire, s.client)
+	if err != nil {
+		return fmt.Errorf("replying: %w", err)
+	}
+	m.Attributes[keyMessageType] = text(replyMessage)
+	if m.Attributes["producergroup"].GetCeString() == "" {
+		m.Attributes["producergroup"] = text(s.group)
+	}
+	if err := checkSize(m); err != nil {
+		return fmt.Errorf("replying: %w", err)
+	}
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	if err := s.stream.Send(m); err != nil {
+		return fmt.Errorf("replying: %w", callError(err))
+	}
+	return nil
+}
+
+// Heartbeat renews the session. That EventMesh answers does not mean that the stream is alive: Receive tells.
+func (s *subscriber) Heartbeat(ctx context.Context) error {
+	return check(s.alive.Heartbeat(ctx, control(s.client, s.heartbeat, attributes{"clienttype": integer(clientSubscriber)})))
+}
+
+// Leave unsubscribes. EventMesh then ends the streams of the whole group, this one too.
+func (s *subscriber) Leave(ctx context.Context) error {
+	err := check(s.consume.Unsubscribe(ctx, control(s.client, s.subscription, nil)))
+	if s.ended.Load() { // which can come before the answer, and end the session
+		return nil
+	}
+	return err
+}
+
+func (s *subscriber) Close() error {
+	s.cancelStream()
+	return s.conn.Close()
+}

@@ -1,0 +1,146 @@
+package grpc
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+)
+
+// MaxMessageSize is the largest message in bytes that a server takes by default: the event with the client's attributes.
+const MaxMessageSize = 4 << 20
+
+const (
+	// maxReceiveSize leaves room for what the server adds to a message of the largest size.
+	maxReceiveSize = MaxMessageSize + 1<<20
+
+	// protocolType and protocolVersion name what a message holds; description picks who gets it: gRPC subscribers.
+	protocolType    = "cloudevents"
+	protocolVersion = "1.0"
+	description     = "grpc-cloud-event"
+
+	controlSource = "eventing-eventmesh"
+	jsonType      = "application/json"
+
+	keyContentType = "datacontenttype"
+	keyStatus      = "statuscode"
+	keyMessage     = "responsemessage"
+	keyMessageType = "submessagetype"
+	replyMessage   = "subscription_reply"
+)
+
+// Values of the attribute clienttype.
+const (
+	clientPublisher  = 1
+	clientSubscriber = 2
+)
+
+// Transport opens sessions over gRPC. The zero value is ready for use.
+type Transport struct{}
+
+var _ eventmesh.Transport = Transport{}
+
+// Schemes returns grpc and grpcs, the latter for a TLS terminator in front of EventMesh.
+func (Transport) Schemes() []string { return []string{"grpc", "grpcs"} }
+
+// dial returns a connection that connects with its first call. Keepalive pings stay off: the server closes a connection that
+// sends more than one in 5 minutes.
+func dial(a eventmesh.Address, c eventmesh.Client) (*grpc.ClientConn, error) {
+	security := insecure.NewCredentials()
+	if a.TLS() {
+		security = credentials.NewTLS(c.TLS)
+	}
+	return grpc.NewClient(a.Host,
+		grpc.WithTransportCredentials(security),
+		grpc.WithIdleTimeout(0), // a session without traffic is one all the same
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceiveSize)),
+		grpc.WithDisableServiceConfig(),
+	)
+}
+
+// clientAttributes are those that EventMesh wants on every message.
+func clientAttributes(c eventmesh.Client) attributes {
+	return attributes{
+		"env": text(c.Env), "idc": text(c.IDC), "sys": text(c.Subsystem), "language": text("GO"),
+		"ip": text(c.IP), "pid": text(strconv.Itoa(c.PID)),
+		"username": text(c.Username), "passwd": text(c.Password),
+	}
+}
+
+// control returns a message that is a request to EventMesh, and no event.
+func control(client attributes, data string, extra attributes) *pb.CloudEvent {
+	m := &pb.CloudEvent{
+		Id: unique(), Source: controlSource, SpecVersion: protocolVersion, Type: protocolType,
+		Attributes: attributes{
+			"protocoltype": text(protocolType), "protocolversion": text(protocolVersion), "protocoldesc": text(description),
+			keyContentType: text(jsonType), "uniqueid": text(unique()), "seqnum": text(unique()),
+		},
+		Data: &pb.CloudEvent_TextData{TextData: data},
+	}
+	for _, more := range []attributes{client, extra} {
+		for name, value := range more {
+			m.Attributes[name] = value
+		}
+	}
+	return m
+}
+
+// unique returns digits that no other message has.
+func unique() string {
+	return strconv.FormatUint(rand.Uint64(), 10) //nolint:gosec // not a secret
+}
+
+// milliseconds returns a duration as an attribute.
+func milliseconds(d time.Duration) *pb.CloudEvent_AttributeValue {
+	return text(strconv.FormatInt(max(d.Milliseconds(), 1), 10))
+}
+
+// check returns the error in an answer: of the call, or the status that EventMesh put into it.
+func check(answer *pb.CloudEvent, err error) error {
+	if err != nil {
+		return callError(err)
+	}
+	code := answer.GetAttributes()[keyStatus].GetCeString()
+	if code == "" || code == statusSuccess {
+		return nil
+	}
+	reason := answer.GetAttributes()[keyMessage].GetCeString()
+	return &eventmesh.RefusalError{Kind: kindOf(code, reason), Code: code, Reason: reason}
+}
+
+func callError(err error) error {
+	s := status.Convert(err)
+	switch s.Code() {
+	case codes.Unavailable:
+		return fmt.Errorf("%w: %s", eventmesh.ErrNotConnected, s.Message())
+	case codes.DeadlineExceeded:
+		return fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, context.DeadlineExceeded)
+	case codes.Canceled:
+		return fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, context.Canceled)
+	case codes.ResourceExhausted:
+		return fmt.Errorf("%w: %s", eventmesh.ErrTooLarge, s.Message())
+	case codes.Unauthenticated, codes.PermissionDenied:
+		return fmt.Errorf("%w: %s", eventmesh.ErrUnauthorized, s.Message())
+	default:
+		return fmt.Errorf("%w: gRPC status %s: %s", eventmesh.ErrRefused, s.Code(), s.Message())
+	}
+}
+
+// checkSize refuses what the server would refuse, before it is sent.
+func checkSize(m *pb.CloudEvent) error {
+	if size := proto.Size(m); size > MaxMessageSize {
+		return fmt.Errorf("%w: %d bytes as a gRPC message, EventMesh takes at most %d", eventmesh.ErrTooLarge, size, MaxMessageSize)
+	}
+	return nil
+}

@@ -1,0 +1,287 @@
+package eventmesh
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/cloudevents/sdk-go/v2/types"
+)
+
+// Prefix starts the names of the extensions in which an event carries what EventMesh has no place for, while it is in
+// EventMesh. A consumer that does not use this package finds there:
+//
+//	emxsubject          the event's subject, since EventMesh uses subject for the topic
+//	emxdatacontenttype  the true content type, where the data travels as another
+//	emxdata             how the data travels, where it is not as it was (see the Data constants)
+//	emxtypes            the types of extensions that are no strings, or blank ones, as "name:type" separated by commas
+//	emx<name>           extension <name>, whose own name EventMesh uses, or that itself starts with the prefix
+const Prefix = "emx"
+
+const (
+	markSubject     = Prefix + "subject"
+	markContentType = Prefix + "datacontenttype"
+	markData        = Prefix + "data"
+	markTypes       = Prefix + "types"
+)
+
+// Values of the types extension: the names of the CloudEvents type system.
+const (
+	typeBoolean   = "boolean"
+	typeInteger   = "integer"
+	typeBinary    = "binary"
+	typeURI       = "uri"
+	typeURIRef    = "urireference"
+	typeTimestamp = "timestamp"
+	// typeBlank is ours, for a string of nothing but white space, which RocketMQ refuses: it travels behind a placeholder.
+	typeBlank = "blank"
+)
+
+// topicPattern is what the storages of EventMesh take together: RocketMQ letters, digits and %|_- in at most 127
+// characters, Kafka the dot besides.
+var topicPattern = regexp.MustCompile(`^[A-Za-z0-9._%|-]{1,127}$`)
+
+// ValidateTopic returns an ErrInvalidTopic for a name that no storage of EventMesh takes.
+func ValidateTopic(topic string) error {
+	if !topicPattern.MatchString(topic) {
+		return fmt.Errorf("%w %q: a name has 1 to 127 letters, digits and characters of ._%%|-", ErrInvalidTopic, topic)
+	}
+	return nil
+}
+
+// Encode is for transports: it returns the event as EventMesh carries it unharmed to topic, in the given form. The error is
+// an ErrInvalidTopic or ErrInvalidEvent. The event itself is not changed; the result may share its data.
+func Encode(e event.Event, topic string, form Form) (event.Event, error) {
+	if err := ValidateTopic(topic); err != nil {
+		return event.Event{}, err
+	}
+	in, err := validate(e)
+	if err != nil {
+		return event.Event{}, fmt.Errorf("%w: %w", ErrInvalidEvent, err)
+	}
+	out := *in
+	out.Subject = &topic
+	out.Extensions = make(map[string]any, len(in.Extensions)+4)
+	if err := encodeExtensions(out.Extensions, in.Extensions, form); err != nil {
+		return event.Event{}, fmt.Errorf("%w: %w", ErrInvalidEvent, err)
+	}
+	if subject := strings.TrimSpace(deref(in.Subject)); subject != "" {
+		out.Extensions[markSubject] = subject
+	}
+	return event.Event{Context: &out, DataEncoded: encodeData(&out, e.DataEncoded, form)}, nil
+}
+
+// EncodeReply is for transports: it encodes the reply to a request that came as wire. EventMesh finds the requester by the
+// extensions that it has put on the request, so the reply carries them too.
+func EncodeReply(reply, wire event.Event, form Form) (event.Event, error) {
+	out, err := Encode(reply, wire.Subject(), form)
+	if err != nil {
+		return event.Event{}, err
+	}
+	for name, value := range wire.Extensions() {
+		// 99 stands for the underscore in the names of RocketMQ's properties.
+		if reserved[name] || strings.Contains(name, "99") && !strings.HasPrefix(name, Prefix) {
+			out.SetExtension(name, value)
+		}
+	}
+	return out, nil
+}
+
+// Decode is for transports: it undoes Encode, and removes what EventMesh and the publisher's client have added. Events of
+// other publishers are left as they are but for the latter. The topic is returned even if the event cannot be decoded.
+func Decode(wire event.Event) (e event.Event, topic string, err error) {
+	in, ok := wire.Context.(*event.EventContextV1)
+	if !ok {
+		return event.Event{}, "", fmt.Errorf("decoding event: specversion %s is not supported", wire.SpecVersion())
+	}
+	if in.Subject != nil {
+		topic = *in.Subject
+	}
+	out := *in
+	out.Subject = nil
+	out.Extensions = nil
+	marks, err := decodeExtensions(&out, in.Extensions)
+	if err != nil {
+		return event.Event{}, topic, fmt.Errorf("decoding event: %w", err)
+	}
+	if subject, ok := marks[markSubject]; ok {
+		out.Subject = &subject
+	}
+	data, err := decodeData(&out, wire.DataEncoded, marks)
+	if err != nil {
+		return event.Event{}, topic, fmt.Errorf("decoding data: %w", err)
+	}
+	e = event.Event{Context: &out, DataEncoded: data, DataBase64: !utf8.Valid(data)}
+	if err := e.Validate(); err != nil {
+		return event.Event{}, topic, fmt.Errorf("decoding event: %s", oneLine(err))
+	}
+	return e, topic, nil
+}
+
+// validate refuses what EventMesh would answer with a refusal, or lose.
+func validate(e event.Event) (*event.EventContextV1, error) {
+	if err := e.Validate(); err != nil {
+		return nil, fmt.Errorf("%s", oneLine(err))
+	}
+	in, ok := e.Context.(*event.EventContextV1)
+	if !ok {
+		return nil, fmt.Errorf("specversion %s is not supported, only 1.0", e.SpecVersion())
+	}
+	for name, value := range map[string]string{
+		"id": in.ID, "source": in.Source.String(), "type": in.Type,
+		"subject": deref(in.Subject), "datacontenttype": deref(in.DataContentType),
+	} {
+		if !utf8.ValidString(value) {
+			return nil, fmt.Errorf("%s is not valid UTF-8", name)
+		}
+	}
+	return in, nil
+}
+
+func encodeExtensions(out, in map[string]any, form Form) error {
+	var kinds []string
+	for name, value := range in {
+		if name != strings.ToLower(name) || !event.IsExtensionNameValid(name) || name == "data" {
+			return fmt.Errorf("extension name %q is not one of a CloudEvent", name)
+		}
+		value, err := types.Validate(value)
+		if err != nil {
+			return fmt.Errorf("extension %s: %w", name, err)
+		}
+		kind := typeOf(value)
+		if s, ok := value.(string); ok && !utf8.ValidString(s) {
+			return fmt.Errorf("extension %s is not valid UTF-8", name)
+		}
+		if kind != "" {
+			kinds = append(kinds, name+":"+kind)
+			switch {
+			case kind == typeBlank:
+				value = fmt.Sprint(placeholder, value)
+			case form == JSONForm && kind != typeBoolean && kind != typeInteger:
+				if value, err = types.Format(value); err != nil {
+					return fmt.Errorf("extension %s: %w", name, err)
+				}
+			}
+		}
+		if reserved[name] || strings.HasPrefix(name, Prefix) {
+			name = Prefix + name
+		}
+		out[name] = value
+	}
+	if len(kinds) > 0 {
+		slices.Sort(kinds)
+		out[markTypes] = strings.Join(kinds, ",")
+	}
+	return nil
+}
+
+// decodeExtensions sets the event's own extensions, and returns those that only served the transport.
+func decodeExtensions(out *event.EventContextV1, in map[string]any) (map[string]string, error) {
+	marks := map[string]string{}
+	for _, mark := range []string{markSubject, markContentType, markData, markTypes} {
+		value, ok := in[mark]
+		if !ok {
+			continue
+		}
+		s, ok := value.(string)
+		if !ok {
+			return nil, fmt.Errorf("extension %s is a %T, want a string", mark, value)
+		}
+		marks[mark] = s
+	}
+	kinds := map[string]string{}
+	for pair := range strings.SplitSeq(marks[markTypes], ",") {
+		name, kind, _ := strings.Cut(pair, ":")
+		kinds[name] = kind
+	}
+	for name, value := range in {
+		own, escaped := strings.CutPrefix(name, Prefix)
+		if _, isMark := marks[name]; isMark || reserved[name] {
+			continue
+		}
+		if !escaped {
+			own = name
+		}
+		value, err := typed(value, kinds[own])
+		if err != nil {
+			return nil, fmt.Errorf("extension %s: %w", own, err)
+		}
+		if err := out.SetExtension(own, value); err != nil {
+			return nil, fmt.Errorf("extension %s: %w", own, err)
+		}
+	}
+	return marks, nil
+}
+
+func typeOf(value any) string {
+	switch value := value.(type) {
+	case string:
+		if strings.TrimSpace(value) == "" {
+			return typeBlank
+		}
+		return ""
+	case bool:
+		return typeBoolean
+	case int32:
+		return typeInteger
+	case []byte:
+		return typeBinary
+	case types.URI:
+		return typeURI
+	case types.URIRef:
+		return typeURIRef
+	case types.Timestamp:
+		return typeTimestamp
+	default:
+		return ""
+	}
+}
+
+// typed gives a value back the type that it lost where it travelled as a string: in JSON, and in the storages' properties.
+func typed(value any, kind string) (any, error) {
+	s, isString := value.(string)
+	if !isString {
+		return value, nil
+	}
+	switch kind {
+	case typeBoolean:
+		return types.ParseBool(s)
+	case typeInteger:
+		return types.ParseInteger(s)
+	case typeBinary:
+		return types.ParseBinary(s)
+	case typeURI:
+		if uri := types.ParseURI(s); uri != nil {
+			return *uri, nil
+		}
+		return nil, fmt.Errorf("%q is not a URI", s)
+	case typeURIRef:
+		if uri := types.ParseURIRef(s); uri != nil {
+			return *uri, nil
+		}
+		return nil, fmt.Errorf("%q is not a URI reference", s)
+	case typeTimestamp:
+		return types.ParseTime(s)
+	case typeBlank:
+		return strings.TrimPrefix(s, placeholder), nil
+	default:
+		return s, nil
+	}
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// oneLine makes one sentence of the SDK's validation errors, which have a line for each attribute.
+func oneLine(err error) string {
+	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "; ")
+}

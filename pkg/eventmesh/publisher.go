@@ -1,0 +1,109 @@
+package eventmesh
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+)
+
+// Publisher publishes events to EventMesh. Its methods may be called from any number of goroutines; all of them share one
+// connection, and EventMesh keeps no order between concurrent calls.
+type Publisher struct {
+	timeout    time.Duration
+	session    atomic.Pointer[PublisherSession]
+	supervisor supervisor[PublisherSession]
+}
+
+// NewPublisher returns a Publisher that connects in the background, and goes on trying until Close. The error is one of the
+// configuration.
+func NewPublisher(cfg Config, transports ...Transport) (*Publisher, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("creating publisher: %w", err)
+	}
+	transport, err := pick(cfg.Addresses, transports)
+	if err != nil {
+		return nil, fmt.Errorf("creating publisher: %w", err)
+	}
+	p := &Publisher{timeout: cmp.Or(cfg.Timeout, defaultTimeout)}
+	p.supervisor = supervisor[PublisherSession]{
+		addresses: cfg.Addresses,
+		notify:    cfg.Notify,
+		open: func(ctx context.Context, a Address) (PublisherSession, error) {
+			client, err := cfg.client(rolePublisher)
+			if err != nil {
+				return nil, err
+			}
+			session, err := transport.OpenPublisher(ctx, a, client)
+			if err != nil {
+				return nil, err
+			}
+			p.session.Store(&session)
+			return session, nil
+		},
+		serve: func(session PublisherSession) error {
+			defer p.session.Store(nil)
+			stop := context.AfterFunc(p.supervisor.ctx, func() { _ = session.Close() })
+			defer stop()
+			return session.Wait()
+		},
+	}
+	p.supervisor.start()
+	return p, nil
+}
+
+// Publish publishes the event to topic, and returns nil only when EventMesh has confirmed that it has it. Without a
+// connection it fails at once with ErrNotConnected. Any other error is one of this package's, as [Temporary] tells them
+// apart; after a temporary one EventMesh may have the event all the same.
+func (p *Publisher) Publish(ctx context.Context, topic string, e event.Event) error {
+	_, err := p.do(ctx, topic, func(ctx context.Context, s PublisherSession) (*event.Event, error) {
+		return nil, s.Publish(ctx, topic, e)
+	})
+	return err
+}
+
+// Request publishes the event to topic, and returns what a [Sync] subscriber replies. It fails as Publish does, and with
+// ErrNoReply. EventMesh's standalone storage has no requests over TCP, and refuses them.
+func (p *Publisher) Request(ctx context.Context, topic string, e event.Event) (*event.Event, error) {
+	return p.do(ctx, topic, func(ctx context.Context, s PublisherSession) (*event.Event, error) {
+		return s.Request(ctx, topic, e)
+	})
+}
+
+func (p *Publisher) do(ctx context.Context, topic string, call func(context.Context, PublisherSession) (*event.Event, error)) (*event.Event, error) {
+	session := p.session.Load()
+	if session == nil {
+		if err := p.Ready(); err != nil {
+			return nil, fmt.Errorf("publishing to %s: %w", topic, err)
+		}
+		return nil, fmt.Errorf("publishing to %s: %w", topic, ErrNotConnected)
+	}
+	if _, bounded := ctx.Deadline(); !bounded {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, p.timeout)
+		defer cancel()
+	}
+	reply, err := call(ctx, *session)
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnconfirmed) {
+		err = fmt.Errorf("%w: %w", ErrUnconfirmed, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("publishing to %s: %w", topic, err)
+	}
+	return reply, nil
+}
+
+// Ready returns nil while a session is up, and otherwise says why there is none.
+func (p *Publisher) Ready() error { return p.supervisor.ready() }
+
+// Close ends the session, fails calls that are under way, and waits for the Publisher's goroutines. Wait for those calls
+// before, to keep them. It may be called more than once.
+func (p *Publisher) Close() error {
+	p.supervisor.quit()
+	<-p.supervisor.done
+	return nil
+}

@@ -1,0 +1,34 @@
+package eventmesh
+
+// reserved are the names of the extensions that EventMesh uses or adds; an event's own extension of such a name travels
+// under [Prefix]. The list was seen on events that a 1.12 server delivered.
+var reserved = func() map[string]bool {
+	names := map[string]bool{}
+	for _, group := range [][]string{
+		// What a client tells of itself, with every message. EventMesh leaves it on the event.
+		{
+			"env", "idc", "ip", "pid", "sys", "username", "passwd", "language", "producergroup", "consumergroup", "clienttype",
+			"protocoltype", "protocolversion", "protocoldesc", "ttl", "uniqueid", "seqnum", "url", "submessagetype",
+			"statuscode", "responsemessage",
+		},
+		// What the server adds.
+		{
+			"reqc2eventmeshtimestamp", "reqeventmesh2mqtimestamp", "reqmq2eventmeshtimestamp", "reqeventmesh2ctimestamp",
+			"reqsendeventmeship", "reqreceiveeventmeship",
+			"rspc2eventmeshtimestamp", "rspeventmesh2mqtimestamp", "rspmq2eventmeshtimestamp", "rspeventmesh2ctimestamp",
+			"rspsendeventmeship", "rspreceiveeventmeship",
+			"rsp0sys", "rsp0group", "rsp0idc", "rsp0ip",
+		},
+		// What RocketMQ storage adds.
+		{
+			"bornhost", "borntimestamp", "cluster", "destination", "messageid", "queueid", "queueoffset", "storehost",
+			"storetime", "storetimestamp", "min99offset", "max99offset", "uniq99key", "consume99start99time",
+			"correlation99id", "reply99to99client", "msg99type", "arrive99time", "push99reply99time",
+		},
+	} {
+		for _, name := range group {
+			names[name] = true
+		}
+	}
+	return names
+}()

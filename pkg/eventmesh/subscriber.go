@@ -1,0 +1,152 @@
+package eventmesh
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// Subscriber receives the events of a [Subscription], as one member of a consumer group.
+//
+// It holds at most one delivery that nobody has received. While nobody calls Receive it stays in the group and keeps
+// its session alive, and what EventMesh sends meanwhile waits in the connection and in the server.
+type Subscriber struct {
+	deliveries chan *Delivery
+	supervisor supervisor[SubscriberSession]
+
+	mu      sync.Mutex
+	current SubscriberSession
+	closed  chan struct{}
+	once    sync.Once
+}
+
+// NewSubscriber returns a Subscriber that connects and subscribes in the background, and goes on trying until Leave or
+// Close. The error is one of the configuration.
+func NewSubscriber(cfg Config, subscription Subscription, transports ...Transport) (*Subscriber, error) {
+	subscription.Mode = cmp.Or(subscription.Mode, Clustering)
+	subscription.Type = cmp.Or(subscription.Type, Async)
+	subscription.Topics = slices.Clone(subscription.Topics)
+	transport, err := checkSubscription(cfg, subscription, transports)
+	if err != nil {
+		return nil, fmt.Errorf("creating subscriber: %w", err)
+	}
+	s := &Subscriber{deliveries: make(chan *Delivery), closed: make(chan struct{})}
+	s.supervisor = supervisor[SubscriberSession]{
+		addresses: cfg.Addresses,
+		notify:    cfg.Notify,
+		open: func(ctx context.Context, a Address) (SubscriberSession, error) {
+			client, err := cfg.client(roleSubscriber)
+			if err != nil {
+				return nil, err
+			}
+			return transport.OpenSubscriber(ctx, a, client, subscription)
+		},
+		serve: s.serve,
+	}
+	s.supervisor.start()
+	return s, nil
+}
+
+func checkSubscription(cfg Config, s Subscription, transports []Transport) (Transport, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	if len(s.Topics) == 0 {
+		return nil, errors.New("no topic given")
+	}
+	for _, topic := range s.Topics {
+		if err := ValidateTopic(topic); err != nil {
+			return nil, err
+		}
+	}
+	if s.Mode != Clustering && s.Mode != Broadcasting {
+		return nil, fmt.Errorf("mode %q is neither %s nor %s", s.Mode, Clustering, Broadcasting)
+	}
+	if s.Type != Async && s.Type != Sync {
+		return nil, fmt.Errorf("type %q is neither %s nor %s", s.Type, Async, Sync)
+	}
+	return pick(cfg.Addresses, transports)
+}
+
+// serve hands out what a session receives, to its end.
+func (s *Subscriber) serve(session SubscriberSession) error {
+	s.mu.Lock()
+	s.current = session
+	late := s.supervisor.ctx.Err() != nil // Leave or Close came while the session was being opened
+	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		s.current = nil
+		s.mu.Unlock()
+	}()
+	if late {
+		ctx, cancel := context.WithTimeout(context.Background(), heartbeatDeadline)
+		defer cancel()
+		if err := session.Leave(ctx); err != nil {
+			return err
+		}
+	}
+	for {
+		d, err := session.Receive()
+		if err != nil {
+			return err
+		}
+		select {
+		case s.deliveries <- d:
+		case <-s.closed:
+			return ErrClosed
+		}
+	}
+}
+
+// Receive returns the next delivery. It may be called by several goroutines, which then share the deliveries. It fails with the
+// context's error, with ErrClosed after Close, and, once everything that was under way has been handed out, after Leave.
+func (s *Subscriber) Receive(ctx context.Context) (*Delivery, error) {
+	select {
+	case d := <-s.deliveries:
+		return d, nil
+	case <-s.supervisor.done:
+		return nil, ErrClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// Leave takes this member out of its group, so that EventMesh sends it nothing more. What is under way still comes: call
+// Receive until it returns ErrClosed. Over gRPC this ends the streams of the group's other members too, which have to
+// subscribe again at once, as a Subscriber does. Leaving is slow or fails while EventMesh does not answer: bound it by the context.
+func (s *Subscriber) Leave(ctx context.Context) error {
+	session := s.quit()
+	if session == nil {
+		return nil
+	}
+	if err := session.Leave(ctx); err != nil {
+		return fmt.Errorf("leaving the group: %w", err)
+	}
+	return nil
+}
+
+// Ready returns nil while subscribed, and otherwise says why not.
+func (s *Subscriber) Ready() error { return s.supervisor.ready() }
+
+// Close ends the session without leaving the group, drops what nobody has received, and waits for the Subscriber's goroutines.
+// Deliveries that were received and not acknowledged can no longer be. It may be called more than once.
+func (s *Subscriber) Close() error {
+	s.once.Do(func() { close(s.closed) })
+	if session := s.quit(); session != nil {
+		_ = session.Close() // it ends either way
+	}
+	<-s.supervisor.done
+	return nil
+}
+
+// quit stops reconnecting, and returns the session that is left, if any.
+func (s *Subscriber) quit() SubscriberSession {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.supervisor.quit()
+	return s.current
+}

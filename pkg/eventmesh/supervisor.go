@@ -1,0 +1,197 @@
+package eventmesh
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// heartbeatInterval is well below the 60 s after which a server expires a session, and finds a dead connection early:
+	// EventMesh punishes keepalive pings, so nothing below the heartbeat may look for it.
+	heartbeatInterval = 20 * time.Second
+	// heartbeatDeadline bounds one heartbeat.
+	heartbeatDeadline = 5 * time.Second
+	// openTimeout bounds one attempt to open a session; the first call to a cold server takes up to 2 s.
+	openTimeout = 10 * time.Second
+
+	backoffMin = 100 * time.Millisecond
+	backoffMax = 30 * time.Second
+	// healthyAfter is how long a session has to last for the next attempt to be the first again, which is made at once:
+	// while no member of a gRPC group is subscribed, EventMesh loses what is published.
+	healthyAfter = 10 * time.Second
+)
+
+// supervisor keeps one session open: connect, heartbeat, and after its end connect again. It alone decides when.
+type supervisor[S Session] struct {
+	addresses []Address
+	// open opens a session with one server.
+	open func(context.Context, Address) (S, error)
+	// serve uses the session until it has ended, and returns why.
+	serve func(S) error
+	// notify is told of changes.
+	notify func(Status)
+
+	status atomic.Pointer[Status]
+	ctx    context.Context
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// start begins to connect, until stop.
+func (s *supervisor[S]) start() {
+	s.ctx, s.cancel = context.WithCancel(context.Background()) //nolint:gosec // quit calls it
+	s.done = make(chan struct{})
+	s.status.Store(&Status{Address: s.addresses[0]})
+	go func() {
+		defer close(s.done)
+		s.run()
+	}()
+}
+
+// quit makes the supervisor open no other session; the current one goes on.
+func (s *supervisor[S]) quit() { s.cancel() }
+
+func (s *supervisor[S]) run() {
+	failures, next := 0, 0
+	var redirect *RedirectError
+	for s.ctx.Err() == nil {
+		address := s.addresses[next%len(s.addresses)]
+		if redirect != nil {
+			address.Host = redirect.Host
+		}
+		began := time.Now()
+		err := s.once(address)
+		if s.ctx.Err() != nil {
+			break
+		}
+		s.set(Status{Address: address, Err: err})
+		redirect = nil
+		switch redirected := errors.As(err, &redirect); {
+		case time.Since(began) >= healthyAfter:
+			failures = 0
+		case !redirected:
+			next++
+		}
+		if failures > 0 && !sleep(s.ctx, backoff(failures)) {
+			break
+		}
+		failures++
+	}
+	s.set(Status{Address: s.status.Load().Address, Err: ErrClosed})
+}
+
+// once opens a session and uses it to its end.
+func (s *supervisor[S]) once(address Address) error {
+	ctx, cancel := context.WithTimeout(s.ctx, openTimeout)
+	session, err := s.open(ctx, address)
+	cancel()
+	if err != nil {
+		return fmt.Errorf("connecting to %s: %w", address, err)
+	}
+	s.set(Status{Connected: true, Address: address})
+
+	stop := make(chan struct{})
+	var heartbeats sync.WaitGroup
+	var lost error
+	heartbeats.Go(func() {
+		if lost = heartbeat(session, stop); lost != nil {
+			_ = session.Close() // serve returns, and tells
+		}
+	})
+	err = s.serve(session)
+	close(stop)
+	_ = session.Close() // it has ended already
+	heartbeats.Wait()
+	if lost != nil {
+		err = lost
+	}
+	return fmt.Errorf("session with %s ended: %w", address, err)
+}
+
+// heartbeat sends heartbeats until stop is closed, or one fails.
+func heartbeat(session Session, stop <-chan struct{}) error {
+	ticker := time.NewTicker(heartbeatInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-stop:
+			return nil
+		case <-ticker.C:
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), heartbeatDeadline)
+		err := session.Heartbeat(ctx)
+		cancel()
+		if err != nil {
+			return fmt.Errorf("heartbeat: %w", err)
+		}
+	}
+}
+
+// set stores the status, and tells of it when it says something new.
+func (s *supervisor[S]) set(status Status) {
+	before := s.status.Swap(&status)
+	if s.notify == nil || before.Connected == status.Connected && message(before.Err) == message(status.Err) {
+		return
+	}
+	s.notify(status)
+}
+
+// ready returns nil, or an ErrNotConnected that says why.
+func (s *supervisor[S]) ready() error {
+	status := s.status.Load()
+	switch {
+	case status.Connected:
+		return nil
+	case errors.Is(status.Err, ErrClosed):
+		return ErrClosed
+	case status.Err == nil:
+		return fmt.Errorf("%w: connecting to %s", ErrNotConnected, status.Address)
+	default:
+		return fmt.Errorf("%w: %w", ErrNotConnected, status.Err)
+	}
+}
+
+// backoff is a random time up to 100 ms, doubled with each failure up to 30 s: full jitter.
+func backoff(failures int) time.Duration {
+	ceiling := backoffMax
+	if doubled := backoffMin << min(failures-1, 16); doubled < ceiling {
+		ceiling = doubled
+	}
+	return rand.N(ceiling) //nolint:gosec // not a secret
+}
+
+// sleep returns false when the context ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+func message(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// pick returns the transport that serves the addresses.
+func pick(addresses []Address, transports []Transport) (Transport, error) {
+	for _, t := range transports {
+		for _, scheme := range t.Schemes() {
+			if scheme == addresses[0].Scheme {
+				return t, nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("no transport for %s", addresses[0])
+}

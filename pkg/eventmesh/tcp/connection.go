@@ -1,0 +1,206 @@
+package tcp
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
+)
+
+// writeTimeout bounds the write of a frame: a server that reads nothing for so long is as good as away.
+const writeTimeout = 5 * time.Second
+
+// connection sends frames, and finds the answers to them. One goroutine reads, by next or exchange; any number write and call.
+type connection struct {
+	conn   net.Conn
+	reader *bufio.Reader
+
+	writing sync.Mutex
+	buffer  []byte
+
+	mu      sync.Mutex
+	waiting map[string]chan frame.Frame
+	early   []frame.Frame // read by exchange, and for next
+
+	done    chan struct{}
+	closing sync.Once
+
+	// received counts frames; reading is since when somebody reads, in nanoseconds, or 0. They tell a dead peer from one
+	// whose answers nobody reads.
+	received atomic.Int64
+	reading  atomic.Int64
+}
+
+func newConnection(conn net.Conn) *connection {
+	return &connection{
+		conn: conn, reader: bufio.NewReaderSize(conn, 64<<10),
+		waiting: map[string]chan frame.Frame{}, done: make(chan struct{}),
+	}
+}
+
+// sequence returns one that no other frame has, whichever client sent it: EventMesh can hand an answer to the wrong connection.
+func sequence() string {
+	return strconv.FormatUint(rand.Uint64(), 10) //nolint:gosec // not a secret
+}
+
+// send writes a frame. After an error the connection is of no further use.
+func (c *connection) send(f frame.Frame) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	var err error
+	if c.buffer, err = frame.Append(c.buffer[:0], f); err != nil {
+		if errors.Is(err, frame.ErrTooLarge) {
+			return fmt.Errorf("%w: %w", eventmesh.ErrTooLarge, err)
+		}
+		return err
+	}
+	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return fmt.Errorf("%w: %w", eventmesh.ErrNotConnected, err)
+	}
+	if _, err := c.conn.Write(c.buffer); err != nil {
+		_ = c.Close() // a frame may have been written in part
+		return fmt.Errorf("%w: %w", eventmesh.ErrNotConnected, err)
+	}
+	return nil
+}
+
+// call sends a frame under a sequence number of its own, and waits for the answer, which next finds.
+func (c *connection) call(ctx context.Context, f frame.Frame) (frame.Frame, error) {
+	f.Header.Sequence = sequence()
+	answer := make(chan frame.Frame, 1)
+	c.mu.Lock()
+	c.waiting[f.Header.Sequence] = answer
+	c.mu.Unlock()
+	defer func() {
+		c.mu.Lock()
+		delete(c.waiting, f.Header.Sequence)
+		c.mu.Unlock()
+	}()
+	if err := c.send(f); err != nil {
+		return frame.Frame{}, err
+	}
+	select {
+	case f := <-answer:
+		return f, failure(f)
+	case <-c.done:
+		return frame.Frame{}, fmt.Errorf("%w: the connection broke", eventmesh.ErrNotConnected)
+	case <-ctx.Done():
+		return frame.Frame{}, fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, ctx.Err())
+	}
+}
+
+// next reads until a frame that is no answer to a call.
+func (c *connection) next() (frame.Frame, error) {
+	if len(c.early) > 0 {
+		f := c.early[0]
+		c.early = c.early[1:]
+		return f, nil
+	}
+	c.reading.Store(time.Now().UnixNano())
+	defer c.reading.Store(0)
+	for {
+		f, err := c.read()
+		if err != nil {
+			return f, err
+		}
+		c.mu.Lock()
+		answer := c.waiting[f.Header.Sequence]
+		c.mu.Unlock()
+		if answer == nil || isPush(f.Header.Command) {
+			return f, nil
+		}
+		select {
+		case answer <- f:
+		default: // a doubled answer
+		}
+	}
+}
+
+func (c *connection) read() (frame.Frame, error) {
+	f, err := frame.Read(c.reader)
+	switch {
+	case err == nil:
+		c.received.Add(1)
+		return f, nil
+	case errors.Is(err, io.EOF):
+		return f, io.EOF
+	default:
+		return f, fmt.Errorf("%w: %w", eventmesh.ErrNotConnected, err)
+	}
+}
+
+// exchange sends a request and reads its answer, before anybody else reads.
+func (c *connection) exchange(ctx context.Context, command frame.Command, body any) error {
+	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+	defer stop()
+	request := frame.Frame{Header: frame.Header{Command: command, Sequence: sequence()}}
+	if body != nil {
+		var err error
+		if request.Body, err = json.Marshal(body); err != nil {
+			return fmt.Errorf("encoding %s: %w", command, err)
+		}
+	}
+	if err := c.send(request); err != nil {
+		return err
+	}
+	for {
+		f, err := c.read()
+		switch {
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w: %s: %w", eventmesh.ErrUnconfirmed, command, ctx.Err())
+		case errors.Is(err, io.EOF):
+			return fmt.Errorf("%w: EventMesh closed the connection after %s", eventmesh.ErrRefused, command)
+		case err != nil:
+			return err
+		case f.Header.Sequence == request.Header.Sequence && !isPush(f.Header.Command):
+			return failure(f)
+		}
+		c.early = append(c.early, f)
+	}
+}
+
+// heartbeat fails when the server has sent nothing, the answer included, for as long as the context allows. While nobody reads,
+// an answer cannot be seen, and says nothing.
+func (c *connection) heartbeat(ctx context.Context) error {
+	began, received := time.Now().UnixNano(), c.received.Load()
+	_, err := c.call(ctx, frame.Frame{Header: frame.Header{Command: frame.HeartbeatRequest}})
+	if errors.Is(err, eventmesh.ErrUnconfirmed) {
+		since := c.reading.Load()
+		if since == 0 || since > began || c.received.Load() > received {
+			return nil
+		}
+	}
+	return err
+}
+
+// isPush tells frames that a server sends by itself, with sequence numbers of its own.
+func isPush(command frame.Command) bool {
+	switch command {
+	case frame.AsyncMessageToClient, frame.BroadcastMessageToClient, frame.RequestToClient,
+		frame.ServerGoodbyeRequest, frame.RedirectToClient:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close ends the connection and all calls. It may be called more than once.
+func (c *connection) Close() error {
+	var err error
+	c.closing.Do(func() {
+		close(c.done)
+		err = c.conn.Close()
+	})
+	return err
+}

@@ -1,0 +1,12 @@
+// Package tcp is EventMesh's TCP transport.
+//
+// EventMesh waits for the acknowledgement of a delivery, and gives it to another session of the group when this one ends
+// before; but 3 to 8 seconds after it sent an event it acknowledges it by itself. It has no window: it sends on whether or not
+// events have been acknowledged.
+//
+// Confirmations of publishes can get lost or doubled in the server, or reach another connection: a publish that is not
+// confirmed within [ConfirmTimeout] is sent again, so an event may be in EventMesh twice.
+//
+// Data above 1,000 characters is refused unless the server's eventMesh.server.maxEventSize is raised. What is published here
+// reaches TCP subscribers only.
+package tcp

@@ -1,0 +1,173 @@
+package tcp
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync/atomic"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
+)
+
+type subscriber struct {
+	*connection
+	topics topicList
+
+	unacknowledged atomic.Int64
+	acknowledged   chan struct{} // signals each acknowledgement to Leave
+	left           atomic.Bool
+}
+
+type topicList struct {
+	Topics []topicItem `json:"topicList"`
+}
+
+type topicItem struct {
+	Topic string         `json:"topic"`
+	Mode  eventmesh.Mode `json:"mode"`
+	Type  eventmesh.Type `json:"type"`
+}
+
+// OpenSubscriber connects, subscribes, and asks for deliveries.
+func (Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c eventmesh.Client, sub eventmesh.Subscription) (eventmesh.SubscriberSession, error) {
+	session, err := connect(ctx, a, c, purposeSubscribe)
+	if err != nil {
+		return nil, err
+	}
+	s := &subscriber{connection: session, acknowledged: make(chan struct{}, 1)}
+	for _, topic := range sub.Topics {
+		s.topics.Topics = append(s.topics.Topics, topicItem{Topic: topic, Mode: sub.Mode, Type: sub.Type})
+	}
+	if err := s.exchange(ctx, frame.SubscribeRequest, s.topics); err != nil {
+		_ = s.Close()
+		return nil, fmt.Errorf("subscribing: %w", err)
+	}
+	if err := s.exchange(ctx, frame.ListenRequest, nil); err != nil {
+		_ = s.Close()
+		return nil, fmt.Errorf("listening: %w", err)
+	}
+	return s, nil
+}
+
+func (s *subscriber) Receive() (*eventmesh.Delivery, error) {
+	for {
+		f, err := s.next()
+		if err != nil {
+			if s.left.Load() {
+				return nil, io.EOF
+			}
+			return nil, err
+		}
+		switch f.Header.Command {
+		case frame.AsyncMessageToClient, frame.BroadcastMessageToClient, frame.RequestToClient:
+			return s.delivery(f), nil
+		default:
+			if err := s.control(f); err != nil {
+				return nil, err
+			}
+		}
+	}
+}
+
+func (s *subscriber) delivery(f frame.Frame) *eventmesh.Delivery {
+	s.unacknowledged.Add(1)
+	var acknowledged atomic.Bool
+	ack := func() error {
+		if acknowledged.Swap(true) {
+			return nil
+		}
+		err := s.send(frame.Frame{Header: frame.Header{Command: f.Header.Command + "_ACK", Sequence: f.Header.Sequence}})
+		s.unacknowledged.Add(-1)
+		select {
+		case s.acknowledged <- struct{}{}:
+		default:
+		}
+		if err != nil {
+			return fmt.Errorf("acknowledging: %w", err)
+		}
+		return nil
+	}
+	wire, err := decode(f)
+	if err != nil {
+		return eventmesh.NewUndecodable("", f.Body, err, ack)
+	}
+	var reply func(context.Context, event.Event) error
+	if f.Header.Command == frame.RequestToClient {
+		reply = func(_ context.Context, e event.Event) error { return s.reply(f, wire, e) }
+	}
+	return eventmesh.NewDelivery(wire, ack, reply)
+}
+
+// reply sends the event as the reply to a request.
+func (s *subscriber) reply(request frame.Frame, requested, e event.Event) error {
+	wire, err := eventmesh.EncodeReply(e, requested, eventmesh.JSONForm)
+	if err != nil {
+		return fmt.Errorf("replying: %w", err)
+	}
+	body, err := json.Marshal(wire)
+	if err != nil {
+		return fmt.Errorf("replying: %w: %w", eventmesh.ErrInvalidEvent, err)
+	}
+	header := frame.Header{Command: frame.ResponseToServer, Sequence: request.Header.Sequence, Properties: properties}
+	if err := s.send(frame.Frame{Header: header, Body: body}); err != nil {
+		return fmt.Errorf("replying: %w", err)
+	}
+	return nil
+}
+
+func (s *subscriber) Heartbeat(ctx context.Context) error { return s.heartbeat(ctx) }
+
+// Leave unsubscribes, waits for the acknowledgement of what has been delivered, so that nobody gets it again, and says goodbye.
+// It then closes the connection: EventMesh would do so 30 s later.
+func (s *subscriber) Leave(ctx context.Context) error {
+	body, err := json.Marshal(s.topics)
+	if err != nil {
+		return fmt.Errorf("encoding subscription: %w", err)
+	}
+	if _, err := s.call(ctx, frame.Frame{Header: frame.Header{Command: frame.UnsubscribeRequest}, Body: body}); err != nil {
+		return err
+	}
+	for s.unacknowledged.Load() > 0 {
+		select {
+		case <-s.acknowledged:
+		case <-s.done:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("%d deliveries are not acknowledged: %w", s.unacknowledged.Load(), ctx.Err())
+		}
+	}
+	s.left.Store(true)
+	defer s.Close()
+	_, err = s.call(ctx, frame.Frame{Header: frame.Header{Command: frame.ClientGoodbyeRequest}})
+	if errors.Is(err, eventmesh.ErrNotConnected) { // closed before the answer could be read
+		return nil
+	}
+	return err
+}
+
+// control handles what a server says besides deliveries and answers. Late answers and unknown commands are no error.
+func (c *connection) control(f frame.Frame) error {
+	switch f.Header.Command {
+	case frame.ServerGoodbyeRequest:
+		_ = c.send(frame.Frame{Header: frame.Header{Command: frame.ServerGoodbyeResponse, Sequence: f.Header.Sequence}})
+		return fmt.Errorf("%w: EventMesh says goodbye", eventmesh.ErrNotConnected)
+	case frame.RedirectToClient:
+		var to struct {
+			IP   string `json:"ip"`
+			Port int    `json:"port"`
+		}
+		if err := json.Unmarshal(f.Body, &to); err != nil {
+			return fmt.Errorf("decoding %s: %w", f.Header.Command, err)
+		}
+		return &eventmesh.RedirectError{Host: net.JoinHostPort(to.IP, strconv.Itoa(to.Port))}
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,133 @@
+package tcp
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
+)
+
+// ConfirmTimeout is how long a publish waits for its confirmation before it is sent again. The first answer of a cold server
+// takes up to 2 s.
+const ConfirmTimeout = 3 * time.Second
+
+// Values of a session's purpose.
+const (
+	purposePublish   = "pub"
+	purposeSubscribe = "sub"
+)
+
+// Transport opens sessions over TCP. The zero value is ready for use.
+type Transport struct{}
+
+var _ eventmesh.Transport = Transport{}
+
+// Schemes returns tcp and tcps, the latter for a TLS terminator in front of EventMesh.
+func (Transport) Schemes() []string { return []string{"tcp", "tcps"} }
+
+// properties stand in the header of every event: without them the server refuses it. The description picks who gets it.
+var properties = map[string]any{"protocoltype": "cloudevents", "protocolversion": "1.0", "protocoldesc": "tcp"}
+
+// hello is the body of the first frame of a session.
+type hello struct {
+	Env       string `json:"env"`
+	Subsystem string `json:"subsystem"`
+	Path      string `json:"path"`
+	PID       int    `json:"pid"`
+	Host      string `json:"host"`
+	Port      int    `json:"port"`
+	Version   string `json:"version"`
+	Username  string `json:"username"`
+	Password  string `json:"password"`
+	IDC       string `json:"idc"`
+	Group     string `json:"group"`
+	Purpose   string `json:"purpose"`
+	Unack     int    `json:"unack"`
+}
+
+// connect returns a connection on which EventMesh has taken the hello.
+func connect(ctx context.Context, a eventmesh.Address, c eventmesh.Client, purpose string) (*connection, error) {
+	var conn net.Conn
+	var err error
+	if a.TLS() {
+		conn, err = (&tls.Dialer{Config: c.TLS}).DialContext(ctx, "tcp", a.Host)
+	} else {
+		conn, err = (&net.Dialer{}).DialContext(ctx, "tcp", a.Host)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", eventmesh.ErrNotConnected, err)
+	}
+	session := newConnection(conn)
+	body := hello{
+		Env: c.Env, Subsystem: c.Subsystem, Path: "/eventing-eventmesh", PID: c.PID, Host: c.IP, Port: 1, Version: "1.0",
+		Username: c.Username, Password: c.Password, IDC: c.IDC, Group: c.Group, Purpose: purpose,
+	}
+	if err := session.exchange(ctx, frame.HelloRequest, body); err != nil {
+		_ = session.Close()
+		return nil, fmt.Errorf("greeting: %w", err)
+	}
+	return session, nil
+}
+
+// encode returns the event as the body of a frame.
+func encode(e event.Event, topic string, ttl time.Duration) ([]byte, error) {
+	wire, err := eventmesh.Encode(e, topic, eventmesh.JSONForm)
+	if err != nil {
+		return nil, err
+	}
+	wire.SetExtension("ttl", fmt.Sprint(max(ttl.Milliseconds(), 1)))
+	body, err := json.Marshal(wire)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", eventmesh.ErrInvalidEvent, err)
+	}
+	return body, nil
+}
+
+// errNoBody is what an event has become that EventMesh could not render for TCP.
+var errNoBody = errors.New("EventMesh delivered a frame without an event")
+
+// decode returns the event in the body of a frame as it is, with all that EventMesh has added.
+func decode(f frame.Frame) (event.Event, error) {
+	if err := failure(f); err != nil {
+		return event.Event{}, err
+	}
+	if len(f.Body) == 0 {
+		return event.Event{}, errNoBody
+	}
+	var wire event.Event
+	if err := json.Unmarshal(f.Body, &wire); err != nil {
+		return event.Event{}, fmt.Errorf("decoding event: %s", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
+	}
+	return wire, nil
+}
+
+// failure returns the error that an answer tells of.
+func failure(f frame.Frame) error {
+	if f.Header.Code == 0 {
+		return nil
+	}
+	return &eventmesh.RefusalError{Kind: kindOf(f.Header.Desc), Code: fmt.Sprint(f.Header.Code), Reason: f.Header.Desc}
+}
+
+// kindOf tells what a refusal means by its text, since all have the same code.
+func kindOf(description string) error {
+	switch {
+	case strings.Contains(description, "overload"), strings.Contains(description, "SEND_TOO_FAST"):
+		return eventmesh.ErrRateLimited
+	case strings.Contains(description, "Acl"), strings.Contains(description, "permission"):
+		return eventmesh.ErrUnauthorized
+	case strings.Contains(description, "size exceeds"):
+		return eventmesh.ErrTooLarge
+	default:
+		return eventmesh.KindOfSendFailure(description)
+	}
+}

@@ -1,0 +1,94 @@
+package eventmesh
+
+import (
+	"context"
+	"crypto/tls"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+)
+
+// Transport opens sessions with an EventMesh server. It neither retries nor reconnects: [Publisher] and [Subscriber] do.
+// Its methods may be called from several goroutines.
+type Transport interface {
+	// Schemes are the URL schemes of the addresses that it can reach.
+	Schemes() []string
+	// OpenPublisher returns a session that can publish. The context bounds the opening alone.
+	OpenPublisher(ctx context.Context, a Address, c Client) (PublisherSession, error)
+	// OpenSubscriber returns a session that has subscribed. The context bounds the opening alone.
+	OpenSubscriber(ctx context.Context, a Address, c Client, s Subscription) (SubscriberSession, error)
+}
+
+// Client is what a session tells EventMesh about itself.
+type Client struct {
+	// IP and PID are the pair by which EventMesh tells clients apart; it does not compare them with the connection.
+	IP  string
+	PID int
+	// Group is the producer or consumer group.
+	Group string
+	// Env, IDC and Subsystem are EventMesh's labels for where a client runs.
+	Env, IDC, Subsystem string
+	// Credentials are never empty: EventMesh refuses empty ones even when it checks none.
+	Credentials
+	// TLS is for addresses that ask for it; nil stands for the system's defaults.
+	TLS *tls.Config
+}
+
+// Session is what every session can do. Its methods may be called from several goroutines.
+type Session interface {
+	// Heartbeat tells EventMesh that the client is alive. An error means that the session is of no further use.
+	Heartbeat(ctx context.Context) error
+	// Close ends the session at once, and every call of its methods with it. It may be called more than once.
+	Close() error
+}
+
+// PublisherSession publishes over one connection.
+type PublisherSession interface {
+	Session
+	// Publish returns nil only when EventMesh has confirmed the event.
+	Publish(ctx context.Context, topic string, e event.Event) error
+	// Request publishes, and returns the reply.
+	Request(ctx context.Context, topic string, e event.Event) (*event.Event, error)
+	// Wait blocks until the session has ended, and returns why.
+	Wait() error
+}
+
+// SubscriberSession receives over one connection.
+type SubscriberSession interface {
+	Session
+	// Receive returns the next delivery. It is called by one goroutine, and not called while there is no room for another
+	// delivery. After an error the session is over; io.EOF says that EventMesh ended it.
+	Receive() (*Delivery, error)
+	// Leave takes the client out of its group. Deliveries that are under way still come, then io.EOF.
+	Leave(ctx context.Context) error
+}
+
+// Mode says who of the subscribers to a topic gets an event.
+type Mode string
+
+const (
+	// Clustering gives each event to one member of the consumer group.
+	Clustering Mode = "CLUSTERING"
+	// Broadcasting gives each event to every member.
+	Broadcasting Mode = "BROADCASTING"
+)
+
+// Type says whether publishers wait for a reply.
+type Type string
+
+const (
+	// Async receives events that were published with [Publisher.Publish].
+	Async Type = "ASYNC"
+	// Sync receives requests of [Publisher.Request]; [Delivery.Reply] answers them.
+	Sync Type = "SYNC"
+)
+
+// Subscription is what a [Subscriber] subscribes to.
+type Subscription struct {
+	// Topics are subscribed to together, from the start: EventMesh's standalone storage loses a group's first topic when
+	// another is added later. At least one is required.
+	Topics []string
+	// Mode defaults to Clustering.
+	Mode Mode
+	// Type defaults to Async.
+	Type Type
+}
