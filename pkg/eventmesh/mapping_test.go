@@ -175,9 +175,9 @@ func TestEncodeRefuses(t *testing.T) {
 		"subject is no UTF-8":    {with(func(e *event.Event) { e.SetSubject("\xff") }), "t", eventmesh.ErrInvalidEvent},
 		"extension is no UTF-8":  {with(func(e *event.Event) { e.SetExtension("a", "\xff") }), "t", eventmesh.ErrInvalidEvent},
 		"extension named data":   {with(func(e *event.Event) { e.SetExtension("data", "x") }), "t", eventmesh.ErrInvalidEvent},
-		"extension name with -":  {with(func(e *event.Event) { context(e).Extensions = map[string]any{"a-b": "x"} }), "t", eventmesh.ErrInvalidEvent},
-		"extension of no type":   {with(func(e *event.Event) { context(e).Extensions = map[string]any{"a": struct{}{}} }), "t", eventmesh.ErrInvalidEvent},
-		"extension out of range": {with(func(e *event.Event) { context(e).Extensions = map[string]any{"a": int64(1) << 40} }), "t", eventmesh.ErrInvalidEvent},
+		"extension name with -":  {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a-b": "x"} }), "t", eventmesh.ErrInvalidEvent},
+		"extension of no type":   {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a": struct{}{}} }), "t", eventmesh.ErrInvalidEvent},
+		"extension out of range": {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a": int64(1) << 40} }), "t", eventmesh.ErrInvalidEvent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, form := range forms {
@@ -189,7 +189,7 @@ func TestEncodeRefuses(t *testing.T) {
 	}
 }
 
-func context(e *event.Event) *event.EventContextV1 { return e.Context.(*event.EventContextV1) }
+func contextOf(e *event.Event) *event.EventContextV1 { return e.Context.(*event.EventContextV1) }
 
 func TestDecodeEventsOfOtherPublishers(t *testing.T) {
 	e := contract.Events()[0].Event
@@ -231,7 +231,7 @@ func TestDecodeRefuses(t *testing.T) {
 			return e
 		}(),
 		"integer that is none":    func() event.Event { e := with("n", "many", "x"); e.SetExtension("emxtypes", "n:integer"); return e }(),
-		"no type":                 func() event.Event { e := with("n", "x", "x"); context(&e).Type = ""; return e }(),
+		"no type":                 func() event.Event { e := with("n", "x", "x"); contextOf(&e).Type = ""; return e }(),
 		"name that is only marks": func() event.Event { e := with("emx", "x", "x"); return e }(),
 	} {
 		if _, _, err := eventmesh.Decode(e); err == nil {

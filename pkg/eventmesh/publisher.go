@@ -88,7 +88,7 @@ func (p *Publisher) do(ctx context.Context, topic string, call func(context.Cont
 		defer cancel()
 	}
 	reply, err := call(ctx, *session)
-	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnconfirmed) {
+	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnconfirmed) && !errors.Is(err, ErrNoReply) {
 		err = fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	}
 	if err != nil {

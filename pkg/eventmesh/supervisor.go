@@ -151,6 +151,8 @@ func (s *supervisor[S]) ready() error {
 		return ErrClosed
 	case status.Err == nil:
 		return fmt.Errorf("%w: connecting to %s", ErrNotConnected, status.Address)
+	case errors.Is(status.Err, ErrNotConnected):
+		return status.Err
 	default:
 		return fmt.Errorf("%w: %w", ErrNotConnected, status.Err)
 	}

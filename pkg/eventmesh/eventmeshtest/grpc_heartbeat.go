@@ -33,6 +33,9 @@ func (h *heartbeatService) Heartbeat(ctx context.Context, e *eventmeshpb.CloudEv
 		h.s.refused("heartbeat", "19", err)
 		return answer(statusHeartbeat, "heartbeatItems can't be null"), nil
 	}
+	if e.GetAttributes()["clienttype"].GetCeInteger() == clientPublisher && wireString(e, "producergroup") != "" {
+		return answer(statusBody, ""), nil // a publisher finds out that the server is alive; nothing is lost by it
+	}
 	if reason := wrongHeartbeat(e, items); reason != "" {
 		h.s.refused("heartbeat", "7", errors.New(reason))
 		return answer(statusBody, ""), nil

@@ -52,7 +52,7 @@ type Options struct {
 	// InboundLimit is how many frames a second the server reads from one TCP connection, acknowledgements included; 0
 	// stands for 2,000, less for no limit.
 	InboundLimit int
-	// InFlightLimit is how many publishes of one TCP session may be unanswered; 0 stands for 100, less for no limit.
+	// InFlightLimit is how many publishes of one TCP session may be unanswered; 0 stands for 20, less for no limit.
 	InFlightLimit int
 	// GoodbyeTimeout is how long a TCP session lives on after a goodbye, of whichever side, or a redirect; 0 stands for
 	// 30 s.
@@ -82,7 +82,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.ReplyTimeout, 5*time.Second)
 	setDefault(&o.RateLimit, 15_000)
 	setDefault(&o.InboundLimit, 2_000)
-	setDefault(&o.InFlightLimit, 100)
+	setDefault(&o.InFlightLimit, 20)
 	setDefault(&o.GoodbyeTimeout, 30*time.Second)
 	setDefault(&o.KeepaliveMinTime, 5*time.Minute)
 	setDefault(&o.RecordLimit, 10_000)

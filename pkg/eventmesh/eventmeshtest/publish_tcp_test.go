@@ -229,19 +229,19 @@ func TestTooManyPublishesInFlight(t *testing.T) {
 	sub := cluster(t, s, "g", "T")
 	c := publisherTCP(t, s)
 	s.SetFaults(eventmeshtest.Faults{Delay: time.Second})
-	for i := range 101 {
+	for i := range 21 {
 		c.send(frame.AsyncMessageToServer, fmt.Sprint(i), structured("T", "1", "1"), protocol("tcp"))
 	}
-	for range 100 {
+	for range 20 {
 		sub.wantEvent("1")
 	}
 	sub.wantNone()
 	codes := map[int]int{}
-	for range 101 {
+	for range 21 {
 		codes[c.next().Header.Code]++
 	}
-	if codes[0] != 100 || codes[1] != 1 {
-		t.Errorf("got %v answers by code, want 100 and 1", codes)
+	if codes[0] != 20 || codes[1] != 1 {
+		t.Errorf("got %v answers by code, want 20 and 1", codes)
 	}
 	s.SetFaults(eventmeshtest.Faults{})
 	c.mustPublish("1")

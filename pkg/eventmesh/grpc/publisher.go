@@ -2,6 +2,7 @@ package grpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -46,6 +47,13 @@ func (Transport) OpenPublisher(ctx context.Context, a eventmesh.Address, c event
 		_ = p.Close()
 		return nil, err
 	}
+	// The first call can be answered before the connection calls itself ready, which Wait relies on.
+	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
+		if !conn.WaitForStateChange(ctx, state) {
+			_ = p.Close()
+			return nil, fmt.Errorf("%w: %w", eventmesh.ErrNotConnected, ctx.Err())
+		}
+	}
 	return p, nil
 }
 
@@ -75,7 +83,9 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 		return nil, err
 	}
 	answer, err := p.publish.RequestReply(ctx, m)
-	if err := check(answer, err); err != nil {
+	if err := check(answer, err); errors.Is(err, context.DeadlineExceeded) {
+		return nil, fmt.Errorf("%w: %w", eventmesh.ErrNoReply, context.DeadlineExceeded)
+	} else if err != nil {
 		return nil, err
 	}
 	wire, err := fromProto(answer)

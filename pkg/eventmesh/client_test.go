@@ -1,0 +1,588 @@
+package eventmesh_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2"
+	"github.com/cloudevents/sdk-go/v2/event"
+	"go.uber.org/goleak"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const timeout = 20 * time.Second
+
+var transports = []eventmesh.Transport{grpc.Transport{}, tcp.Transport{}}
+
+// urls are those of a server, by transport.
+var urls = map[string]func(*eventmeshtest.Server) string{
+	"grpc": (*eventmeshtest.Server).GRPCURL,
+	"tcp":  (*eventmeshtest.Server).TCPURL,
+}
+
+// eachTransport runs a test for each, with a server of its own.
+func eachTransport(t *testing.T, o eventmeshtest.Options, test func(t *testing.T, server *eventmeshtest.Server, url string)) {
+	t.Helper()
+	for name, url := range urls {
+		t.Run(name, func(t *testing.T) {
+			server := eventmeshtest.New(t, o)
+			test(t, server, url(server))
+		})
+	}
+}
+
+// statuses records what a client tells of its connection.
+type statuses chan eventmesh.Status
+
+func (s statuses) await(t *testing.T, connected bool) eventmesh.Status {
+	t.Helper()
+	for deadline := time.After(timeout); ; {
+		select {
+		case status := <-s:
+			if status.Connected == connected {
+				return status
+			}
+		case <-deadline:
+			t.Fatalf("waited %s in vain to be told of connected=%t", timeout, connected)
+		}
+	}
+}
+
+func config(t *testing.T, url string) (eventmesh.Config, statuses) {
+	t.Helper()
+	addresses, err := eventmesh.ParseAddresses(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := make(statuses, 100)
+	return eventmesh.Config{
+		Addresses: addresses, ClientID: t.Name(), Group: "group", Timeout: timeout,
+		Notify: func(s eventmesh.Status) { told <- s },
+	}, told
+}
+
+func newPublisher(t *testing.T, cfg eventmesh.Config) *eventmesh.Publisher {
+	t.Helper()
+	p, err := eventmesh.NewPublisher(cfg, transports...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.Close() })
+	return p
+}
+
+func newSubscriber(t *testing.T, cfg eventmesh.Config, s eventmesh.Subscription) *eventmesh.Subscriber {
+	t.Helper()
+	subscriber, err := eventmesh.NewSubscriber(cfg, s, transports...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = subscriber.Close() })
+	return subscriber
+}
+
+// pair returns a connected publisher and subscriber of topic orders.
+func pair(t *testing.T, url string) (p *eventmesh.Publisher, s *eventmesh.Subscriber, publishing, subscribing statuses) {
+	t.Helper()
+	cfg, subscribing := config(t, url)
+	s = newSubscriber(t, cfg, eventmesh.Subscription{Topics: []string{"orders"}})
+	subscribing.await(t, true)
+	cfg, publishing = config(t, url)
+	p = newPublisher(t, cfg)
+	publishing.await(t, true)
+	return p, s, publishing, subscribing
+}
+
+func newEvent(id string) event.Event {
+	e := event.New()
+	e.SetID(id)
+	e.SetSource("test")
+	e.SetType("test")
+	e.SetDataContentType("text/plain")
+	e.DataEncoded = []byte("data " + id)
+	return e
+}
+
+func bounded(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+func expect(t *testing.T, s *eventmesh.Subscriber, id string) *eventmesh.Delivery {
+	t.Helper()
+	d, err := s.Receive(bounded(t))
+	if err != nil {
+		t.Fatalf("receiving event %s: %v", id, err)
+	}
+	if d.Err != nil || d.Event.ID() != id {
+		t.Fatalf("got event %q (%v), want %s", d.Event.ID(), d.Err, id)
+	}
+	return d
+}
+
+func TestReconnects(t *testing.T) {
+	for name, interrupt := range map[string]func(*testing.T, *eventmeshtest.Server){
+		"after a restart": func(t *testing.T, s *eventmeshtest.Server) {
+			t.Helper()
+			s.Stop()
+			if err := s.Restart(false); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"after its connection was cut": func(_ *testing.T, s *eventmeshtest.Server) { s.DropConnections() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachTransport(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+				p, s, publishing, subscribing := pair(t, url)
+				if err := p.Publish(bounded(t), "orders", newEvent("1")); err != nil {
+					t.Fatal(err)
+				}
+				if err := expect(t, s, "1").Ack(); err != nil {
+					t.Fatal(err)
+				}
+				interrupt(t, server)
+				for _, told := range []statuses{publishing, subscribing} {
+					if lost := told.await(t, false); lost.Err == nil || !strings.Contains(lost.Err.Error(), lost.Address.Host) {
+						t.Errorf("told of %v, want an error that names %s", lost.Err, lost.Address)
+					}
+					told.await(t, true)
+				}
+				// To a group that had no member for a moment, RocketMQ delivers only a part of what is published.
+				for i := 2; i < 10; i++ {
+					if err := p.Publish(bounded(t), "orders", newEvent(fmt.Sprint(i))); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for d := expectAny(t, s); d.Event.ID() == "1"; d = expectAny(t, s) {
+					_ = d.Ack()
+				}
+			})
+		})
+	}
+}
+
+func expectAny(t *testing.T, s *eventmesh.Subscriber) *eventmesh.Delivery {
+	t.Helper()
+	d, err := s.Receive(bounded(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
+
+func TestNotConnected(t *testing.T) {
+	eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+		server.Stop()
+		cfg, told := config(t, url)
+		p := newPublisher(t, cfg)
+		told.await(t, false)
+		for _, err := range []error{p.Publish(t.Context(), "orders", newEvent("1")), p.Ready()} {
+			if !errors.Is(err, eventmesh.ErrNotConnected) || !eventmesh.Temporary(err) {
+				t.Errorf("got %v, want %v for now", err, eventmesh.ErrNotConnected)
+			}
+		}
+		if err := server.Restart(false); err != nil {
+			t.Fatal(err)
+		}
+		told.await(t, true)
+		if err := p.Ready(); err != nil {
+			t.Errorf("ready: got %v, want nil", err)
+		}
+		if err := p.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := p.Publish(t.Context(), "orders", newEvent("1")); !errors.Is(err, eventmesh.ErrClosed) {
+			t.Errorf("after Close: got %v, want %v", err, eventmesh.ErrClosed)
+		}
+	})
+}
+
+func TestRefusals(t *testing.T) {
+	for name, c := range map[string]struct {
+		faults    eventmeshtest.Faults
+		want      error
+		temporary bool
+	}{
+		"rate limit over gRPC":    {eventmeshtest.Faults{Refuse: "21", RefuseDescription: "Tps overload, global flow control"}, eventmesh.ErrRateLimited, true},
+		"overload":                {eventmeshtest.Faults{Refuse: "1", RefuseDescription: "overload"}, eventmesh.ErrRateLimited, true},
+		"no subscriber":           {eventmeshtest.Faults{Refuse: "14", RefuseDescription: "Send message error, topic: orders"}, eventmesh.ErrNoSubscriber, true},
+		"storage failed":          {eventmeshtest.Faults{Refuse: "14", RefuseDescription: "disk full"}, eventmesh.ErrRefused, true},
+		"not allowed":             {eventmeshtest.Faults{Refuse: "20", RefuseDescription: "org.apache.eventmesh.api.exception.AclException: no auth"}, eventmesh.ErrUnauthorized, false},
+		"something else entirely": {eventmeshtest.Faults{Refuse: "99", RefuseDescription: "odd\nsecond line"}, eventmesh.ErrRefused, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+				p, _, _, _ := pair(t, url)
+				server.SetFaults(c.faults)
+				err := p.Publish(bounded(t), "orders", newEvent("1"))
+				if !errors.Is(err, c.want) || eventmesh.Temporary(err) != c.temporary {
+					t.Errorf("got %v (temporary %t), want %v (%t)", err, eventmesh.Temporary(err), c.want, c.temporary)
+				}
+				var refusal *eventmesh.RefusalError
+				if !errors.As(err, &refusal) || refusal.Code == "" || strings.Contains(err.Error(), "second line") {
+					t.Errorf("got %v, want a refusal with a code, in one line", err)
+				}
+			})
+		})
+	}
+}
+
+func TestRateLimitOfTheServer(t *testing.T) {
+	eachTransport(t, eventmeshtest.Options{RateLimit: 1}, func(t *testing.T, _ *eventmeshtest.Server, url string) {
+		p, _, _, _ := pair(t, url)
+		var err error
+		for i := 0; i < 100 && err == nil; i++ {
+			err = p.Publish(bounded(t), "orders", newEvent(fmt.Sprint(i)))
+		}
+		if !errors.Is(err, eventmesh.ErrRateLimited) {
+			t.Errorf("got %v, want %v", err, eventmesh.ErrRateLimited)
+		}
+	})
+}
+
+func TestUnconfirmed(t *testing.T) {
+	eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+		p, s, _, _ := pair(t, url)
+		server.SetFaults(eventmeshtest.Faults{LoseAnswers: 1})
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		err := p.Publish(ctx, "orders", newEvent("1"))
+		if !errors.Is(err, eventmesh.ErrUnconfirmed) || !eventmesh.Temporary(err) {
+			t.Errorf("got %v, want %v for now", err, eventmesh.ErrUnconfirmed)
+		}
+		expect(t, s, "1") // it is there all the same
+	})
+}
+
+func TestTCPSendsAgainWhatIsNotConfirmed(t *testing.T) {
+	server := eventmeshtest.New(t, eventmeshtest.Options{})
+	p, s, _, _ := pair(t, server.TCPURL())
+	server.SetFaults(eventmeshtest.Faults{LoseAnswers: 1})
+	published := make(chan error, 1)
+	go func() { published <- p.Publish(bounded(t), "orders", newEvent("1")) }()
+	expect(t, s, "1")
+	server.SetFaults(eventmeshtest.Faults{})
+	expect(t, s, "1")
+	if err := <-published; err != nil {
+		t.Errorf("got %v, want nil once an attempt was confirmed", err)
+	}
+}
+
+func TestTCPIsNotMisledByAnswersOfOthers(t *testing.T) {
+	server := eventmeshtest.New(t, eventmeshtest.Options{})
+	first, s, _, _ := pair(t, server.TCPURL())
+	cfg, told := config(t, server.TCPURL())
+	cfg.ClientID = "another"
+	second := newPublisher(t, cfg)
+	told.await(t, true)
+	server.SetFaults(eventmeshtest.Faults{MixUpAcknowledgements: 0.2})
+	const n = 40
+	failed := make(chan error, 2)
+	for i, p := range []*eventmesh.Publisher{first, second} {
+		go func() {
+			var errs []error
+			for j := range n / 2 {
+				errs = append(errs, p.Publish(bounded(t), "orders", newEvent(fmt.Sprintf("%d-%d", i, j))))
+			}
+			failed <- errors.Join(errs...)
+		}()
+	}
+	got := map[string]bool{}
+	for len(got) < n {
+		d := expectAny(t, s)
+		got[d.Event.ID()] = true
+		_ = d.Ack()
+	}
+	for range 2 {
+		if err := <-failed; err != nil {
+			t.Errorf("publishing: %v", err)
+		}
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	eachTransport(t, eventmeshtest.Options{Credentials: map[string]string{"user": "secret"}}, func(t *testing.T, _ *eventmeshtest.Server, url string) {
+		cfg, told := config(t, url)
+		password := "wrong-password"
+		cfg.Credentials = func() (eventmesh.Credentials, error) {
+			return eventmesh.Credentials{Username: "user", Password: password}, nil
+		}
+		s := newSubscriber(t, cfg, eventmesh.Subscription{Topics: []string{"orders"}})
+		refused := told.await(t, false)
+		if refused.Err == nil || strings.Contains(refused.Err.Error(), password) {
+			t.Errorf("told of %v, want a refusal without the password", refused.Err)
+		}
+		_ = s.Close()
+
+		password = "secret"
+		s = newSubscriber(t, cfg, eventmesh.Subscription{Topics: []string{"orders"}})
+		told.await(t, true)
+		_ = s.Close()
+	})
+}
+
+func TestUnreadableCredentials(t *testing.T) {
+	server := eventmeshtest.New(t, eventmeshtest.Options{})
+	cfg, told := config(t, server.GRPCURL())
+	cfg.Credentials = func() (eventmesh.Credentials, error) { return eventmesh.Credentials{}, errors.New("no such file") }
+	p := newPublisher(t, cfg)
+	if status := told.await(t, false); !strings.Contains(status.Err.Error(), "no such file") {
+		t.Errorf("told of %v, want the reason", status.Err)
+	}
+	if err := p.Ready(); !errors.Is(err, eventmesh.ErrNotConnected) {
+		t.Errorf("got %v, want %v", err, eventmesh.ErrNotConnected)
+	}
+}
+
+func TestASubscriberThatNobodyAsksStaysInItsGroup(t *testing.T) {
+	eachTransport(t, eventmeshtest.Options{MaxDataCharacters: -1}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+		p, s, _, _ := pair(t, url)
+		const n = 200
+		for i := range n {
+			e := newEvent(fmt.Sprint(i))
+			e.DataEncoded = []byte(strings.Repeat("x", 10_000)) // more together than the connection holds
+			if err := p.Publish(bounded(t), "orders", e); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := server.Subscribers("orders"); got != 1 || s.Ready() != nil {
+			t.Errorf("%d subscribers, ready: %v", got, s.Ready())
+		}
+		got := map[string]bool{}
+		for len(got) < n {
+			d := expectAny(t, s)
+			got[d.Event.ID()] = true
+			_ = d.Ack()
+		}
+	})
+}
+
+func TestReceiveEndsWithItsContextAndWithClose(t *testing.T) {
+	eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, _ *eventmeshtest.Server, url string) {
+		p, s, _, _ := pair(t, url)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if _, err := s.Receive(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v, want %v", err, context.Canceled)
+		}
+		if err := p.Publish(bounded(t), "orders", newEvent("1")); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil { // with a delivery that nobody has received
+			t.Error(err)
+		}
+		if _, err := s.Receive(bounded(t)); !errors.Is(err, eventmesh.ErrClosed) {
+			t.Errorf("got %v, want %v", err, eventmesh.ErrClosed)
+		}
+	})
+}
+
+func TestLeaveWithoutASession(t *testing.T) {
+	eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+		server.Stop()
+		cfg, told := config(t, url)
+		s := newSubscriber(t, cfg, eventmesh.Subscription{Topics: []string{"orders"}})
+		told.await(t, false)
+		if err := s.Leave(bounded(t)); err != nil {
+			t.Errorf("got %v, want nil", err)
+		}
+		if _, err := s.Receive(bounded(t)); !errors.Is(err, eventmesh.ErrClosed) {
+			t.Errorf("got %v, want %v", err, eventmesh.ErrClosed)
+		}
+	})
+}
+
+func TestLeaveThatIsNotAnswered(t *testing.T) {
+	eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+		_, s, _, _ := pair(t, url)
+		server.SetFaults(eventmeshtest.Faults{StallUnsubscribe: true})
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := s.Leave(ctx); !errors.Is(err, eventmesh.ErrUnconfirmed) {
+			t.Errorf("got %v, want %v", err, eventmesh.ErrUnconfirmed)
+		}
+	})
+}
+
+func TestTCPLeaveWaitsForAcknowledgements(t *testing.T) {
+	server := eventmeshtest.New(t, eventmeshtest.Options{})
+	p, s, _, _ := pair(t, server.TCPURL())
+	if err := p.Publish(bounded(t), "orders", newEvent("1")); err != nil {
+		t.Fatal(err)
+	}
+	d := expect(t, s, "1")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := s.Leave(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("with a delivery in hand: got %v, want %v", err, context.DeadlineExceeded)
+	}
+	for range 2 { // the second does nothing
+		if err := d.Ack(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.Leave(bounded(t)); err != nil {
+		t.Errorf("after its acknowledgement: got %v, want nil", err)
+	}
+}
+
+func TestServerSaysGoodbyeAndRedirects(t *testing.T) {
+	server, other := eventmeshtest.New(t, eventmeshtest.Options{}), eventmeshtest.New(t, eventmeshtest.Options{})
+	cfg, told := config(t, server.TCPURL())
+	newPublisher(t, cfg)
+	told.await(t, true)
+	server.SayGoodbye()
+	told.await(t, false)
+	told.await(t, true)
+
+	addresses, err := eventmesh.ParseAddresses(other.TCPURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ip, port, _ := strings.Cut(addresses[0].Host, ":")
+	var number int
+	if _, err := fmt.Sscan(port, &number); err != nil {
+		t.Fatal(err)
+	}
+	server.Redirect(ip, number)
+	told.await(t, false)
+	if status := told.await(t, true); status.Address != addresses[0] {
+		t.Errorf("connected to %s, want %s", status.Address, addresses[0])
+	}
+}
+
+func TestFramesWithoutAnEvent(t *testing.T) {
+	server := eventmeshtest.New(t, eventmeshtest.Options{})
+	_, s, _, _ := pair(t, server.TCPURL())
+	cfg, told := config(t, server.GRPCURL())
+	p := newPublisher(t, cfg)
+	told.await(t, true)
+	// What is published over gRPC reaches a TCP subscriber as a frame with a stack trace.
+	if err := p.Publish(bounded(t), "orders", newEvent("1")); err != nil && !errors.Is(err, eventmesh.ErrNoSubscriber) {
+		t.Fatal(err)
+	}
+	d := expectAny(t, s)
+	if d.Err == nil {
+		t.Fatalf("got %s, want no event", d.Event)
+	}
+	if err := d.Ack(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTimeoutOfAClientWithoutADeadline(t *testing.T) {
+	eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+		cfg, told := config(t, url)
+		cfg.Timeout = 100 * time.Millisecond
+		p := newPublisher(t, cfg)
+		told.await(t, true)
+		server.SetFaults(eventmeshtest.Faults{Delay: time.Hour})
+		t.Cleanup(func() { server.SetFaults(eventmeshtest.Faults{}) })
+		if err := p.Publish(context.WithoutCancel(t.Context()), "orders", newEvent("1")); !errors.Is(err, eventmesh.ErrUnconfirmed) {
+			t.Errorf("got %v, want %v", err, eventmesh.ErrUnconfirmed)
+		}
+	})
+}
+
+func TestProtocolOfTheCloudEventsSDK(t *testing.T) {
+	eachTransport(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}, func(t *testing.T, _ *eventmeshtest.Server, url string) {
+		p, s, _, _ := pair(t, url)
+		protocol := &eventmesh.Protocol{Publisher: p, Subscriber: s, Topic: "nowhere"}
+		client, err := cloudevents.NewClient(protocol)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result := client.Send(eventmesh.WithTopic(t.Context(), "orders"), newEvent("1")); !cloudevents.IsACK(result) {
+			t.Fatal(result)
+		}
+		received := make(chan event.Event, 1)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- client.StartReceiver(ctx, func(e event.Event) { received <- e }) }()
+		select {
+		case e := <-received:
+			if e.ID() != "1" {
+				t.Errorf("got event %s, want 1", e.ID())
+			}
+		case <-time.After(timeout):
+			t.Error("received nothing")
+		}
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if err := protocol.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestProtocolWithoutWhatItNeeds(t *testing.T) {
+	client, err := cloudevents.NewClient(&eventmesh.Protocol{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result := client.Send(t.Context(), newEvent("1")); cloudevents.IsACK(result) {
+		t.Error("sending without a publisher: got no error")
+	}
+	if _, result := client.Request(t.Context(), newEvent("1")); cloudevents.IsACK(result) {
+		t.Error("requesting without a publisher: got no error")
+	}
+	if err := client.StartReceiver(t.Context(), func(event.Event) {}); err == nil {
+		t.Error("receiving without a subscriber: got no error")
+	}
+}
+
+func TestProtocolRequest(t *testing.T) {
+	eachTransport(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}, func(t *testing.T, _ *eventmeshtest.Server, url string) {
+		cfg, told := config(t, url)
+		responder := newSubscriber(t, cfg, eventmesh.Subscription{Topics: []string{"questions"}, Type: eventmesh.Sync})
+		told.await(t, true)
+		cfg, told = config(t, url)
+		p := newPublisher(t, cfg)
+		told.await(t, true)
+		replied := make(chan error, 1)
+		go func() {
+			d, err := responder.Receive(bounded(t))
+			if err == nil {
+				err = errors.Join(d.Ack(), d.Reply(bounded(t), newEvent("answer")))
+			}
+			replied <- err
+		}()
+		client, err := cloudevents.NewClient(&eventmesh.Protocol{Publisher: p, Topic: "questions"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, result := client.Request(bounded(t), newEvent("question"))
+		if err := <-replied; err != nil {
+			t.Error(err)
+		}
+		if !cloudevents.IsACK(result) || answer == nil || answer.ID() != "answer" {
+			t.Errorf("got %v, %v; want the answer", answer, result)
+		}
+	})
+}
+
+func TestReplyToAnAsynchronousEvent(t *testing.T) {
+	eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, _ *eventmeshtest.Server, url string) {
+		p, s, _, _ := pair(t, url)
+		if err := p.Publish(bounded(t), "orders", newEvent("1")); err != nil {
+			t.Fatal(err)
+		}
+		if err := expect(t, s, "1").Reply(t.Context(), newEvent("2")); err == nil {
+			t.Error("got no error")
+		}
+	})
+}
