@@ -1,0 +1,139 @@
+package adapter
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kelseyhightower/envconfig"
+)
+
+// Variable is one environment variable of a configuration struct, as its field's tags describe it:
+//
+//	envconfig  the variable's name
+//	default    its value where it is not set
+//	required   "true" where it has to be set
+//	desc       what it is for
+//	want       what values are allowed
+//	min        the smallest number or duration
+type Variable struct {
+	Name, Default, Description, Want string
+	Required                         bool
+
+	min   string
+	value reflect.Value
+}
+
+// Variables lists the variables of the struct that config points to, those of embedded structs first. Fields without a
+// description are left out: they are Knative's own, and documented there.
+func Variables(config any) []Variable {
+	return variables(reflect.ValueOf(config).Elem())
+}
+
+func variables(v reflect.Value) []Variable {
+	var all []Variable
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		if field.Anonymous && field.Type.Kind() == reflect.Struct {
+			all = append(all, variables(v.Field(i))...)
+			continue
+		}
+		if field.Tag.Get("desc") == "" {
+			continue
+		}
+		all = append(all, Variable{
+			Name: field.Tag.Get("envconfig"), Default: field.Tag.Get("default"), Required: field.Tag.Get("required") == "true",
+			Description: field.Tag.Get("desc"), Want: field.Tag.Get("want"), min: field.Tag.Get("min"), value: v.Field(i),
+		})
+	}
+	return all
+}
+
+// Validator is a configuration with rules that tags cannot express.
+type Validator interface {
+	Validate() error
+}
+
+// Load fills the struct that config points to from the environment. The error is one sentence that names the variable, its
+// value and what is allowed.
+func Load(config any) error {
+	known := Variables(config)
+	if err := envconfig.Process("", config); err != nil {
+		return explain(err, known)
+	}
+	for _, v := range known {
+		if v.Required && os.Getenv(v.Name) == "" {
+			return fmt.Errorf("%s is missing: want %s", v.Name, v.Want)
+		}
+		if below(v.value, v.min) {
+			return Invalid(v.Name, os.Getenv(v.Name), v.Want)
+		}
+	}
+	if v, ok := config.(Validator); ok {
+		return v.Validate()
+	}
+	return nil
+}
+
+// Invalid is the error for a variable whose value is not allowed. Never give it the value of a secret.
+func Invalid(name, value, want string) error {
+	return fmt.Errorf("%s is %q: want %s", name, value, want)
+}
+
+func explain(err error, known []Variable) error {
+	var parse *envconfig.ParseError
+	if !errors.As(err, &parse) {
+		for _, v := range known {
+			if v.Required && os.Getenv(v.Name) == "" {
+				return fmt.Errorf("%s is missing: want %s", v.Name, v.Want)
+			}
+		}
+		return err
+	}
+	for _, v := range known {
+		if v.Name != parse.KeyName {
+			continue
+		}
+		if v.Required && parse.Value == "" {
+			return fmt.Errorf("%s is missing: want %s", v.Name, v.Want)
+		}
+		if v.value.Type().PkgPath() != "" && v.value.Type() != reflect.TypeFor[time.Duration]() {
+			return fmt.Errorf("%s: %w", v.Name, parse.Err) // the type knows better, and what of the value is no secret
+		}
+		return Invalid(v.Name, parse.Value, v.Want)
+	}
+	return fmt.Errorf("%s: %w", parse.KeyName, parse.Err)
+}
+
+// below compares a number or a duration with the smallest that is allowed.
+func below(v reflect.Value, smallest string) bool {
+	if smallest == "" || !v.CanInt() {
+		return false
+	}
+	if n, err := strconv.ParseInt(smallest, 10, 64); err == nil {
+		return v.Int() < n
+	}
+	d, err := time.ParseDuration(smallest)
+	return err == nil && v.Int() < int64(d)
+}
+
+// Usage returns the help text of a program with this configuration.
+func Usage(program, purpose string, config any) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s\n\nIt is configured by environment variables:\n\n", program, purpose)
+	for _, v := range Variables(config) {
+		fmt.Fprintf(&b, "  %s", v.Name)
+		switch {
+		case v.Required:
+			b.WriteString(" (required)")
+		case v.Default != "":
+			fmt.Fprintf(&b, " (default %s)", v.Default)
+		}
+		fmt.Fprintf(&b, "\n        %s; %s\n", v.Description, v.Want)
+	}
+	return b.String()
+}

@@ -1,0 +1,107 @@
+package adapter
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp"
+)
+
+// Transports are those that EVENTMESH_URL can name.
+var Transports = []eventmesh.Transport{grpc.Transport{}, tcp.Transport{}}
+
+// Addresses is the value of EVENTMESH_URL.
+type Addresses []eventmesh.Address
+
+// Decode parses the variable, for envconfig.
+func (a *Addresses) Decode(value string) error {
+	addresses, err := eventmesh.ParseAddresses(value)
+	*a = addresses
+	return err
+}
+
+// EventMesh is the part of a configuration that says which EventMesh, and as who.
+type EventMesh struct {
+	// URL is where EventMesh listens.
+	URL Addresses `envconfig:"EVENTMESH_URL" required:"true" desc:"where EventMesh listens; the scheme picks the transport" want:"one or more URLs, comma separated, such as grpc://host:10205 or tcp://host:10000"`
+	// ClientID names this replica.
+	ClientID string `envconfig:"EVENTMESH_CLIENT_ID" desc:"names this replica to EventMesh; must survive a restart and be unique among live replicas" want:"any text; by default the host's name, which is the pod's"`
+	// Username is sent with Password.
+	Username string `envconfig:"EVENTMESH_USERNAME" desc:"user name; EventMesh hands it to every subscriber" want:"any text"`
+	// Password is handed to every subscriber by EventMesh.
+	Password string `envconfig:"EVENTMESH_PASSWORD" desc:"password; EventMesh hands it to every subscriber, so use an account of low privilege that nothing else uses" want:"any text; not together with EVENTMESH_PASSWORD_FILE"`
+	// PasswordFile is read at every connect.
+	PasswordFile string `envconfig:"EVENTMESH_PASSWORD_FILE" desc:"file with the password, read again at every connect" want:"the path of a file that can be read"`
+	// CAFile is for grpcs and tcps.
+	CAFile string `envconfig:"EVENTMESH_CA_FILE" desc:"certificates to trust for grpcs and tcps, instead of the system's" want:"the path of a file in PEM"`
+	// Env is a label of EventMesh.
+	Env string `envconfig:"EVENTMESH_ENV" default:"PRD" desc:"EventMesh's label for the environment of a client" want:"any text"`
+	// IDC is a label of EventMesh.
+	IDC string `envconfig:"EVENTMESH_IDC" default:"DEFAULT" desc:"EventMesh's label for the data centre of a client" want:"any text"`
+	// Subsystem is a label of EventMesh.
+	Subsystem string `envconfig:"EVENTMESH_SUBSYSTEM" default:"0000" desc:"EventMesh's label for the system that a client belongs to" want:"any text"`
+}
+
+// ClientConfig resolves the configuration of a client in the given group, whose changes of connection are logged.
+func (e EventMesh) ClientConfig(group string, logger *zap.SugaredLogger) (eventmesh.Config, error) {
+	cfg := eventmesh.Config{
+		Addresses: e.URL, ClientID: e.ClientID, Group: group, Env: e.Env, IDC: e.IDC, Subsystem: e.Subsystem,
+		Credentials: e.credentials,
+		Notify:      func(s eventmesh.Status) { logStatus(logger, s) },
+	}
+	if cfg.ClientID == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return cfg, fmt.Errorf("EVENTMESH_CLIENT_ID is missing, and the host has no name: %w", err)
+		}
+		cfg.ClientID = host
+	}
+	if e.Password != "" && e.PasswordFile != "" {
+		return cfg, errors.New("EVENTMESH_PASSWORD and EVENTMESH_PASSWORD_FILE are both set: want one of them")
+	}
+	if _, err := e.credentials(); err != nil {
+		return cfg, err
+	}
+	if e.CAFile != "" {
+		pem, err := os.ReadFile(e.CAFile)
+		if err != nil {
+			return cfg, fmt.Errorf("EVENTMESH_CA_FILE: %w", err)
+		}
+		roots := x509.NewCertPool()
+		if !roots.AppendCertsFromPEM(pem) {
+			return cfg, Invalid("EVENTMESH_CA_FILE", e.CAFile, "a file with certificates in PEM")
+		}
+		cfg.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	}
+	return cfg, nil
+}
+
+func (e EventMesh) credentials() (eventmesh.Credentials, error) {
+	c := eventmesh.Credentials{Username: e.Username, Password: e.Password}
+	if e.PasswordFile != "" {
+		b, err := os.ReadFile(e.PasswordFile)
+		if err != nil {
+			return c, fmt.Errorf("EVENTMESH_PASSWORD_FILE: %w", err)
+		}
+		c.Password = strings.TrimRight(string(b), "\r\n")
+	}
+	return c, nil
+}
+
+// logStatus writes one line for each change.
+func logStatus(logger *zap.SugaredLogger, s eventmesh.Status) {
+	switch {
+	case s.Connected:
+		logger.Infow("connected to EventMesh", "address", s.Address.String())
+	case !errors.Is(s.Err, eventmesh.ErrClosed): // that was us
+		logger.Warnw("not connected to EventMesh", "address", s.Address.String(), zap.Error(s.Err))
+	}
+}

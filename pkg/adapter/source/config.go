@@ -1,0 +1,137 @@
+package source
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"go.uber.org/zap"
+	framework "knative.dev/eventing/pkg/adapter/v2"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+)
+
+// Config is the source's configuration, from the environment.
+type Config struct {
+	framework.EnvConfig
+	adapter.EventMesh
+
+	// Topics to subscribe to.
+	Topics []string `envconfig:"EVENTMESH_TOPICS" required:"true" desc:"topics to subscribe to" want:"one or more names of topics, comma separated"`
+	// Group is the consumer group.
+	Group string `envconfig:"EVENTMESH_GROUP" required:"true" desc:"consumer group; the replicas of one source share it, and different sources must not" want:"1 to 255 letters, digits and characters of %|_-"`
+	// Mode is how the group shares events.
+	Mode Mode `envconfig:"EVENTMESH_MODE" default:"clustering" desc:"whether each event goes to one replica or to all" want:"clustering or broadcasting"`
+	// BufferEvents bounds the buffer.
+	BufferEvents int `envconfig:"EVENTMESH_BUFFER_EVENTS" default:"10000" min:"1" desc:"how many events are kept at most until the sink has taken them" want:"a number above 0"`
+	// BufferBytes bounds the buffer.
+	BufferBytes int64 `envconfig:"EVENTMESH_BUFFER_BYTES" default:"67108864" min:"1" desc:"how many bytes are kept at most, data and 1 KiB for each event; a larger event is kept alone" want:"a number above 0"`
+	// MaxInFlight bounds concurrent requests.
+	MaxInFlight int `envconfig:"EVENTMESH_MAX_IN_FLIGHT" default:"16" min:"1" desc:"how many requests to the sink are under way at once, over as many connections" want:"a number above 0"`
+	// Retries bounds attempts.
+	Retries int `envconfig:"EVENTMESH_RETRIES" default:"-1" min:"-1" desc:"how often an event is sent again that the sink did not take, before it is dropped with an error in the log; -1 is for ever" want:"a number, -1 or above"`
+	// BackoffMin is the first ceiling.
+	BackoffMin time.Duration `envconfig:"EVENTMESH_BACKOFF_MIN" default:"100ms" min:"1ms" desc:"ceiling of the random wait before the first retry; it doubles with each" want:"a duration such as 100ms, at least 1ms"`
+	// BackoffMax is the last ceiling.
+	BackoffMax time.Duration `envconfig:"EVENTMESH_BACKOFF_MAX" default:"30s" min:"1ms" desc:"largest ceiling of the random wait before a retry, and of a Retry-After that the sink asks for" want:"a duration such as 30s, not below EVENTMESH_BACKOFF_MIN"`
+	// DrainTimeout bounds the shutdown.
+	DrainTimeout time.Duration `envconfig:"EVENTMESH_DRAIN_TIMEOUT" default:"20s" min:"0s" desc:"how long a shutdown may take to deliver what has been received; below the pod's grace period" want:"a duration such as 20s"`
+	// ProbesPort is for the kubelet.
+	ProbesPort int `envconfig:"PROBES_PORT" default:"8080" min:"0" desc:"port of /health and /readiness; 0 lets the kernel choose" want:"a port number"`
+	// SinkURL is where events go. It is the framework's variable, parsed.
+	SinkURL SinkURL `envconfig:"K_SINK" required:"true" desc:"where events go; set by a ContainerSource or SinkBinding" want:"an http or https URL"`
+	// SinkTimeout is in seconds. It is the framework's variable, with a default.
+	SinkTimeout int `envconfig:"K_SINK_TIMEOUT" default:"30" min:"1" desc:"how many seconds the sink may take to answer" want:"a number of seconds above 0"`
+	// Overrides is the framework's variable, parsed.
+	Overrides Overrides `envconfig:"K_CE_OVERRIDES" desc:"extensions that every event gets; set by a ContainerSource or SinkBinding" want:"JSON such as {\"extensions\":{\"name\":\"value\"}}"`
+}
+
+// NewConfig returns an empty Config, for adapter.Main to fill.
+func NewConfig() *Config { return &Config{} }
+
+// GetSinktimeout replaces the framework's, which has no default.
+func (c *Config) GetSinktimeout() int { return c.SinkTimeout }
+
+// Mode is the value of EVENTMESH_MODE.
+type Mode eventmesh.Mode
+
+// Decode parses the variable, for envconfig.
+func (m *Mode) Decode(value string) error {
+	switch mode := eventmesh.Mode(strings.ToUpper(value)); mode {
+	case eventmesh.Clustering, eventmesh.Broadcasting:
+		*m = Mode(mode)
+		return nil
+	default:
+		return fmt.Errorf("%q is neither clustering nor broadcasting", value)
+	}
+}
+
+var groupPattern = regexp.MustCompile(`^[%|a-zA-Z0-9_-]{1,255}$`)
+
+// SinkURL is the value of K_SINK.
+type SinkURL struct{ *url.URL }
+
+// Decode parses the variable, for envconfig.
+func (u *SinkURL) Decode(value string) error {
+	parsed, err := url.Parse(value)
+	if err != nil {
+		return errors.New("it cannot be parsed: want an http or https URL")
+	}
+	if parsed.User == nil && strings.Contains(value, "@") && parsed.Host == "" {
+		return errors.New("it is no absolute URL of http or https") // and may hold a password, in a place where none can be masked
+	}
+	if parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
+		return fmt.Errorf("%q is no absolute URL of http or https", parsed.Redacted())
+	}
+	u.URL = parsed
+	return nil
+}
+
+// Overrides is the value of K_CE_OVERRIDES: extensions by name.
+type Overrides map[string]string
+
+// Decode parses the variable, for envconfig.
+func (o *Overrides) Decode(value string) error {
+	if value == "" {
+		return nil
+	}
+	var overrides duckv1.CloudEventOverrides
+	if err := json.Unmarshal([]byte(value), &overrides); err != nil {
+		return fmt.Errorf(`%q is not what it should be, JSON such as {"extensions":{"name":"value"}}`, value)
+	}
+	for name, value := range overrides.Extensions {
+		if new(event.EventContextV1).SetExtension(name, value) != nil {
+			return fmt.Errorf("%q is not the name of an extension: want letters and digits, and none of CloudEvents' own attributes", name)
+		}
+	}
+	*o = overrides.Extensions
+	return nil
+}
+
+// Validate checks what goes beyond one variable's type and range.
+func (c *Config) Validate() error {
+	for i, topic := range c.Topics {
+		c.Topics[i] = strings.TrimSpace(topic)
+		if err := eventmesh.ValidateTopic(c.Topics[i]); err != nil {
+			return fmt.Errorf("EVENTMESH_TOPICS: %w", err)
+		}
+	}
+	switch {
+	case !groupPattern.MatchString(c.Group):
+		return adapter.Invalid("EVENTMESH_GROUP", c.Group, "1 to 255 letters, digits and characters of %|_-")
+	case c.BackoffMax < c.BackoffMin:
+		return adapter.Invalid("EVENTMESH_BACKOFF_MAX", c.BackoffMax.String(), "a duration not below EVENTMESH_BACKOFF_MIN, "+c.BackoffMin.String())
+	case c.ProbesPort > 65535:
+		return adapter.Invalid("PROBES_PORT", strconv.Itoa(c.ProbesPort), "a port number")
+	}
+	_, err := c.ClientConfig(c.Group, zap.NewNop().Sugar())
+	return err
+}
