@@ -1,0 +1,73 @@
+package sink
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+	framework "knative.dev/eventing/pkg/adapter/v2"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+)
+
+// Config is the configuration of the sink, from the environment.
+type Config struct {
+	framework.EnvConfig
+	adapter.EventMesh
+
+	// Port is where requests and probes are served.
+	Port int `envconfig:"PORT" default:"8080" min:"0" desc:"port that requests and probes are served on" want:"a port, 0 to 65535; 0 lets the kernel choose"`
+	// Topic is where / publishes to; it is open.
+	Topic string `envconfig:"EVENTMESH_TOPIC" desc:"topic that POST / publishes to; it is open without being one of EVENTMESH_TOPICS" want:"the name of a topic; this or EVENTMESH_TOPICS is needed"`
+	// Topics are open besides Topic.
+	Topics Topics `envconfig:"EVENTMESH_TOPICS" desc:"topics that /topics/{topic} and /requests/{topic} are open for" want:"names of topics, comma separated; a * at the end of a name stands for any rest"`
+	// Group is the producer group.
+	Group string `envconfig:"EVENTMESH_GROUP" default:"eventmesh-sink" desc:"EventMesh's producer group" want:"a name"`
+	// PublishTimeout bounds the confirmation of an event.
+	PublishTimeout time.Duration `envconfig:"EVENTMESH_PUBLISH_TIMEOUT" default:"10s" min:"1ns" desc:"time in which EventMesh has to confirm an event" want:"a duration such as 10s, more than 0"`
+	// RequestTimeout bounds the reply to a request.
+	RequestTimeout time.Duration `envconfig:"EVENTMESH_REQUEST_TIMEOUT" default:"10s" min:"1ns" desc:"time in which the reply to a request has to come" want:"a duration such as 10s, more than 0"`
+	// MaxEventBytes bounds the body of a request.
+	MaxEventBytes int64 `envconfig:"EVENTMESH_MAX_EVENT_BYTES" default:"1048576" min:"1" desc:"largest body of a request in bytes" want:"a whole number, at least 1"`
+	// MaxInFlight bounds requests that are being answered.
+	MaxInFlight int `envconfig:"EVENTMESH_MAX_IN_FLIGHT" default:"1000" min:"1" desc:"requests that are taken at once; more are answered with 429" want:"a whole number, at least 1"`
+	// ShutdownDelay is how long requests are still taken after SIGTERM.
+	ShutdownDelay time.Duration `envconfig:"EVENTMESH_SHUTDOWN_DELAY" default:"5s" min:"0s" desc:"time between SIGTERM, when readiness fails, and the end of taking requests" want:"a duration such as 5s, or 0s"`
+	// DrainTimeout bounds what is in flight after ShutdownDelay.
+	DrainTimeout time.Duration `envconfig:"EVENTMESH_DRAIN_TIMEOUT" default:"20s" min:"1ns" desc:"time after that in which requests in flight are finished" want:"a duration such as 20s, more than 0"`
+}
+
+var (
+	_ framework.EnvConfigAccessor = (*Config)(nil)
+	_ adapter.Validator           = (*Config)(nil)
+)
+
+// NewConfig returns a configuration to be filled from the environment.
+func NewConfig() *Config { return &Config{} }
+
+const maxPort = 65535
+
+// Validate finds what the variables' types cannot tell. The error is one sentence that names the variable.
+func (c *Config) Validate() error {
+	switch {
+	case c.Port > maxPort:
+		return adapter.Invalid("PORT", strconv.Itoa(c.Port), "a port, 0 to 65535")
+	case c.Topic == "" && len(c.Topics) == 0:
+		return errors.New("EVENTMESH_TOPIC and EVENTMESH_TOPICS are missing: want one of them, or no topic is open")
+	case c.Group == "":
+		return adapter.Invalid("EVENTMESH_GROUP", c.Group, "a name")
+	}
+	if c.Topic != "" && eventmesh.ValidateTopic(c.Topic) != nil {
+		return adapter.Invalid("EVENTMESH_TOPIC", c.Topic, "1 to 127 letters, digits and characters of ._%|-")
+	}
+	_, err := c.ClientConfig(c.Group, zap.NewNop().Sugar())
+	return err
+}
+
+// GetSinktimeout is -1, for none: this adapter has no K_SINK, and Knative's framework would warn of a missing time-out.
+func (c *Config) GetSinktimeout() int { return -1 }
+
+// open tells whether requests may name the topic.
+func (c *Config) open(topic string) bool { return topic == c.Topic || c.Topics.match(topic) }

@@ -1,0 +1,44 @@
+// Package sink takes CloudEvents over HTTP and publishes them to Apache EventMesh: what a Knative Trigger, Subscription or
+// any other sender of events can point at.
+//
+// # Paths
+//
+//	POST /topics/{topic}    publishes the event to the topic
+//	POST /requests/{topic}  publishes it as a request, and answers with the event that a subscriber replies
+//	POST /                  publishes it to EVENTMESH_TOPIC
+//	GET  /readiness         200 while events can be published, else 503 and why
+//	GET  /health            200
+//
+// A GET by the kubelet of any other path is answered as /readiness. Only topics that the configuration opens are served.
+//
+// # Delivery guarantee
+//
+// An event is accepted, with 202, or 200 and a reply, only when EventMesh has confirmed it. Any other answer, and none,
+// says that EventMesh may or may not have it: the sender repeats, so EventMesh can get an event more than once. A sender
+// that goes away does not stop the event that it has sent.
+//
+// Each event is published by itself, many at once: no order holds between requests that overlap.
+//
+// # Answers
+//
+//	202  EventMesh has the event
+//	200  EventMesh's reply to a request, as CloudEvent in binary mode, or structured where a header cannot hold an attribute
+//	400  no CloudEvent 1.0, or one that EventMesh cannot carry, or no name of a topic
+//	403  the topic is not open
+//	404  no such path
+//	405  another method than POST
+//	408  the body did not arrive in full
+//	413  larger than EVENTMESH_MAX_EVENT_BYTES, or than EventMesh takes
+//	429  EventMesh's rate limit, or EVENTMESH_MAX_IN_FLIGHT, is reached
+//	503  not connected, not confirmed in time, refused for now, or nobody subscribes
+//	504  no reply in time
+//
+// 429 and 503 come with Retry-After. The body of a refusal is one sentence, and never holds data of an event. While there
+// is no connection to EventMesh the answer is 503 at once; the connection comes back by itself.
+//
+// # Shutdown
+//
+// At SIGTERM readiness fails first, while events are still taken for EVENTMESH_SHUTDOWN_DELAY, until no sender has the
+// address any more. Then nothing new is taken, requests in flight are answered, for at most EVENTMESH_DRAIN_TIMEOUT, and
+// the connection to EventMesh is closed last.
+package sink

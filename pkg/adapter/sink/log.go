@@ -1,0 +1,15 @@
+package sink
+
+import (
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// sampled returns a logger for failures that repeat: of each message it writes one a second.
+func sampled(logger *zap.SugaredLogger) *zap.SugaredLogger {
+	return logger.Desugar().WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Second, 1, 0)
+	})).Sugar()
+}

@@ -1,0 +1,42 @@
+package sink
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestProbes(t *testing.T) {
+	kubelet := http.Header{"User-Agent": {"kube-probe/1.34"}}
+	away := func() error { return errors.New("EventMesh is away") }
+	for _, c := range []struct {
+		name, path string
+		header     http.Header
+		ready      func() error
+		leaving    bool
+		status     int
+		says       string
+	}{
+		{name: "healthy", path: "/health", status: 200},
+		{name: "healthy without EventMesh", path: "/health", ready: away, status: 200},
+		{name: "healthy while shutting down", path: "/health", leaving: true, status: 200},
+		{name: "healthy for the kubelet", path: "/health", header: kubelet, ready: away, status: 200},
+		{name: "ready", path: "/readiness", status: 200},
+		{name: "not ready", path: "/readiness", ready: away, status: 503, says: "EventMesh is away"},
+		{name: "not ready while shutting down", path: "/readiness", leaving: true, status: 503, says: "shutting down"},
+		{name: "kubelet at the root", path: "/", header: kubelet, status: 200, says: "ready"},
+		{name: "kubelet anywhere", path: "/topics/orders", header: kubelet, ready: away, status: 503, says: "EventMesh is away"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h, server, _ := serve(t, &fake{ready: c.ready})
+			if c.leaving {
+				h.leave()
+			}
+			got := send(t, server.Client(), http.MethodGet, server.URL+c.path, c.header, nil)
+			if got.status != c.status || !strings.Contains(got.body, c.says) {
+				t.Errorf("got %d %q, want %d %q", got.status, got.body, c.status, c.says)
+			}
+		})
+	}
+}

@@ -1,0 +1,157 @@
+package sink
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+)
+
+// secret stands in the data of events that are refused: neither answers nor logs may repeat it.
+const secret = "hunter2"
+
+func TestTakesEvents(t *testing.T) {
+	want := event.New()
+	want.SetID("1")
+	want.SetSource("/shop")
+	want.SetType("order.placed")
+	want.SetSubject("o/1")
+	want.SetExtension("region", "eu")
+	base := []string{"Ce-Subject=o/1", "Ce-Region=eu"}
+	for _, c := range []struct {
+		name        string
+		header      http.Header
+		body        string
+		contentType string
+		data        string
+	}{
+		{"binary", binary(base...), `{"n": 1.50}`, "application/json", `{"n": 1.50}`},
+		{"binary with parameter", binary(append(base, "Content-Type=text/plain; charset=utf-8")...), "ä\x00\xff", "text/plain; charset=utf-8", "ä\x00\xff"},
+		{"binary without data", binary(append(base, "Content-Type=application/json")...), "", "application/json", ""},
+		{"structured", structured(), `{"specversion":"1.0","id":"1","source":"/shop","type":"order.placed","subject":"o/1","region":"eu","datacontenttype":"application/json","data":{"n": 1.50}}`, "application/json", `{"n": 1.50}`},
+		{"structured with parameter", http.Header{"Content-Type": {"application/cloudevents+json; charset=UTF-8"}}, `{"data_base64":"AP8=","datacontenttype":"image/png","specversion":"1.0","id":"1","source":"/shop","type":"order.placed","subject":"o/1","region":"eu"}`, "image/png", "\x00\xff"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := &fake{}
+			_, server, _ := serve(t, p)
+			got := send(t, server.Client(), http.MethodPost, server.URL, c.header, strings.NewReader(c.body))
+			if got.status != http.StatusAccepted || got.body != "" {
+				t.Fatalf("got %d %q, want 202 without a body", got.status, got.body)
+			}
+			events, _ := p.taken()
+			if len(events) != 1 {
+				t.Fatalf("got %d events, want 1", len(events))
+			}
+			want := want.Clone()
+			want.SetDataContentType(c.contentType)
+			want.DataEncoded = []byte(c.data)
+			if diff := same(events[0], want); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestRefusesWhatIsNoEvent(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		header http.Header
+		body   string
+		why    string
+	}{
+		{"plain JSON", http.Header{"Content-Type": {"application/json"}}, `{"password":"hunter2"}`, "Ce-Specversion"},
+		{"nothing", nil, "", "Ce-Specversion"},
+		{"version of the future", binary("Ce-Specversion=2.0"), "hunter2", `specversion "2.0"`},
+		{"version of the past", binary("Ce-Specversion=0.3"), "hunter2", `specversion "0.3"`},
+		{"no ID", binary("Ce-Id="), "hunter2", "id"},
+		{"bad time", binary("Ce-Time=yesterday"), "hunter2", "time"},
+		{"bad extension name", binary("Ce-My-Own=1"), "hunter2", "attribute names"},
+		{"extension without a name", binary("Ce-=1"), "hunter2", "malformed"},
+		{"compressed", binary("Content-Encoding=gzip"), "hunter2", "Content-Encoding"},
+		{"batch", http.Header{"Content-Type": {"application/cloudevents-batch+json"}}, `[{"data":"hunter2"}]`, "single event"},
+		{"no JSON", structured(), `{"specversion":"1.0","data":hunter2`, "invalid character"},
+		{"no object", structured(), `["hunter2"]`, "specversion"},
+		{"null", structured(), `null`, "specversion"},
+		{"no attributes", structured(), `{"specversion":"1.0","data":"hunter2"}`, "id: MUST be a non-empty string"},
+		{"attribute of a wrong type", structured(), `{"specversion":"1.0","type":{"p":"hunter2"},"id":"1","source":"/s"}`, "ReadString"},
+		{"data that is no text", structured(), `{"specversion":"1.0","id":"1","source":"/s","type":"t","datacontenttype":"text/plain","data":{"p":"hunter2"}}`, "text/plain"},
+		{"data that is no base64", structured(), `{"specversion":"1.0","id":"1","source":"/s","type":"t","data_base64":"hunter2!"}`, "base64"},
+		{"data that is a number", structured(), `{"specversion":"1.0","id":"1","source":"/s","type":"t","data_base64":1}`, "malformed"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := &fake{}
+			_, server, logs := serve(t, p)
+			got := send(t, server.Client(), http.MethodPost, server.URL, c.header, strings.NewReader(c.body))
+			if got.status != http.StatusBadRequest || !strings.Contains(got.body, c.why) {
+				t.Errorf("got %d %q, want 400 with %q", got.status, got.body, c.why)
+			}
+			if strings.Count(got.body, "\n") != 1 || !strings.HasPrefix(got.header.Get("Content-Type"), "text/plain") {
+				t.Errorf("got %q as %s, want one line of text", got.body, got.header.Get("Content-Type"))
+			}
+			if events, _ := p.taken(); len(events) != 0 {
+				t.Errorf("got %d events published", len(events))
+			}
+			if said := got.body + fmt.Sprint(logs.All()); strings.Contains(said, secret) {
+				t.Errorf("data in answer or log: %s", said)
+			}
+		})
+	}
+}
+
+func TestLimitsSize(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		body   io.Reader
+		status int
+	}{
+		{"as large as allowed", strings.NewReader(strings.Repeat("x", 100)), http.StatusAccepted},
+		{"larger", strings.NewReader(strings.Repeat("x", 101)), http.StatusRequestEntityTooLarge},
+		{"much larger", strings.NewReader(strings.Repeat("x", 10<<20)), http.StatusRequestEntityTooLarge},
+		{"without a length, as large as allowed", io.MultiReader(strings.NewReader(strings.Repeat("x", 100))), http.StatusAccepted},
+		{"without a length, larger", io.MultiReader(strings.NewReader(strings.Repeat("x", 101))), http.StatusRequestEntityTooLarge},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, server, _ := serve(t, &fake{}, "EVENTMESH_MAX_EVENT_BYTES=100")
+			got := send(t, server.Client(), http.MethodPost, server.URL, binary("Content-Type=text/plain"), c.body)
+			if got.status != c.status {
+				t.Errorf("got %d %q, want %d", got.status, got.body, c.status)
+			}
+			if c.status != http.StatusAccepted && !strings.Contains(got.body, "EVENTMESH_MAX_EVENT_BYTES") {
+				t.Errorf("got %q, want it to name EVENTMESH_MAX_EVENT_BYTES", got.body)
+			}
+		})
+	}
+}
+
+func TestBodyThatEndsEarly(t *testing.T) {
+	p := &fake{}
+	_, server, _ := serve(t, p)
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_, err = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: sink\r\nContent-Length: 10\r\nCe-Specversion: 1.0\r\nCe-Id: 1\r\nCe-Type: t\r\nCe-Source: /s\r\n\r\n1234")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode != http.StatusRequestTimeout { // which senders repeat, unlike 400
+		t.Errorf("got %d, want 408", response.StatusCode)
+	}
+	if events, _ := p.taken(); len(events) != 0 {
+		t.Errorf("got %d events published", len(events))
+	}
+}

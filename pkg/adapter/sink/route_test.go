@@ -1,0 +1,66 @@
+package sink
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+
+	"context"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+)
+
+func TestRoutes(t *testing.T) {
+	for _, c := range []struct {
+		name, method, path string
+		status             int
+		topic, allow, why  string
+	}{
+		{name: "root", method: "POST", path: "/", status: 202, topic: "orders"},
+		{name: "topic", method: "POST", path: "/topics/orders", status: 202, topic: "orders"},
+		{name: "topic by prefix", method: "POST", path: "/topics/stock-eu.west", status: 202, topic: "stock-eu.west"},
+		{name: "escaped topic", method: "POST", path: "/topics/stock-%25%7C", status: 202, topic: "stock-%|"},
+		{name: "query", method: "POST", path: "/topics/orders?x=y", status: 202, topic: "orders"},
+		{name: "request", method: "POST", path: "/requests/orders", status: 200, topic: "orders"},
+		{name: "closed topic", method: "POST", path: "/topics/stock", status: 403, why: "stock is not open"},
+		{name: "closed topic for requests", method: "POST", path: "/requests/other", status: 403, why: "other is not open"},
+		{name: "invalid topic", method: "POST", path: "/topics/a%20b", status: 400, why: `invalid topic "a b"`},
+		{name: "topic with a slash", method: "POST", path: "/topics/orders/1", status: 400, why: "invalid topic"},
+		{name: "no topic", method: "POST", path: "/topics/", status: 400, why: "invalid topic"},
+		{name: "long topic", method: "POST", path: "/topics/stock-" + strings.Repeat("a", 127), status: 400, why: "invalid topic"},
+		{name: "unknown path", method: "POST", path: "/topic/orders", status: 404, why: "/topics/{topic}"},
+		{name: "path that could be cleaned", method: "POST", path: "//topics/orders", status: 404, why: "no such path"},
+		{name: "path without a topic", method: "POST", path: "/topics", status: 404, why: "no such path"},
+		{name: "unknown path by GET", method: "GET", path: "/favicon.ico", status: 404, why: "no such path"},
+		{name: "GET", method: "GET", path: "/topics/orders", status: 405, allow: "POST", why: "POST"},
+		{name: "GET of the root", method: "GET", path: "/", status: 405, allow: "POST", why: "POST"},
+		{name: "PUT", method: "PUT", path: "/requests/orders", status: 405, allow: "POST", why: "POST"},
+		{name: "OPTIONS", method: "OPTIONS", path: "/", status: 405, allow: "POST", why: "POST"},
+		{name: "POST to a probe", method: "POST", path: "/readiness", status: 405, allow: "GET, HEAD", why: "GET"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			reply := event.New()
+			reply.SetID("1")
+			reply.SetSource("/s")
+			reply.SetType("t")
+			p := &fake{request: func(context.Context, string) (*event.Event, error) { return &reply, nil }}
+			_, server, _ := serve(t, p)
+			got := send(t, server.Client(), c.method, server.URL+c.path, binary(), strings.NewReader("{}"))
+			if got.status != c.status || !strings.Contains(got.body, c.why) || got.header.Get("Allow") != c.allow {
+				t.Errorf("got %d %q, Allow %q; want %d %q, Allow %q", got.status, got.body, got.header.Get("Allow"), c.status, c.why, c.allow)
+			}
+			_, topics := p.taken()
+			if got := strings.Join(topics, ","); got != c.topic {
+				t.Errorf("got topic %q, want %q", got, c.topic)
+			}
+		})
+	}
+}
+
+func TestRootWithoutTopic(t *testing.T) {
+	_, server, _ := serve(t, &fake{}, "EVENTMESH_TOPIC=")
+	got := post(t, server.URL)
+	if got.status != http.StatusForbidden || !strings.Contains(got.body, "EVENTMESH_TOPIC") || !strings.Contains(got.body, "/topics/") {
+		t.Errorf("got %d %q, want 403 that says what to do", got.status, got.body)
+	}
+}

@@ -1,0 +1,39 @@
+package sink
+
+import (
+	"net/http"
+	"strings"
+	"testing"
+)
+
+func TestTraceGoesOn(t *testing.T) {
+	const (
+		request = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+		own     = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	)
+	for _, c := range []struct {
+		name          string
+		header        http.Header
+		parent, state any
+	}{
+		{"no trace", binary(), nil, nil},
+		{"request's", binary("Traceparent="+request, "Tracestate=a=1,b=2"), request, "a=1,b=2"},
+		{"event's", binary("Ce-Traceparent="+own, "Ce-Tracestate=c=3"), own, "c=3"},
+		{"event's before the request's", binary("Traceparent="+request, "Tracestate=a=1", "Ce-Traceparent="+own), own, nil},
+		{"state of the event", binary("Traceparent="+request, "Tracestate=a=1", "Ce-Tracestate=c=3"), request, "c=3"},
+		{"invalid", binary("Traceparent=00-xyz"), nil, nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := &fake{}
+			_, server, _ := serve(t, p)
+			if got := send(t, server.Client(), http.MethodPost, server.URL, c.header, strings.NewReader("{}")); got.status != http.StatusAccepted {
+				t.Fatalf("got %d %q", got.status, got.body)
+			}
+			events, _ := p.taken()
+			extensions := events[0].Extensions()
+			if extensions["traceparent"] != c.parent || extensions["tracestate"] != c.state {
+				t.Errorf("got %v %v, want %v %v", extensions["traceparent"], extensions["tracestate"], c.parent, c.state)
+			}
+		})
+	}
+}
