@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log"
+	"strings"
+	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+)
+
+func declareServe(flags *flag.FlagSet) action {
+	o := eventmeshtest.Options{RecordLimit: -1} // records are for tests
+	flags.StringVar(&o.GRPCAddress, "grpc", "127.0.0.1:10205", "`host:port` to serve gRPC on; port 0 is a free one")
+	flags.StringVar(&o.TCPAddress, "tcp", "127.0.0.1:10000", "`host:port` to serve TCP on; port 0 is a free one")
+	flags.Func("storage", "`plugin` to behave like: standalone, or rocketmq, which holds events for absent subscribers and carries replies (default standalone)", func(s string) error {
+		return setStorage(&o.Storage, s)
+	})
+	flags.IntVar(&o.MaxDataCharacters, "max-data-characters", 1000, "largest `number` of characters of an event's data over TCP; -1 is no limit")
+	flags.DurationVar(&o.AcknowledgeAfter, "acknowledge-after", 3*time.Second, "`age` at which it acknowledges by itself what a TCP subscriber has not; -1s is never")
+	flags.DurationVar(&o.SessionExpiry, "session-expiry", time.Minute, "`time` after which a gRPC subscriber without heartbeats is gone")
+	flags.DurationVar(&o.TCPSessionExpiry, "tcp-session-expiry", time.Minute, "`time` after which a TCP session without heartbeats is gone")
+	flags.DurationVar(&o.ReplyTimeout, "reply-timeout", 5*time.Second, "`time` that a request waits for its reply")
+	flags.IntVar(&o.RateLimit, "rate-limit", 15_000, "`events` that each transport takes a second; -1 is no limit")
+	flags.IntVar(&o.InboundLimit, "inbound-limit", 2_000, "`frames` that it reads a second from one TCP connection; -1 is no limit")
+	flags.IntVar(&o.InFlightLimit, "in-flight-limit", 20, "`publishes` of one TCP session that may be unanswered; -1 is no limit")
+	flags.DurationVar(&o.GoodbyeTimeout, "goodbye-timeout", 30*time.Second, "`time` that a TCP session lives on after a goodbye")
+	flags.DurationVar(&o.KeepaliveMinTime, "keepalive-min-time", 5*time.Minute, "shortest `time` between two keepalive pings of a gRPC client")
+	flags.StringVar(&o.IDC, "idc", "DEFAULT", "`name` of its own data centre")
+	flags.Func("user", "a `name=password` that may connect; may be repeated (default anybody)", func(s string) error {
+		name, password, found := strings.Cut(s, "=")
+		if !found || name == "" || password == "" {
+			return fmt.Errorf("a user is name=password")
+		}
+		if o.Credentials == nil {
+			o.Credentials = map[string]string{}
+		}
+		o.Credentials[name] = password
+		return nil
+	})
+	return func(ctx context.Context, s streams, _ []string) error { return serve(ctx, s, o) }
+}
+
+// serve serves until the context ends.
+func serve(ctx context.Context, s streams, o eventmeshtest.Options) error {
+	o.Logf = log.New(s.err, "", log.Ltime|log.Lmicroseconds).Printf
+	server, err := eventmeshtest.Start(o) //nolint:contextcheck // it serves until Close
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	_, err = fmt.Fprintf(s.out, "gRPC %s\nTCP  %s\nAn EventMesh in memory, with %s storage: it keeps nothing, and forgets every event when it ends.\n",
+		server.GRPCURL(), server.TCPURL(), o.Storage)
+	if err != nil {
+		return fmt.Errorf("printing the addresses: %w", err)
+	}
+	<-ctx.Done()
+	return nil
+}
+
+func setStorage(storage *eventmeshtest.Storage, name string) error {
+	for _, known := range []eventmeshtest.Storage{eventmeshtest.Standalone, eventmeshtest.RocketMQ} {
+		if name == known.String() {
+			*storage = known
+			return nil
+		}
+	}
+	return fmt.Errorf("the storage is %s or %s", eventmeshtest.Standalone, eventmeshtest.RocketMQ)
+}

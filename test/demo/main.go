@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// deadline bounds the whole demo.
+const deadline = 60 * time.Second
+
+func main() {
+	bin := flag.String("bin", "bin", "`folder` that holds the programs devmesh, source and sink")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
+	ok := play(ctx, *bin, os.Stdout)
+	stop()
+	if !ok {
+		os.Exit(1)
+	}
+}
+
+// play plays the demo, tells how it went, and returns whether all events arrived whole.
+func play(ctx context.Context, bin string, out io.Writer) bool {
+	// The kernel ends the children with the thread that started them, so it has to be one that lasts.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+
+	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("not finished in %s", deadline))
+	defer cancel()
+	began := time.Now()
+	s := &stage{bin: bin, out: newOutput(out)}
+	defer s.close() // after a panic too
+	err := s.play(ctx)
+	s.close()
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) {
+			err = fmt.Errorf("%w: %w", cause, err)
+		}
+		s.out.printf("\nThe demo failed: %s\n", err)
+		for _, p := range s.processes {
+			s.out.printf("\nThe end of the log of %s:\n%s", p.name, p.tail())
+		}
+	}
+	s.out.printf("\n%d of %d events arrived whole:\n", len(s.arrived), len(transports)*2)
+	for _, line := range s.arrived {
+		s.out.printf("  ✓ %s\n", line)
+	}
+	s.out.printf("Took %s. No process is left.\n", time.Since(began).Round(time.Millisecond))
+	return err == nil
+}
