@@ -1,0 +1,154 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/sink"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/source"
+)
+
+const root = "../.."
+
+// testVariables are those of test/contract.
+var testVariables = []string{"EVENTMESH_GRPC_URL", "EVENTMESH_TCP_URL", "EVENTMESH_STORAGE"}
+
+// frameworkVariables are read by Knative's framework outside its configuration struct.
+var frameworkVariables = []string{"PROFILING_PORT"}
+
+var (
+	variablePattern = regexp.MustCompile(`\b(?:EVENTMESH|K)_[A-Z0-9_]*[A-Z0-9]\b`)
+	targetPattern   = regexp.MustCompile("(?m)(?:^|`)make ([a-z-]+)")
+	linkPattern     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	yamlPattern     = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
+	shellPattern    = regexp.MustCompile("(?ms)^```sh\n(.*?)^```")
+	settingPattern  = regexp.MustCompile(`\bname: ([A-Z][A-Z0-9_]*)`)
+)
+
+func TestVariablesAreKnown(t *testing.T) {
+	t.Parallel()
+	all := slices.Concat(known(source.NewConfig()), known(sink.NewConfig()), testVariables)
+	for path, text := range documents(t) {
+		for _, name := range variablePattern.FindAllString(text, -1) {
+			if !slices.Contains(all, name) {
+				t.Errorf("%s names %s, which no program knows", path, name)
+			}
+		}
+	}
+}
+
+func TestManifestsSetKnownVariables(t *testing.T) {
+	t.Parallel()
+	blocks := yamlPattern.FindAllStringSubmatch(documents(t)["README.md"], -1)
+	if len(blocks) < 2 {
+		t.Fatalf("README.md has %d YAML blocks, want one for the source and one for the sink", len(blocks))
+	}
+	for i, program := range []struct {
+		name   string
+		config any
+	}{{"source", source.NewConfig()}, {"sink", sink.NewConfig()}} {
+		settings := settingPattern.FindAllStringSubmatch(blocks[i][1], -1)
+		if len(settings) == 0 {
+			t.Errorf("YAML block %d of README.md sets no variable, want some of the %s", i+1, program.name)
+		}
+		for _, setting := range settings {
+			if !slices.Contains(known(program.config), setting[1]) {
+				t.Errorf("YAML block %d of README.md sets %s, which the %s does not know", i+1, setting[1], program.name)
+			}
+		}
+	}
+}
+
+func TestMakeTargetsExist(t *testing.T) {
+	t.Parallel()
+	makefile := read(t, "Makefile")
+	for path, text := range documents(t) {
+		for _, target := range targetPattern.FindAllStringSubmatch(text, -1) {
+			if !strings.Contains(makefile, "\n"+target[1]+":") {
+				t.Errorf("%s names make %s, which the Makefile does not have", path, target[1])
+			}
+		}
+	}
+}
+
+// The first block of commands in README.md is what .ci/run runs.
+func TestFirstCommandsAreDemoAndTest(t *testing.T) {
+	t.Parallel()
+	block := shellPattern.FindStringSubmatch(documents(t)["README.md"])
+	if block == nil {
+		t.Fatal("README.md has no block of shell commands")
+	}
+	if got, want := block[1], "make demo\nmake test\n"; got != want {
+		t.Errorf("first block of shell commands in README.md: got %q, want %q", got, want)
+	}
+}
+
+func TestLinksLeadToFiles(t *testing.T) {
+	t.Parallel()
+	for path, text := range documents(t) {
+		for _, link := range linkPattern.FindAllStringSubmatch(text, -1) {
+			target, _, _ := strings.Cut(link[1], "#")
+			if target == "" || strings.Contains(target, "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(root, filepath.Dir(path), target)); err != nil {
+				t.Errorf("%s links to %s: %v", path, link[1], err)
+			}
+		}
+	}
+}
+
+func TestConfigurationIsCurrent(t *testing.T) {
+	t.Parallel()
+	if read(t, "docs/configuration.md") != document() {
+		t.Error("docs/configuration.md is not what the programs say of themselves: run make generate")
+	}
+}
+
+// documents returns the texts for people, by path.
+func documents(t *testing.T) map[string]string {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := map[string]string{"README.md": read(t, "README.md")}
+	for _, path := range paths {
+		name := filepath.Join("docs", filepath.Base(path))
+		texts[name] = read(t, name)
+	}
+	return texts
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(root, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// known returns the variables that a program reads, those of Knative's framework included.
+func known(config any) []string {
+	return append(tags(reflect.TypeOf(config).Elem()), frameworkVariables...)
+}
+
+func tags(t reflect.Type) []string {
+	var names []string
+	for i := range t.NumField() {
+		field := t.Field(i)
+		if name := field.Tag.Get("envconfig"); name != "" {
+			names = append(names, name)
+		}
+		if field.Anonymous && field.Type.Kind() == reflect.Struct {
+			names = append(names, tags(field.Type)...)
+		}
+	}
+	return names
+}
