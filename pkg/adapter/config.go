@@ -62,6 +62,11 @@ type Validator interface {
 // value and what is allowed.
 func Load(config any) error {
 	known := Variables(config)
+	for _, v := range known {
+		if value, set := os.LookupEnv(v.Name); set && value == "" && v.Default != "" {
+			_ = os.Unsetenv(v.Name) // empty stands for the default, as templates of manifests would have it
+		}
+	}
 	if err := envconfig.Process("", config); err != nil {
 		return explain(err, known)
 	}

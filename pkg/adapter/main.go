@@ -6,12 +6,14 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	framework "knative.dev/eventing/pkg/adapter/v2"
+	"knative.dev/eventing/pkg/observability"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
 	"knative.dev/pkg/signals"
 )
@@ -24,8 +26,9 @@ func Main(component, purpose string, config framework.EnvConfigAccessor, constru
 	flag.Usage = func() { fmt.Fprint(flag.CommandLine.Output(), Usage(component, purpose, config)) }
 	flag.Bool("disable-ha", true, "for Knative's framework")
 	flag.Parse()
-	if err := Load(config); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", component, err)
+	if err := errors.Join(Load(config), checkFramework(config)); err != nil {
+		sentence, _, _ := strings.Cut(err.Error(), "\n")
+		fmt.Fprintf(os.Stderr, "%s: %s\n", component, sentence)
 		os.Exit(1)
 	}
 	ctx := framework.WithHealthProbesDisabled(signals.NewContext()) // ours tell the truth, on a port of choice
@@ -38,6 +41,24 @@ func Main(component, purpose string, config framework.EnvConfigAccessor, constru
 	if err := flush(); err != nil {
 		fmt.Fprintf(os.Stderr, "%s: flushing telemetry: %v\n", component, err)
 	}
+}
+
+// checkFramework finds the values of the framework's variables that it would end with a stack trace for.
+func checkFramework(config framework.EnvConfigAccessor) error {
+	if _, err := config.GetCloudEventOverrides(); err != nil {
+		return fmt.Errorf(`K_CE_OVERRIDES: want JSON such as {"extensions":{"name":"value"}}: %w`, err)
+	}
+	telemetry, err := config.GetObservabilityConfig()
+	if err != nil {
+		return fmt.Errorf(`K_OBSERVABILITY_CONFIG: want JSON such as {"metrics":{"protocol":"prometheus"}}: %w`, err)
+	}
+	telemetry = observability.MergeWithDefaults(telemetry)
+	for _, part := range []interface{ Validate() error }{&telemetry.Metrics, &telemetry.Runtime, &telemetry.Tracing} {
+		if err := part.Validate(); err != nil {
+			return fmt.Errorf("K_OBSERVABILITY_CONFIG: %w", err)
+		}
+	}
+	return nil
 }
 
 // withKubeClient gives the framework the client that it insists on. Outside a cluster it is one that fails when it is used,

@@ -13,9 +13,9 @@
 //
 // # Delivery guarantee
 //
-// An event is accepted, with 202, or 200 and a reply, only when EventMesh has confirmed it. Any other answer, and none,
-// says that EventMesh may or may not have it: the sender repeats, so EventMesh can get an event more than once. A sender
-// that goes away does not stop the event that it has sent.
+// An event is accepted, with 202, or 200 and a reply, only when EventMesh has confirmed it. After 503, 504 and no answer
+// EventMesh may have it or not: the sender repeats, so EventMesh can get an event more than once. After any other answer
+// it does not have it. A sender that goes away does not stop the event that it has sent.
 //
 // Each event is published by itself, many at once: no order holds between requests that overlap.
 //
