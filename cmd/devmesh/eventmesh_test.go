@@ -94,7 +94,7 @@ func TestPublishFails(t *testing.T) {
 		{"credentials over gRPC", as("gRPC", "mallory", "x"), "not authorized"},
 		{"credentials over TCP", as("TCP", "mallory", "--wait", "2s", "x"), "devmesh publish: waiting for a connection: not "},
 		{"no password", []string{"publish", "--url", urls["TCP"], "--topic", "t", "--username", "u", "--password-file", "missing", "--wait", "2s", "x"}, "reading the password"},
-		{"nobody listens", []string{"publish", "--url", "tcp://127.0.0.1:1", "--topic", "t", "--wait", "2s", "x"}, "waiting for a connection: not connected to EventMesh: connecting to tcp://127.0.0.1:1"},
+		{"nobody listens", []string{"publish", "--url", "tcp://127.0.0.1:1", "--topic", "t", "--wait", "2s", "x"}, "waiting for a connection: connecting to tcp://127.0.0.1:1: not connected to EventMesh"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 
 	"go.uber.org/zap"
@@ -49,6 +50,14 @@ type EventMesh struct {
 	// Subsystem is a label of EventMesh.
 	Subsystem string `envconfig:"EVENTMESH_SUBSYSTEM" default:"0000" desc:"EventMesh's label for the system that a client belongs to" want:"any text"`
 }
+
+// WantGroup says what groups ValidGroup takes.
+const WantGroup = "1 to 255 letters, digits and characters of %|_-"
+
+var groupPattern = regexp.MustCompile(`^[%|a-zA-Z0-9_-]{1,255}$`)
+
+// ValidGroup tells whether every storage of EventMesh takes a group of that name: the rule is RocketMQ's.
+func ValidGroup(group string) bool { return groupPattern.MatchString(group) }
 
 // ClientConfig resolves the configuration of a client in the given group, whose changes of connection are logged.
 func (e EventMesh) ClientConfig(group string, logger *zap.SugaredLogger) (eventmesh.Config, error) {

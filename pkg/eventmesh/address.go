@@ -40,8 +40,11 @@ func ParseAddresses(s string) ([]Address, error) {
 
 func parseAddress(s string) (Address, error) {
 	u, err := url.Parse(s)
-	if err != nil {
-		return Address{}, fmt.Errorf("an address is a URL such as grpc://host:10205 or tcp://host:10000")
+	if err != nil || u.Opaque != "" {
+		if strings.Contains(s, "@") { // before it credentials may stand
+			s = "the value"
+		}
+		return Address{}, fmt.Errorf("%q is no URL such as grpc://host:10205 or tcp://host:10000", s)
 	}
 	port, known := defaultPorts[u.Scheme]
 	switch {
@@ -52,7 +55,7 @@ func parseAddress(s string) (Address, error) {
 	case u.User != nil:
 		return Address{}, fmt.Errorf("%q holds credentials; they are configured apart from the address", u.Redacted())
 	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return Address{}, fmt.Errorf("%q has more than a host and a port", s)
+		return Address{}, fmt.Errorf("the address of host %q has more than a host and a port", u.Host)
 	}
 	if u.Port() != "" {
 		port = u.Port()

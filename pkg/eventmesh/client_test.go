@@ -143,6 +143,7 @@ func TestReconnects(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachTransport(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+				t.Helper()
 				p, s, publishing, subscribing := pair(t, url)
 				if err := p.Publish(bounded(t), "orders", newEvent("1")); err != nil {
 					t.Fatal(err)
@@ -182,6 +183,7 @@ func expectAny(t *testing.T, s *eventmesh.Subscriber) *eventmesh.Delivery {
 
 func TestNotConnected(t *testing.T) {
 	eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+		t.Helper()
 		server.Stop()
 		cfg, told := config(t, url)
 		p := newPublisher(t, cfg)
@@ -222,6 +224,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+				t.Helper()
 				p, _, _, _ := pair(t, url)
 				server.SetFaults(c.faults)
 				err := p.Publish(bounded(t), "orders", newEvent("1"))
@@ -239,6 +242,7 @@ func TestRefusals(t *testing.T) {
 
 func TestRateLimitOfTheServer(t *testing.T) {
 	eachTransport(t, eventmeshtest.Options{RateLimit: 1}, func(t *testing.T, _ *eventmeshtest.Server, url string) {
+		t.Helper()
 		p, _, _, _ := pair(t, url)
 		var err error
 		for i := 0; i < 100 && err == nil; i++ {
@@ -252,6 +256,7 @@ func TestRateLimitOfTheServer(t *testing.T) {
 
 func TestUnconfirmed(t *testing.T) {
 	eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+		t.Helper()
 		p, s, _, _ := pair(t, url)
 		server.SetFaults(eventmeshtest.Faults{LoseAnswers: 1})
 		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
@@ -312,6 +317,7 @@ func TestTCPIsNotMisledByAnswersOfOthers(t *testing.T) {
 
 func TestCredentials(t *testing.T) {
 	eachTransport(t, eventmeshtest.Options{Credentials: map[string]string{"user": "secret"}}, func(t *testing.T, _ *eventmeshtest.Server, url string) {
+		t.Helper()
 		cfg, told := config(t, url)
 		password := "wrong-password"
 		cfg.Credentials = func() (eventmesh.Credentials, error) {
@@ -346,6 +352,7 @@ func TestUnreadableCredentials(t *testing.T) {
 
 func TestASubscriberThatNobodyAsksStaysInItsGroup(t *testing.T) {
 	eachTransport(t, eventmeshtest.Options{MaxDataCharacters: -1}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+		t.Helper()
 		p, s, _, _ := pair(t, url)
 		const n = 200
 		for i := range n {
@@ -369,6 +376,7 @@ func TestASubscriberThatNobodyAsksStaysInItsGroup(t *testing.T) {
 
 func TestReceiveEndsWithItsContextAndWithClose(t *testing.T) {
 	eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, _ *eventmeshtest.Server, url string) {
+		t.Helper()
 		p, s, _, _ := pair(t, url)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -389,6 +397,7 @@ func TestReceiveEndsWithItsContextAndWithClose(t *testing.T) {
 
 func TestLeaveWithoutASession(t *testing.T) {
 	eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+		t.Helper()
 		server.Stop()
 		cfg, told := config(t, url)
 		s := newSubscriber(t, cfg, eventmesh.Subscription{Topics: []string{"orders"}})
@@ -404,6 +413,7 @@ func TestLeaveWithoutASession(t *testing.T) {
 
 func TestLeaveThatIsNotAnswered(t *testing.T) {
 	eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+		t.Helper()
 		_, s, _, _ := pair(t, url)
 		server.SetFaults(eventmeshtest.Faults{StallUnsubscribe: true})
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -482,6 +492,7 @@ func TestFramesWithoutAnEvent(t *testing.T) {
 
 func TestTimeoutOfAClientWithoutADeadline(t *testing.T) {
 	eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+		t.Helper()
 		cfg, told := config(t, url)
 		cfg.Timeout = 100 * time.Millisecond
 		p := newPublisher(t, cfg)
@@ -496,6 +507,7 @@ func TestTimeoutOfAClientWithoutADeadline(t *testing.T) {
 
 func TestProtocolOfTheCloudEventsSDK(t *testing.T) {
 	eachTransport(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}, func(t *testing.T, _ *eventmeshtest.Server, url string) {
+		t.Helper()
 		p, s, _, _ := pair(t, url)
 		protocol := &eventmesh.Protocol{Publisher: p, Subscriber: s, Topic: "nowhere"}
 		client, err := cloudevents.NewClient(protocol)
@@ -545,6 +557,7 @@ func TestProtocolWithoutWhatItNeeds(t *testing.T) {
 
 func TestProtocolRequest(t *testing.T) {
 	eachTransport(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}, func(t *testing.T, _ *eventmeshtest.Server, url string) {
+		t.Helper()
 		cfg, told := config(t, url)
 		responder := newSubscriber(t, cfg, eventmesh.Subscription{Topics: []string{"questions"}, Type: eventmesh.Sync})
 		told.await(t, true)
@@ -575,6 +588,7 @@ func TestProtocolRequest(t *testing.T) {
 
 func TestReplyToAnAsynchronousEvent(t *testing.T) {
 	eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, _ *eventmeshtest.Server, url string) {
+		t.Helper()
 		p, s, _, _ := pair(t, url)
 		if err := p.Publish(bounded(t), "orders", newEvent("1")); err != nil {
 			t.Fatal(err)

@@ -32,7 +32,9 @@ func TestParseAddresses(t *testing.T) {
 func TestParseAddressesRefuses(t *testing.T) {
 	for in, reason := range map[string]string{
 		"":                        "scheme",
-		"host:10205":              "scheme",
+		"host:10205":              "URL",
+		"admin:geheim@host:1":     "URL",
+		"grpc://a?p=geheim":       "more than a host",
 		"http://a":                `scheme "http"`,
 		"grpc://":                 "no host",
 		"grpc://a/path":           "more than a host",

@@ -25,6 +25,7 @@ func TestTCP(t *testing.T) {
 }
 
 func run(t *testing.T, variable string, transport eventmesh.Transport, inMemory func(*eventmeshtest.Server) string) {
+	t.Helper()
 	target := contract.Target{
 		Transport: transport,
 		Credentials: func() (eventmesh.Credentials, error) {

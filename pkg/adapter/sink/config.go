@@ -24,7 +24,7 @@ type Config struct {
 	// Topics are open besides Topic.
 	Topics Topics `envconfig:"EVENTMESH_TOPICS" desc:"topics that /topics/{topic} and /requests/{topic} are open for" want:"names of topics, comma separated; a * at the end of a name stands for any rest"`
 	// Group is the producer group.
-	Group string `envconfig:"EVENTMESH_GROUP" default:"eventmesh-sink" desc:"EventMesh's producer group" want:"a name"`
+	Group string `envconfig:"EVENTMESH_GROUP" default:"eventmesh-sink" desc:"EventMesh's producer group" want:"1 to 255 letters, digits and characters of %|_-"`
 	// PublishTimeout bounds the confirmation of an event.
 	PublishTimeout time.Duration `envconfig:"EVENTMESH_PUBLISH_TIMEOUT" default:"10s" min:"1ns" desc:"time in which EventMesh has to confirm an event" want:"a duration such as 10s, more than 0"`
 	// RequestTimeout bounds the reply to a request.
@@ -56,8 +56,8 @@ func (c *Config) Validate() error {
 		return adapter.Invalid("PORT", strconv.Itoa(c.Port), "a port, 0 to 65535")
 	case c.Topic == "" && len(c.Topics) == 0:
 		return errors.New("EVENTMESH_TOPIC and EVENTMESH_TOPICS are missing: want one of them, or no topic is open")
-	case c.Group == "":
-		return adapter.Invalid("EVENTMESH_GROUP", c.Group, "a name")
+	case !adapter.ValidGroup(c.Group):
+		return adapter.Invalid("EVENTMESH_GROUP", c.Group, adapter.WantGroup)
 	}
 	if c.Topic != "" && eventmesh.ValidateTopic(c.Topic) != nil {
 		return adapter.Invalid("EVENTMESH_TOPIC", c.Topic, "1 to 127 letters, digits and characters of ._%|-")

@@ -39,7 +39,7 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 		{"bad prefix", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPICS=a/*"}, []string{"EVENTMESH_TOPICS", `"a/"`, "letters"}},
 		{"negative port", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "PORT=-1"}, []string{"PORT", `"-1"`, "65535"}},
 		{"port too high", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "PORT=65536"}, []string{"PORT", `"65536"`, "65535"}},
-		{"no group", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_GROUP="}, []string{"EVENTMESH_GROUP", "a name"}},
+		{"invalid group", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_GROUP=a b"}, []string{"EVENTMESH_GROUP", `"a b"`, "letters"}},
 		{"no time", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_PUBLISH_TIMEOUT=0s"}, []string{"EVENTMESH_PUBLISH_TIMEOUT", `"0s"`, "more than 0"}},
 		{"no bytes", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_MAX_EVENT_BYTES=0"}, []string{"EVENTMESH_MAX_EVENT_BYTES", `"0"`, "at least 1"}},
 		{"two passwords", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_PASSWORD=hidden", "EVENTMESH_PASSWORD_FILE=" + file}, []string{"EVENTMESH_PASSWORD", "EVENTMESH_PASSWORD_FILE"}},

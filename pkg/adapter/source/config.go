@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -74,8 +73,6 @@ func (m *Mode) Decode(value string) error {
 	}
 }
 
-var groupPattern = regexp.MustCompile(`^[%|a-zA-Z0-9_-]{1,255}$`)
-
 // SinkURL is the value of K_SINK.
 type SinkURL struct{ *url.URL }
 
@@ -125,8 +122,8 @@ func (c *Config) Validate() error {
 		}
 	}
 	switch {
-	case !groupPattern.MatchString(c.Group):
-		return adapter.Invalid("EVENTMESH_GROUP", c.Group, "1 to 255 letters, digits and characters of %|_-")
+	case !adapter.ValidGroup(c.Group):
+		return adapter.Invalid("EVENTMESH_GROUP", c.Group, adapter.WantGroup)
 	case c.BackoffMax < c.BackoffMin:
 		return adapter.Invalid("EVENTMESH_BACKOFF_MAX", c.BackoffMax.String(), "a duration not below EVENTMESH_BACKOFF_MIN, "+c.BackoffMin.String())
 	case c.ProbesPort > 65535:

@@ -73,6 +73,10 @@ func connect(ctx context.Context, a eventmesh.Address, c eventmesh.Client, purpo
 	}
 	if err := session.exchange(ctx, frame.HelloRequest, body); err != nil {
 		_ = session.Close()
+		var refusal *eventmesh.RefusalError
+		if errors.As(err, &refusal) { // whose reason is a stack trace, without the exception
+			err = fmt.Errorf("%w: it refuses sessions that its security does not allow, and all while it starts or stops", eventmesh.ErrRefused)
+		}
 		return nil, fmt.Errorf("greeting: %w", err)
 	}
 	return session, nil
