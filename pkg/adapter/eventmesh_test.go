@@ -85,7 +85,7 @@ func TestClientConfig(t *testing.T) {
 func TestClientConfigDefaultClientID(t *testing.T) {
 	host, err := os.Hostname()
 	if err != nil {
-		t.Skip(err)
+		t.Fatal(err)
 	}
 	got, err := EventMesh{}.ClientConfig("g", logger())
 	if err != nil || got.ClientID != host {

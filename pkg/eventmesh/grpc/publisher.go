@@ -83,9 +83,13 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 		return nil, err
 	}
 	answer, err := p.publish.RequestReply(ctx, m)
-	if err := check(answer, err); errors.Is(err, context.DeadlineExceeded) {
-		return nil, fmt.Errorf("%w: %w", eventmesh.ErrNoReply, context.DeadlineExceeded)
-	} else if err != nil {
+	if err != nil {
+		if err = callError(err); errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: %w", eventmesh.ErrNoReply, context.DeadlineExceeded)
+		}
+		return nil, err
+	}
+	if err := refusal(answer); err != nil {
 		return nil, err
 	}
 	wire, err := fromProto(answer)

@@ -121,7 +121,7 @@ func (s *subscriber) Receive() (*eventmesh.Delivery, error) {
 		return nil, callError(err)
 	}
 	if m.GetAttributes()[keyMessageType].GetCeString() == replyMessage {
-		if err := check(m, nil); err != nil {
+		if err := refusal(m); err != nil {
 			return nil, fmt.Errorf("replying: %w", err) // EventMesh says so, and ends the stream
 		}
 	}

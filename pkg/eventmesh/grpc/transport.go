@@ -106,11 +106,19 @@ func milliseconds(d time.Duration) *pb.CloudEvent_AttributeValue {
 	return text(strconv.FormatInt(max(d.Milliseconds(), 1), 10))
 }
 
-// check returns the error in an answer: of the call, or the status that EventMesh put into it.
+// check returns nil for an answer that says success, and nothing else.
 func check(answer *pb.CloudEvent, err error) error {
 	if err != nil {
 		return callError(err)
 	}
+	if answer.GetAttributes()[keyStatus].GetCeString() == "" {
+		return fmt.Errorf("%w: the answer has no status", eventmesh.ErrUnconfirmed)
+	}
+	return refusal(answer)
+}
+
+// refusal returns the failure that a message tells of, if any. A reply has no status.
+func refusal(answer *pb.CloudEvent) error {
 	code := answer.GetAttributes()[keyStatus].GetCeString()
 	if code == "" || code == statusSuccess {
 		return nil
