@@ -19,8 +19,10 @@ type Subscriber struct {
 
 	mu      sync.Mutex
 	current SubscriberSession
-	closed  chan struct{}
-	once    sync.Once
+	late    bool // Leave or Close came while current was being opened, and did not see it
+
+	closed chan struct{}
+	once   sync.Once
 }
 
 // NewSubscriber returns a Subscriber that connects and subscribes in the background, and goes on trying until Leave or
@@ -42,7 +44,15 @@ func NewSubscriber(cfg Config, subscription Subscription, transports ...Transpor
 			if err != nil {
 				return nil, err
 			}
-			return transport.OpenSubscriber(ctx, a, client, subscription)
+			session, err := transport.OpenSubscriber(ctx, a, client, subscription)
+			if err != nil {
+				return nil, err
+			}
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.current = session
+			s.late = s.supervisor.ctx.Err() != nil
+			return session, nil
 		},
 		serve: s.serve,
 	}
@@ -73,15 +83,19 @@ func checkSubscription(cfg Config, s Subscription, transports []Transport) (Tran
 
 // serve hands out what a session receives, to its end.
 func (s *Subscriber) serve(session SubscriberSession) error {
-	s.mu.Lock()
-	s.current = session
-	late := s.supervisor.ctx.Err() != nil // Leave or Close came while the session was being opened
-	s.mu.Unlock()
 	defer func() {
 		s.mu.Lock()
 		s.current = nil
 		s.mu.Unlock()
 	}()
+	s.mu.Lock()
+	late := s.late
+	s.mu.Unlock()
+	select {
+	case <-s.closed:
+		return ErrClosed
+	default:
+	}
 	if late {
 		ctx, cancel := context.WithTimeout(context.Background(), heartbeatDeadline)
 		defer cancel()
