@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
+	"syscall"
+	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2"
 	"go.uber.org/zap"
@@ -13,16 +14,14 @@ import (
 	"knative.dev/pkg/logging"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
-// Adapter is the running source.
+// Adapter is the source as Knative's framework runs it.
 type Adapter struct {
-	config     *Config
-	logger     *zap.SugaredLogger
-	subscriber *eventmesh.Subscriber
-	buffer     *buffer
-	stopping   atomic.Bool
+	config *Config
+	logger *zap.SugaredLogger
+	// readiness is what the running source says, or why it does not run yet.
+	readiness atomic.Pointer[func() error]
 }
 
 var _ framework.Adapter = (*Adapter)(nil)
@@ -34,14 +33,15 @@ func NewAdapter(ctx context.Context, env framework.EnvConfigAccessor, _ cloudeve
 	if !ok {
 		panic(fmt.Sprintf("configuration is a %T, want the source's", env))
 	}
-	return &Adapter{
-		config: config, logger: logging.FromContext(ctx), buffer: newBuffer(config.BufferEvents, config.BufferBytes),
-	}
+	a := &Adapter{config: config, logger: logging.FromContext(ctx)}
+	a.notReady(errors.New("starting"))
+	return a
 }
 
 // Start runs the source until the context ends, and then leaves the group and delivers what has been received, within the drain
-// timeout. An error means that it could not start.
-func (a *Adapter) Start(ctx context.Context) error {
+// timeout; with a spool it finishes what is in flight, and the rest stays there. An error means that it could not start, or that its
+// spool is damaged.
+func (a *Adapter) Start(ctx context.Context) (err error) {
 	client, err := a.config.ClientConfig(a.config.Group, a.logger)
 	if err != nil {
 		return err
@@ -50,76 +50,57 @@ func (a *Adapter) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.subscriber, err = eventmesh.NewSubscriber(client, eventmesh.Subscription{
-		Topics: a.config.Topics, Mode: eventmesh.Mode(a.config.Mode),
-	}, adapter.Transports...)
-	if err != nil {
-		return errors.Join(err, listener.Close())
-	}
-	stopProbes := adapter.Probes{Ready: a.ready}.Serve(listener)
+	stopProbes := adapter.Probes{Ready: func() error { return (*a.readiness.Load())() }}.Serve(listener)
+	defer func() { err = errors.Join(err, stopProbes()) }()
 	a.logger.Infow("serving probes", "address", listener.Addr().String())
-	a.logger.Infow("events are buffered in memory: those that the sink has not taken when the process dies are lost",
-		"events", a.config.BufferEvents, "bytes", a.config.BufferBytes)
 
-	running, abandon := context.WithCancel(context.WithoutCancel(ctx))
-	defer abandon()
-	sender := newSender(a.config)
-	defer sender.client.CloseIdleConnections()
-	var received, delivered sync.WaitGroup
-	received.Go(func() {
-		(&receiver{subscriber: a.subscriber, buffer: a.buffer, overrides: a.config.Overrides, logger: a.logger}).run(running)
-	})
-	delivered.Go(func() {
-		(&deliverer{
-			buffer: a.buffer, send: sender.send, logger: a.logger,
-			retries: a.config.Retries, backoffMin: a.config.BackoffMin, backoffMax: a.config.BackoffMax,
-		}).run(running, a.config.MaxInFlight)
-	})
-
-	<-ctx.Done()
-	a.stopping.Store(true)
-	a.logger.Infow("shutting down", "events", a.buffer.count.Load(), "timeout", a.config.DrainTimeout.String())
-	a.drain(context.WithoutCancel(ctx), &received, abandon)
-	delivered.Wait()
-	return stopProbes()
+	spool, err := a.openSpool(ctx)
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	if spool != nil {
+		defer func() { err = errors.Join(err, spool.close()) }()
+	}
+	s, err := newSource(a.config, client, spool, a.logger)
+	if err != nil {
+		return err
+	}
+	ready := s.ready
+	a.readiness.Store(&ready)
+	return s.run(ctx)
 }
 
-// drain leaves the group, still takes what arrives, and waits until everything has been delivered; then, or at the deadline, it
-// ends the goroutines by abandon.
-func (a *Adapter) drain(ctx context.Context, received *sync.WaitGroup, abandon func()) {
-	ctx, cancel := context.WithTimeout(ctx, a.config.DrainTimeout)
-	defer cancel()
-	stop := context.AfterFunc(ctx, abandon)
-	defer stop()
-	var leaving sync.WaitGroup
-	leaving.Go(func() {
-		if err := a.subscriber.Leave(ctx); err != nil {
-			a.logger.Warnw("EventMesh did not let this replica leave its group", zap.Error(err))
+func (a *Adapter) notReady(err error) {
+	says := func() error { return err }
+	a.readiness.Store(&says)
+}
+
+// openSpool opens the spool that the configuration names, if any. Where the disk is full or cannot be written it waits until it can,
+// or the context ends.
+func (a *Adapter) openSpool(ctx context.Context) (*spool, error) {
+	bounds := []any{"maxEvents", a.config.BufferEvents, "maxBytes", a.config.BufferBytes}
+	if a.config.SpoolDir == "" {
+		a.logger.Infow("events are kept in memory: those that the sink has not taken when the process dies are lost", bounds...)
+		return nil, nil
+	}
+	for told := false; ; told = true {
+		s, err := openSpool(a.config.SpoolDir)
+		if err == nil {
+			left, _, err := s.left()
+			a.logger.Infow("events are kept on disk until the sink has taken them", append(bounds, "file", s.path, "left", left.events)...)
+			return s, err
 		}
-	})
-	received.Wait()
-	select {
-	case <-a.buffer.close():
-	case <-ctx.Done():
-	}
-	leaving.Wait()
-	abandon()
-	_ = a.subscriber.Close()
-	if left := a.buffer.count.Load(); left > 0 {
-		a.logger.Errorw("events were not delivered before the deadline, and are lost", "events", left)
-		return
-	}
-	a.logger.Info("everything received has been delivered")
-}
-
-// ready tells whether events get through: subscribed, and with room for more.
-func (a *Adapter) ready() error {
-	switch {
-	case a.stopping.Load():
-		return errors.New("shutting down")
-	case a.buffer.full():
-		return errors.New("the buffer is full: the sink takes events too slowly, or not at all")
-	default:
-		return a.subscriber.Ready()
+		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EROFS) && !errors.Is(err, syscall.EDQUOT) {
+			return nil, fmt.Errorf("EVENTMESH_SPOOL_DIR: %w", err)
+		}
+		if !told {
+			a.logger.Errorw("the spool cannot be opened: nothing is received until it can", zap.Error(err))
+		}
+		a.notReady(err)
+		select {
+		case <-time.After(rewrite):
+		case <-ctx.Done():
+			return nil, nil
+		}
 	}
 }

@@ -2,97 +2,455 @@ package source
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/cloudevents/sdk-go/v2/event"
-	"golang.org/x/sync/semaphore"
-
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
-// kept is an event that EventMesh has delivered and the sink has not taken.
-type kept struct {
-	delivery *eventmesh.Delivery
-	// event is the one to send: the delivery's, with the extensions that it gets.
-	event event.Event
-	// attempts counts requests that did not succeed.
-	attempts int
-	size     int64
-}
+const (
+	// window is how many bytes of events that are on disk and wait for their first attempt are in memory too.
+	window = 16 << 20
+	// maxPending is how many bytes may wait for the disk.
+	maxPending = 8 << 20
+)
 
-// buffer keeps events in memory until they are released. It is bounded by number and by bytes. Its methods may be called by
-// several goroutines.
+// buffer keeps events until they are released: in memory, or in a spool. It is bounded by number and by bytes, and hands events out
+// in the order asked for. Its methods may be called by several goroutines.
 type buffer struct {
-	events, bytes *semaphore.Weighted
-	maxBytes      int64
-	ready         chan *kept
-	count         atomic.Int64
-	waiting       atomic.Bool
+	maxEvents, maxBytes int64
+	spool               *spool // nil: in memory
 
-	closed  atomic.Bool
-	drained chan struct{}
-	once    sync.Once
+	mu       sync.Mutex
+	changed  sync.Cond // there may be an event to send
+	room     sync.Cond
+	wakeAt   time.Time // when changed is signalled by a timer, if ever
+	totals   totals
+	sequence uint64
+	queue    queue
+	circuit  circuit
+	inFlight int64
+	waiting  bool // an event for room
+	leaving  bool
+	stopped  bool
+	drained  chan struct{} // closed when stopped and nothing is left to hand out
+	failure  error         // after which nothing can be handed out
+
+	oldest, newest *kept // the events in memory, in the order of reception; of no use with a spool
+
+	// What follows is for the spool.
+	before     uint64 // the last event of earlier processes
+	last       uint64 // the last event that is on disk
+	cursor     uint64 // the last event that has been in the queue
+	unread     int64  // how many events come after the cursor
+	reading    bool
+	unsaved    []*kept // received, and not yet on disk
+	unsavedSum int64   // bytes
+	forgotten  []uint64
+	work       chan struct{} // holds a value when the spool has something to write
+	writing    error         // the latest failure to do so
 }
 
-func newBuffer(maxEvents int, maxBytes int64) *buffer {
-	return &buffer{
-		events: semaphore.NewWeighted(int64(maxEvents)), bytes: semaphore.NewWeighted(maxBytes), maxBytes: maxBytes,
-		ready: make(chan *kept, maxEvents), drained: make(chan struct{}),
+func newBuffer(maxEvents, maxBytes int64, ordering Ordering, wait backoff, s *spool) (*buffer, error) {
+	b := &buffer{
+		maxEvents: maxEvents, maxBytes: maxBytes, spool: s, queue: newQueue(ordering), circuit: circuit{backoff: wait},
+		drained: make(chan struct{}), work: make(chan struct{}, 1),
 	}
+	b.changed.L, b.room.L = &b.mu, &b.mu
+	if s == nil {
+		return b, nil
+	}
+	var err error
+	b.totals, b.last, err = s.left()
+	b.unread, b.before, b.sequence = b.totals.events, b.last, b.last
+	return b, err
 }
 
-// put keeps an event, and waits until there is room for it. It is called by one goroutine.
+// put keeps an event, and waits until there is room for it. With a spool it does not wait until the event is on disk. It is called
+// by one goroutine.
 func (b *buffer) put(ctx context.Context, k *kept) error {
-	k.size = min(sizeOf(k.event), b.maxBytes) // a larger one is kept alone
-	if !b.events.TryAcquire(1) {
-		b.waiting.Store(true)
-		defer b.waiting.Store(false)
-		if err := b.events.Acquire(ctx, 1); err != nil {
+	if b.spool != nil {
+		var err error
+		if k.record, err = encodeRecord(k); err != nil {
 			return err
 		}
 	}
-	if !b.bytes.TryAcquire(k.size) {
-		b.waiting.Store(true)
-		defer b.waiting.Store(false)
-		if err := b.bytes.Acquire(ctx, k.size); err != nil {
-			b.events.Release(1)
-			return err
-		}
+	k.size = sizeOf(len(k.event.DataEncoded))
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.awaitRoom(ctx, k.size); err != nil {
+		return err
 	}
-	b.count.Add(1)
-	b.ready <- k // never blocks: it has room for all that is kept
+	b.sequence++
+	k.seq = b.sequence
+	b.totals.events, b.totals.bytes = b.totals.events+1, b.totals.bytes+k.size
+	if b.spool == nil {
+		b.link(k)
+		b.queue.add(k)
+		b.changed.Signal()
+		return nil
+	}
+	b.unsaved = append(b.unsaved, k)
+	b.unsavedSum += k.size
+	b.wake()
 	return nil
 }
 
-// later makes the event ready again after a while. Meanwhile it is kept.
-func (b *buffer) later(k *kept, wait time.Duration) {
-	time.AfterFunc(wait, func() { b.ready <- k })
+func (b *buffer) awaitRoom(ctx context.Context, size int64) error {
+	if b.fits(size) {
+		return nil
+	}
+	defer context.AfterFunc(ctx, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.room.Broadcast()
+	})()
+	defer func() { b.waiting = false }()
+	for !b.fits(size) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		b.waiting = !b.bounded(size)
+		b.room.Wait()
+	}
+	return nil
+}
+
+// fits tells whether an event of that size can be kept. A spool takes what comes while the source leaves its group.
+func (b *buffer) fits(size int64) bool {
+	if b.spool != nil && b.leaving {
+		return true
+	}
+	return b.bounded(size) && (b.unsavedSum == 0 || b.unsavedSum+size <= maxPending)
+}
+
+// bounded tells whether an event of that size is within the bounds. A larger one is kept alone.
+func (b *buffer) bounded(size int64) bool {
+	return b.totals.events == 0 || b.totals.events < b.maxEvents && b.totals.bytes+size <= b.maxBytes
+}
+
+// next returns the event to send next, and waits until there is one. It returns nil when the context has ended, when the buffer has
+// stopped and nothing is left, and after a failure of the spool.
+func (b *buffer) next(ctx context.Context) *kept {
+	k := b.pick(ctx)
+	if k == nil || k.loaded() {
+		return k
+	}
+	if err := b.load(k); err != nil {
+		b.fail(err)
+		return nil
+	}
+	return k
+}
+
+func (b *buffer) pick(ctx context.Context) *kept {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for ctx.Err() == nil && b.failure == nil && !b.isDrained() {
+		now := time.Now()
+		allowed, at := b.circuit.allows(now)
+		if allowed {
+			var k *kept
+			if k, at = b.queue.next(now, b.circuit.open); k != nil {
+				b.circuit.begin(k)
+				b.inFlight++
+				return k
+			}
+			if b.unread > 0 && !b.reading && !b.stopped {
+				b.read()
+				continue
+			}
+		}
+		b.wakeUp(at)
+		b.changed.Wait()
+	}
+	return nil
+}
+
+// watch makes next return when the context ends.
+func (b *buffer) watch(ctx context.Context) (stop func() bool) {
+	return context.AfterFunc(ctx, func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		b.changed.Broadcast()
+	})
+}
+
+// wakeUp makes one goroutine look again at a time.
+func (b *buffer) wakeUp(at time.Time) {
+	if at.IsZero() || !b.wakeAt.IsZero() && !at.Before(b.wakeAt) {
+		return
+	}
+	b.wakeAt = at
+	time.AfterFunc(time.Until(at), func() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if b.wakeAt.Equal(at) {
+			b.wakeAt = time.Time{}
+		}
+		b.changed.Signal()
+	})
+}
+
+// load brings back an event that is on disk alone.
+func (b *buffer) load(k *kept) error {
+	if k.record == nil {
+		stored, err := b.spool.get(k.seq)
+		if err != nil {
+			return err
+		}
+		k.record, k.key, k.topic, k.size = stored.record, stored.key, stored.topic, stored.size
+		k.received, k.undecodable = stored.received, stored.undecodable
+	}
+	var err error
+	if k.event, err = decodeRecord(k.record); err != nil {
+		return b.spool.explain(fmt.Errorf("%w: record %x: %w", errDamaged, k.seq, err))
+	}
+	k.record = nil
+	return nil
+}
+
+// read brings more of what is on disk into the queue. The lock is free meanwhile.
+func (b *buffer) read() {
+	b.reading = true
+	after, upTo := b.cursor, b.last
+	b.mu.Unlock()
+	loaded, err := b.spool.load(after, upTo, readSize)
+	b.mu.Lock()
+	b.reading = false
+	if err != nil {
+		b.failLocked(err)
+		return
+	}
+	for _, k := range loaded {
+		k.spooled = true
+		b.queue.add(k)
+		b.cursor = k.seq
+	}
+	b.unread -= int64(len(loaded))
+	b.changed.Broadcast()
+}
+
+// readSize is how many bytes of events are read at once.
+const readSize = 1 << 20
+
+// again keeps an event that was not taken, for another attempt after a while.
+func (b *buffer) again(k *kept, wait time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.inFlight--
+	b.circuit.end(k)
+	if b.stopped && k.spooled {
+		b.checkDrained() // it stays on disk
+		return
+	}
+	b.queue.retry(k, time.Now().Add(wait))
+	b.changed.Signal()
 }
 
 // release forgets an event that has found its place of rest.
 func (b *buffer) release(k *kept) {
-	b.bytes.Release(k.size)
-	b.events.Release(1)
-	if b.count.Add(-1) == 0 && b.closed.Load() {
-		b.once.Do(func() { close(b.drained) })
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.inFlight--
+	b.circuit.end(k)
+	b.queue.done(k)
+	b.totals.events, b.totals.bytes = b.totals.events-1, b.totals.bytes-k.size
+	switch {
+	case b.spool == nil:
+		b.unlink(k)
+	case k.spooled:
+		b.forget(k.seq)
+	default: // it was handed out since the disk did not take it
+		b.unsaved = slices.DeleteFunc(b.unsaved, func(other *kept) bool { return other == k })
+		b.unsavedSum -= k.size
+	}
+	b.room.Signal()
+	b.changed.Signal()
+	if b.stopped {
+		b.checkDrained()
 	}
 }
 
-// full tells whether an event waits for room.
-func (b *buffer) full() bool { return b.waiting.Load() }
-
-// close says that nothing will be put any more. It returns a channel that is closed once every event has been released.
-func (b *buffer) close() <-chan struct{} {
-	b.closed.Store(true)
-	if b.count.Load() == 0 {
-		b.once.Do(func() { close(b.drained) })
+// succeeded and failed tell the circuit of what the sink answered, before the event is released or kept.
+func (b *buffer) succeeded() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.circuit.open {
+		b.changed.Broadcast()
 	}
+	b.circuit.succeed()
+}
+
+func (b *buffer) failed(k *kept, retryAfter time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.circuit.fail(k, time.Now(), retryAfter)
+}
+
+// leave says that the source leaves its group.
+func (b *buffer) leave() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.leaving = true
+	b.room.Broadcast()
+}
+
+// stop says that nothing will be put any more. With a spool nothing more is handed out, but what the spool did not take. It returns
+// a channel that is closed when all that is handed out has been released.
+func (b *buffer) stop() <-chan struct{} {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopped = true
+	if b.spool != nil {
+		b.queue = newQueue(b.queue.ordering)
+		for _, k := range b.unsaved {
+			b.queue.add(k)
+		}
+	}
+	b.checkDrained()
 	return b.drained
 }
 
-// overhead in bytes of a kept event besides its data: a round figure for its attributes.
-const overhead = 1024
+func (b *buffer) checkDrained() {
+	left := b.totals.events
+	if b.spool != nil {
+		left = b.inFlight + int64(b.queue.fresh.len()+b.queue.freed.len()+len(b.queue.retries))
+	}
+	if left == 0 && !b.isDrained() {
+		close(b.drained)
+		b.changed.Broadcast()
+	}
+}
 
-func sizeOf(e event.Event) int64 { return int64(len(e.Data())) + overhead }
+func (b *buffer) isDrained() bool {
+	select {
+	case <-b.drained:
+		return true
+	default:
+		return false
+	}
+}
+
+// fail ends the handing out of events.
+func (b *buffer) fail(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.failLocked(err)
+}
+
+func (b *buffer) failLocked(err error) {
+	if b.failure == nil {
+		b.failure = err
+	}
+	b.changed.Broadcast()
+}
+
+// status is what a buffer tells of itself.
+type status struct {
+	totals   totals
+	oldest   time.Time // zero without an event
+	inFlight int64
+	full     bool  // an event waits for room
+	writing  error // why the spool takes nothing, if so
+	failure  error
+	unsaved  int64
+}
+
+func (b *buffer) status() status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := status{
+		totals: b.totals, inFlight: b.inFlight, full: b.waiting, writing: b.writing, failure: b.failure, unsaved: int64(len(b.unsaved)),
+	}
+	if b.oldest != nil {
+		s.oldest = b.oldest.received
+	}
+	return s
+}
+
+// link and unlink keep the list of the events in memory.
+func (b *buffer) link(k *kept) {
+	k.older = b.newest
+	if k.older == nil {
+		b.oldest = k
+	} else {
+		k.older.newer = k
+	}
+	b.newest = k
+}
+
+func (b *buffer) unlink(k *kept) {
+	if k.older == nil {
+		b.oldest = k.newer
+	} else {
+		k.older.newer = k.newer
+	}
+	if k.newer == nil {
+		b.newest = k.older
+	} else {
+		k.newer.older = k.older
+	}
+	k.older, k.newer = nil, nil
+}
+
+// group returns what the spool has to write: events, and the numbers of those to remove.
+func (b *buffer) group() ([]*kept, []uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.unsaved[:min(len(b.unsaved), maxGroup)]), slices.Clone(b.forgotten)
+}
+
+// saved says that a group is on disk.
+func (b *buffer) saved(group []*kept, forgotten int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.writing = nil
+	b.forgotten = slices.Delete(b.forgotten, 0, forgotten)
+	b.unsaved = slices.Delete(b.unsaved, 0, len(group))
+	for _, k := range group {
+		b.unsavedSum -= k.size
+		b.last = k.seq
+		k.spooled, k.delivery, k.record = true, nil, nil
+		if b.unread > 0 || b.queue.bytes+k.size > window && b.queue.fresh.len() > 0 {
+			b.unread++
+			continue
+		}
+		b.cursor = k.seq
+		b.queue.add(k)
+		b.changed.Signal()
+	}
+	b.room.Signal()
+	if b.unread > 0 {
+		b.changed.Signal()
+	}
+	if len(b.unsaved) > 0 {
+		b.wake()
+	}
+}
+
+// unwritten says that a group could not be written.
+func (b *buffer) unwritten(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.writing = err
+}
+
+// forget has an event removed from the spool, soon, together with others.
+func (b *buffer) forget(seq uint64) {
+	b.forgotten = append(b.forgotten, seq)
+	switch {
+	case len(b.forgotten) >= maxGroup:
+		b.wake()
+	case len(b.forgotten) == 1:
+		time.AfterFunc(linger, b.wake)
+	}
+}
+
+// wake tells the writer that there is something to write.
+func (b *buffer) wake() {
+	select {
+	case b.work <- struct{}{}:
+	default:
+	}
+}

@@ -10,23 +10,81 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
+	"go.uber.org/zap"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
+
+const kib = 1024
 
 // sized is an event that takes so many bytes of a buffer.
 func sized(id string, bytes int) *kept {
-	e := event.New()
-	e.SetID(id)
+	e := sample(id)
 	e.DataEncoded = make([]byte, bytes-overhead)
-	return &kept{event: e}
+	return &kept{event: e, topic: "orders", received: time.Now(), delivery: &eventmesh.Delivery{}}
 }
 
-const kib = 1024
+// inMemory is a buffer in memory.
+func inMemory(t *testing.T, maxEvents, maxBytes int64) *buffer {
+	t.Helper()
+	b, err := newBuffer(maxEvents, maxBytes, Unordered, slow, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// onDisk is a buffer with a spool, which is written until the test ends, or until stop is called.
+func onDisk(t *testing.T, dir string, maxEvents, maxBytes int64, ordering Ordering) (b *buffer, stop func()) {
+	t.Helper()
+	s, err := openSpool(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err = newBuffer(maxEvents, maxBytes, ordering, slow, s); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var writer sync.WaitGroup
+	writer.Go(func() { (&committer{buffer: b, metrics: noMetrics(t), logger: zap.NewNop().Sugar()}).run(ctx) })
+	stop = sync.OnceFunc(func() {
+		cancel()
+		writer.Wait()
+		if err := s.close(); err != nil {
+			t.Error(err)
+		}
+	})
+	t.Cleanup(stop)
+	return b, stop
+}
+
+// buffers are both kinds.
+func buffers(t *testing.T, maxEvents, maxBytes int64, ordering Ordering) map[string]*buffer {
+	t.Helper()
+	memory, err := newBuffer(maxEvents, maxBytes, ordering, slow, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	disk, _ := onDisk(t, t.TempDir(), maxEvents, maxBytes, ordering)
+	return map[string]*buffer{"memory": memory, "disk": disk}
+}
+
+// events counts what is kept.
+func events(b *buffer) int64 { return b.status().totals.events }
+
+func put(t *testing.T, b *buffer, all ...*kept) {
+	t.Helper()
+	for _, k := range all {
+		if err := b.put(t.Context(), k); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
 
 func TestBufferIsBounded(t *testing.T) {
 	tests := []struct {
 		name   string
-		events int
+		events int64
 		bytes  int64
 		sizes  []int // of the events that find room
 		more   int   // the size of one that does not
@@ -40,176 +98,272 @@ func TestBufferIsBounded(t *testing.T) {
 		{"smaller than one event's attributes", 100, 1, []int{kib}, kib},
 	}
 	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newBuffer(test.events, test.bytes)
+		for name, b := range buffers(t, test.events, test.bytes, Unordered) {
+			t.Run(test.name+"/"+name, func(t *testing.T) {
 				for i, size := range test.sizes {
-					if err := b.put(t.Context(), sized(fmt.Sprint(i), size)); err != nil {
-						t.Fatal(err)
-					}
-					if b.full() {
+					put(t, b, sized(fmt.Sprint(i), size))
+					if b.status().full {
 						t.Errorf("full with %d events, though none waits", i+1)
 					}
 				}
-				put := make(chan error, 1)
-				go func() { put <- b.put(t.Context(), sized("more", test.more)) }()
-				synctest.Wait()
-				select {
-				case err := <-put:
-					t.Fatalf("put returned %v, want it to wait for room", err)
-				default:
-				}
-				if !b.full() {
-					t.Error("not full, though an event waits")
-				}
-				if got := b.count.Load(); got != int64(len(test.sizes)) {
+				added := make(chan error, 1)
+				go func() { added <- b.put(t.Context(), sized("more", test.more)) }()
+				eventually(t, func() string {
+					if !b.status().full {
+						return "not full, though an event should wait"
+					}
+					return ""
+				})
+				if got := events(b); got != int64(len(test.sizes)) {
 					t.Errorf("got %d events kept, want %d", got, len(test.sizes))
 				}
 				for range test.sizes {
-					b.release(<-b.ready)
+					b.release(b.next(t.Context()))
 				}
-				if err := <-put; err != nil {
+				if err := <-added; err != nil {
 					t.Error(err)
 				}
-				if b.full() {
-					t.Error("full, though no event waits any more")
-				}
-				if k := <-b.ready; k.event.ID() != "more" || b.count.Load() != 1 {
-					t.Errorf("got event %s of %d, want more of 1", k.event.ID(), b.count.Load())
+				if k := b.next(t.Context()); k.event.ID() != "more" || events(b) != 1 || b.status().full {
+					t.Errorf("got event %s of %d, want more of 1, and room", k.event.ID(), events(b))
 				}
 			})
-		})
+		}
 	}
 }
 
 func TestPutEndsWithItsContext(t *testing.T) {
-	tests := []struct {
-		name   string
-		events int
-		bytes  int64
-	}{
-		{"no room for events", 1, 100 * kib},
-		{"no room for bytes", 2, 2 * kib},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				b := newBuffer(test.events, test.bytes)
-				first := sized("first", 2*kib)
-				if err := b.put(t.Context(), first); err != nil {
-					t.Fatal(err)
+	for name, b := range buffers(t, 1, 100*kib, Unordered) {
+		t.Run(name, func(t *testing.T) {
+			put(t, b, sized("first", kib))
+			ctx, cancel := context.WithCancel(t.Context())
+			added := make(chan error, 1)
+			go func() { added <- b.put(ctx, sized("second", kib)) }()
+			eventually(t, func() string {
+				if !b.status().full {
+					return "not full"
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-				defer cancel()
-				if err := b.put(ctx, sized("second", 2*kib)); !errors.Is(err, context.DeadlineExceeded) {
-					t.Errorf("got %v, want the context's error", err)
-				}
-				if b.full() || b.count.Load() != 1 || len(b.ready) != 1 {
-					t.Errorf("full %t, %d events, %d ready; want nothing left of the second", b.full(), b.count.Load(), len(b.ready))
-				}
-				b.release(<-b.ready)
-				for range test.events {
-					if err := b.put(t.Context(), sized("later", kib)); err != nil || b.full() {
-						t.Errorf("the second took room with it: %v", err)
-					}
-				}
+				return ""
 			})
+			cancel()
+			if err := <-added; !errors.Is(err, context.Canceled) {
+				t.Errorf("got %v, want the context's error", err)
+			}
+			if status := b.status(); status.full || status.totals.events != 1 || status.totals.bytes != kib {
+				t.Errorf("got %+v, want nothing left of the second", status)
+			}
 		})
 	}
 }
 
-func TestLater(t *testing.T) {
+func TestNextEndsWithItsContext(t *testing.T) {
+	for name, b := range buffers(t, 1, 100*kib, Unordered) {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			defer b.watch(ctx)()
+			next := make(chan *kept)
+			go func() { next <- b.next(ctx) }()
+			cancel()
+			if k := <-next; k != nil {
+				t.Errorf("got %v, want nothing", k)
+			}
+		})
+	}
+}
+
+func TestAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := newBuffer(2, 100*kib)
-		if err := b.put(t.Context(), sized("a", kib)); err != nil {
-			t.Fatal(err)
-		}
+		b := inMemory(t, 3, 100*kib)
+		put(t, b, sized("a", kib), sized("b", kib))
 		began := time.Now()
-		b.later(<-b.ready, time.Minute)
-		if b.count.Load() != 1 {
-			t.Errorf("got %d events, want it kept meanwhile", b.count.Load())
+		b.again(b.next(t.Context()), time.Hour)
+		b.again(b.next(t.Context()), time.Minute)
+		if status := b.status(); status.totals.events != 2 || status.inFlight != 0 {
+			t.Errorf("got %+v, want both kept meanwhile", status)
 		}
-		if k := <-b.ready; k.event.ID() != "a" || time.Since(began) != time.Minute {
-			t.Errorf("got %s after %s, want a after a minute", k.event.ID(), time.Since(began))
+		if k := b.next(t.Context()); k.event.ID() != "b" || time.Since(began) != time.Minute {
+			t.Errorf("got %s after %s, want b after a minute", k.event.ID(), time.Since(began))
+		}
+		if k := b.next(t.Context()); k.event.ID() != "a" || time.Since(began) != time.Hour {
+			t.Errorf("got %s after %s, want a after an hour", k.event.ID(), time.Since(began))
 		}
 	})
 }
 
-func TestClose(t *testing.T) {
-	drained := func(c <-chan struct{}) bool {
-		select {
-		case <-c:
-			return true
-		default:
-			return false
-		}
+func TestAgainFromDisk(t *testing.T) {
+	b, _ := onDisk(t, t.TempDir(), 3, 100*kib, Unordered)
+	put(t, b, sized("a", kib+10))
+	k := b.next(t.Context())
+	k.attempts = 3
+	b.again(k, time.Millisecond)
+	if k.loaded() {
+		t.Error("the event is still in memory")
 	}
-	empty := newBuffer(1, kib)
-	if c := empty.close(); !drained(c) || !drained(empty.close()) {
+	got := b.next(t.Context())
+	if diff := same(got.event, sized("a", kib+10).event); diff != "" || got.attempts != 3 || got.topic != "orders" {
+		t.Errorf("%s; %d attempts, topic %s", diff, got.attempts, got.topic)
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+func TestStopInMemory(t *testing.T) {
+	empty := inMemory(t, 1, kib)
+	if c := empty.stop(); !isClosed(c) || !isClosed(empty.stop()) || empty.next(t.Context()) != nil {
 		t.Error("an empty buffer is not drained")
 	}
-	b := newBuffer(2, 100*kib)
-	for _, id := range []string{"a", "b"} {
-		if err := b.put(t.Context(), sized(id, kib)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c := b.close()
+	b := inMemory(t, 2, 100*kib)
+	put(t, b, sized("a", kib), sized("b", kib))
+	c := b.stop()
 	for i := range 2 {
-		if drained(c) {
+		if isClosed(c) {
 			t.Errorf("drained with %d events kept", 2-i)
 		}
-		b.release(<-b.ready)
+		b.release(b.next(t.Context()))
 	}
-	if !drained(c) {
+	if !isClosed(c) || b.next(t.Context()) != nil {
 		t.Error("not drained with no event kept")
 	}
+}
+
+// With a spool what is in flight is finished, and the rest stays.
+func TestStopWithASpool(t *testing.T) {
+	dir := t.TempDir()
+	b, closeSpool := onDisk(t, dir, 10, 100*kib, Unordered)
+	put(t, b, sized("a", kib), sized("b", kib), sized("c", kib), sized("d", kib))
+	a, second := b.next(t.Context()), b.next(t.Context())
+	eventually(t, func() string { return stored(t, b, 4) })
+	eventually(t, func() string {
+		if n := b.status().unsaved; n > 0 {
+			return fmt.Sprintf("%d events not on disk", n)
+		}
+		return ""
+	})
+	c := b.stop()
+	if isClosed(c) {
+		t.Error("drained with two events in flight")
+	}
+	b.release(a)
+	b.again(second, 0)
+	if !isClosed(c) || b.next(t.Context()) != nil || events(b) != 3 {
+		t.Errorf("got %d events kept, want nothing more to be handed out, and three kept", events(b))
+	}
+	closeSpool()
+	b, _ = onDisk(t, dir, 10, 100*kib, Unordered)
+	for _, want := range []string{"b", "c", "d"} {
+		if k := b.next(t.Context()); k.event.ID() != want {
+			t.Errorf("got %s, want %s", k.event.ID(), want)
+		}
+	}
+}
+
+func TestOldest(t *testing.T) {
+	for name, b := range buffers(t, 10, 100*kib, Unordered) {
+		t.Run(name, func(t *testing.T) {
+			oldest := func() time.Time {
+				if b.spool != nil {
+					return b.spool.oldest()
+				}
+				return b.status().oldest
+			}
+			if !oldest().IsZero() {
+				t.Errorf("got %s without an event", oldest())
+			}
+			began := time.Now()
+			for i := range 3 {
+				k := sized(fmt.Sprint(i), kib)
+				k.received = began.Add(time.Duration(i) * time.Second)
+				put(t, b, k)
+			}
+			taken := map[string]*kept{}
+			for range 3 {
+				k := b.next(t.Context())
+				taken[k.event.ID()] = k
+			}
+			for i, id := range []string{"1", "0", "2"} {
+				if want := began.Add(time.Duration([]int{0, 0, 2}[i]) * time.Second); !oldest().Equal(want.Round(0)) && !oldest().Equal(want) {
+					t.Errorf("got %s, want %s", oldest(), want)
+				}
+				b.release(taken[id])
+				eventually(t, func() string { return stored(t, b, 2-i) })
+			}
+			if !oldest().IsZero() {
+				t.Errorf("got %s without an event", oldest())
+			}
+		})
+	}
+}
+
+// stored tells whether the spool, if there is one, has forgotten what it should.
+func stored(t *testing.T, b *buffer, want int) string {
+	t.Helper()
+	if b.spool == nil {
+		return ""
+	}
+	left, _, err := b.spool.left()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left.events != int64(want) {
+		return fmt.Sprintf("%d events on disk, want %d", left.events, want)
+	}
+	return ""
 }
 
 // TestBufferConcurrently lets one goroutine put and several release, as the source does.
 func TestBufferConcurrently(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 0))
 	const n, maxEvents, maxBytes = 2000, 7, 20 * kib
-	b := newBuffer(maxEvents, maxBytes)
-	var workers sync.WaitGroup
-	done := make(chan struct{})
-	seen := make(chan string, n)
-	for range 4 {
-		workers.Go(func() {
-			for {
-				select {
-				case k := <-b.ready:
-					if k.attempts++; k.attempts == 1 && len(k.event.Data())%2 == 0 {
-						b.later(k, time.Nanosecond)
-						continue
-					}
-					if count := b.count.Load(); count > maxEvents {
-						t.Errorf("%d events kept, want no more than %d", count, maxEvents)
-					}
-					seen <- k.event.ID()
-					b.release(k)
-				case <-done:
-					return
+	for _, ordering := range []Ordering{Unordered, ByKey, Strict} {
+		for name, b := range buffers(t, maxEvents, maxBytes, ordering) {
+			t.Run(name+"/"+string(ordering), func(t *testing.T) {
+				r := rand.New(rand.NewPCG(seed, 0))
+				var workers sync.WaitGroup
+				seen := make(chan string, n)
+				for range 4 {
+					workers.Go(func() {
+						for k := b.next(t.Context()); k != nil; k = b.next(t.Context()) {
+							if k.attempts++; k.attempts == 1 && len(k.event.Data())%2 == 0 {
+								b.again(k, time.Nanosecond)
+								continue
+							}
+							if count := events(b); count > maxEvents {
+								t.Errorf("%d events kept, want no more than %d", count, maxEvents)
+							}
+							seen <- k.event.ID()
+							b.release(k)
+						}
+					})
 				}
-			}
-		})
-	}
-	for i := range n {
-		if err := b.put(t.Context(), sized(fmt.Sprint(i), kib+r.IntN(2*maxBytes))); err != nil {
-			t.Fatal(err)
+				for i := range n {
+					k := sized(fmt.Sprint(i), kib+r.IntN(2*maxBytes))
+					k.key = uint64(i % 5)
+					put(t, b, k)
+				}
+				eventually(t, func() string {
+					if left := events(b); left > 0 {
+						return fmt.Sprintf("%d events left", left)
+					}
+					return ""
+				})
+				<-b.stop()
+				workers.Wait()
+				close(seen)
+				ids := map[string]bool{}
+				for id := range seen {
+					ids[id] = true
+				}
+				if len(ids) != n {
+					t.Errorf("got %d events out, want %d", len(ids), n)
+				}
+			})
 		}
-	}
-	<-b.close()
-	close(done)
-	workers.Wait()
-	close(seen)
-	ids := map[string]bool{}
-	for id := range seen {
-		ids[id] = true
-	}
-	if len(ids) != n {
-		t.Errorf("got %d events out, want %d", len(ids), n)
 	}
 }

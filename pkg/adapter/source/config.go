@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,26 +30,38 @@ type Config struct {
 	Group string `envconfig:"EVENTMESH_GROUP" required:"true" desc:"consumer group; the replicas of one source share it, and different sources must not" want:"1 to 255 letters, digits and characters of %|_-"`
 	// Mode is how the group shares events.
 	Mode Mode `envconfig:"EVENTMESH_MODE" default:"clustering" desc:"whether each event goes to one replica or to all" want:"clustering or broadcasting"`
+	// Type says whether publishers wait for replies.
+	Type Type `envconfig:"EVENTMESH_TYPE" default:"async" desc:"whether to receive events, or requests, whose publishers get the event back that the sink answers with" want:"async or sync"`
+	// Ordering is the order of requests.
+	Ordering Ordering `envconfig:"EVENTMESH_ORDERING" default:"unordered" desc:"which events are sent one after the other, in the order in which they were received: none, those with the same extension partitionkey (without it, of the same topic), or all" want:"unordered, key or strict"`
+	// SpoolDir is where events are kept.
+	SpoolDir string `envconfig:"EVENTMESH_SPOOL_DIR" desc:"directory that keeps events until the sink has taken them, also when the process dies; one for each replica; without it they are kept in memory, and die with it" want:"the path of a directory on a volume that outlives the container"`
 	// BufferEvents bounds the buffer.
-	BufferEvents int `envconfig:"EVENTMESH_BUFFER_EVENTS" default:"10000" min:"1" desc:"how many events are kept at most until the sink has taken them" want:"a number above 0"`
+	BufferEvents int64 `envconfig:"EVENTMESH_BUFFER_EVENTS" default:"10000" min:"1" desc:"how many events are kept at most, in memory or on disk, until the sink has taken them" want:"a number above 0"`
 	// BufferBytes bounds the buffer.
-	BufferBytes int64 `envconfig:"EVENTMESH_BUFFER_BYTES" default:"67108864" min:"1" desc:"how many bytes are kept at most, data and 1 KiB for each event; a larger event is kept alone" want:"a number above 0"`
+	BufferBytes int64 `envconfig:"EVENTMESH_BUFFER_BYTES" default:"67108864" min:"1" desc:"how many bytes are kept at most, in memory or on disk: data, and 1 KiB for each event; a larger event is kept alone" want:"a number above 0"`
 	// MaxInFlight bounds concurrent requests.
 	MaxInFlight int `envconfig:"EVENTMESH_MAX_IN_FLIGHT" default:"16" min:"1" desc:"how many requests to the sink are under way at once, over as many connections" want:"a number above 0"`
 	// Retries bounds attempts.
-	Retries int `envconfig:"EVENTMESH_RETRIES" default:"-1" min:"-1" desc:"how often an event is sent again that the sink did not take, before it is dropped with an error in the log; -1 is for ever" want:"a number, -1 or above"`
+	Retries int `envconfig:"EVENTMESH_RETRIES" default:"-1" min:"-1" desc:"how often an event is sent again that the sink did not take, before it becomes a dead letter, or without a place for those is dropped with an error in the log; -1 is for ever" want:"a number, -1 or above"`
 	// BackoffMin is the first ceiling.
 	BackoffMin time.Duration `envconfig:"EVENTMESH_BACKOFF_MIN" default:"100ms" min:"1ms" desc:"ceiling of the random wait before the first retry; it doubles with each" want:"a duration such as 100ms, at least 1ms"`
 	// BackoffMax is the last ceiling.
-	BackoffMax time.Duration `envconfig:"EVENTMESH_BACKOFF_MAX" default:"30s" min:"1ms" desc:"largest ceiling of the random wait before a retry, and of a Retry-After that the sink asks for" want:"a duration such as 30s, not below EVENTMESH_BACKOFF_MIN"`
+	BackoffMax time.Duration `envconfig:"EVENTMESH_BACKOFF_MAX" default:"30s" min:"1ms" desc:"largest ceiling of the random wait before a retry, and of a Retry-After of the sink" want:"a duration such as 30s, not below EVENTMESH_BACKOFF_MIN"`
+	// DeadLetterSink is where events go that the sink never takes.
+	DeadLetterSink SinkURL `envconfig:"EVENTMESH_DEAD_LETTER_SINK" desc:"where events go that the sink refuses for good or after all retries, and what is no event" want:"an http or https URL; not together with EVENTMESH_DEAD_LETTER_TOPIC"`
+	// DeadLetterTopic is where events go that the sink never takes.
+	DeadLetterTopic string `envconfig:"EVENTMESH_DEAD_LETTER_TOPIC" desc:"the same, as a topic of EventMesh" want:"the name of a topic that is not one of EVENTMESH_TOPICS"`
 	// DrainTimeout bounds the shutdown.
-	DrainTimeout time.Duration `envconfig:"EVENTMESH_DRAIN_TIMEOUT" default:"20s" min:"0s" desc:"how long a shutdown may take to deliver what has been received; below the pod's grace period" want:"a duration such as 20s"`
+	DrainTimeout time.Duration `envconfig:"EVENTMESH_DRAIN_TIMEOUT" default:"20s" min:"0s" desc:"how long a shutdown may take to leave the group and to deliver: what is in flight, and without EVENTMESH_SPOOL_DIR all that has been received; below the pod's grace period" want:"a duration such as 20s"`
 	// ProbesPort is for the kubelet.
 	ProbesPort int `envconfig:"PROBES_PORT" default:"8080" min:"0" desc:"port of /health and /readiness; 0 lets the kernel choose" want:"a port number"`
 	// SinkURL is where events go. It is the framework's variable, parsed.
 	SinkURL SinkURL `envconfig:"K_SINK" required:"true" desc:"where events go; set by a ContainerSource or SinkBinding" want:"an http or https URL"`
 	// SinkTimeout is in seconds. It is the framework's variable, with a default.
 	SinkTimeout int `envconfig:"K_SINK_TIMEOUT" default:"30" min:"1" desc:"how many seconds the sink may take to answer" want:"a number of seconds above 0"`
+	// TokenFile authenticates the source.
+	TokenFile string `envconfig:"OIDC_TOKEN_FILE" default:"/oidc/token" desc:"file with the token that the sink gets, read again when it changes; no token is sent while there is no such file" want:"the path of a file; by default where a ContainerSource or SinkBinding puts it"`
 	// Overrides is the framework's variable, parsed.
 	Overrides Overrides `envconfig:"K_CE_OVERRIDES" desc:"extensions that every event gets; set by a ContainerSource or SinkBinding" want:"JSON such as {\"extensions\":{\"name\":\"value\"}}"`
 }
@@ -73,11 +86,50 @@ func (m *Mode) Decode(value string) error {
 	}
 }
 
-// SinkURL is the value of K_SINK.
+// Type is the value of EVENTMESH_TYPE.
+type Type eventmesh.Type
+
+// Decode parses the variable, for envconfig.
+func (t *Type) Decode(value string) error {
+	switch kind := eventmesh.Type(strings.ToUpper(value)); kind {
+	case eventmesh.Async, eventmesh.Sync:
+		*t = Type(kind)
+		return nil
+	default:
+		return fmt.Errorf("%q is neither async nor sync", value)
+	}
+}
+
+// Ordering is the value of EVENTMESH_ORDERING: which events are sent one after the other.
+type Ordering string
+
+const (
+	// Unordered sends events as they come, and those that were not taken later.
+	Unordered Ordering = "unordered"
+	// ByKey keeps the order of events with the same partition key, or without one of the same topic.
+	ByKey Ordering = "key"
+	// Strict keeps the order of all events.
+	Strict Ordering = "strict"
+)
+
+// Decode parses the variable, for envconfig.
+func (o *Ordering) Decode(value string) error {
+	switch *o = Ordering(strings.ToLower(value)); *o {
+	case Unordered, ByKey, Strict:
+		return nil
+	default:
+		return fmt.Errorf("%q is none of unordered, key and strict", value)
+	}
+}
+
+// SinkURL is the value of K_SINK, and of EVENTMESH_DEAD_LETTER_SINK.
 type SinkURL struct{ *url.URL }
 
 // Decode parses the variable, for envconfig.
 func (u *SinkURL) Decode(value string) error {
+	if value == "" {
+		return nil
+	}
 	parsed, err := url.Parse(value)
 	if err != nil {
 		return errors.New("it cannot be parsed: want an http or https URL")
@@ -129,6 +181,28 @@ func (c *Config) Validate() error {
 	case c.ProbesPort > 65535:
 		return adapter.Invalid("PROBES_PORT", strconv.Itoa(c.ProbesPort), "a port number")
 	}
+	if err := c.validateDeadLetters(); err != nil {
+		return err
+	}
+	if c.SpoolDir != "" && c.Type == Type(eventmesh.Sync) {
+		return errors.New("EVENTMESH_SPOOL_DIR and EVENTMESH_TYPE=sync are both set: want one of them, since a requester does not wait for a reply that comes from a disk")
+	}
 	_, err := c.ClientConfig(c.Group, zap.NewNop().Sugar())
 	return err
+}
+
+func (c *Config) validateDeadLetters() error {
+	if c.DeadLetterTopic == "" {
+		return nil
+	}
+	if c.DeadLetterSink.URL != nil {
+		return errors.New("EVENTMESH_DEAD_LETTER_SINK and EVENTMESH_DEAD_LETTER_TOPIC are both set: want one of them")
+	}
+	if slices.Contains(c.Topics, c.DeadLetterTopic) {
+		return adapter.Invalid("EVENTMESH_DEAD_LETTER_TOPIC", c.DeadLetterTopic, "the name of a topic that is not one of EVENTMESH_TOPICS")
+	}
+	if err := eventmesh.ValidateTopic(c.DeadLetterTopic); err != nil {
+		return fmt.Errorf("EVENTMESH_DEAD_LETTER_TOPIC: %w", err)
+	}
+	return nil
 }

@@ -30,7 +30,8 @@ func TestDefaults(t *testing.T) {
 	}
 	if c.BufferEvents != 10000 || c.BufferBytes != 64<<20 || c.MaxInFlight != 16 || c.Retries != -1 || c.BackoffMin != 100*time.Millisecond ||
 		c.BackoffMax != 30*time.Second || c.DrainTimeout != 20*time.Second || c.GetSinktimeout() != 30 || eventmesh.Mode(c.Mode) != eventmesh.Clustering ||
-		len(c.Overrides) != 0 {
+		c.Ordering != Unordered || eventmesh.Type(c.Type) != eventmesh.Async || c.SpoolDir != "" || c.DeadLetterSink.URL != nil ||
+		c.TokenFile != "/oidc/token" || len(c.Overrides) != 0 {
 		t.Errorf("got %d events, %d bytes, %d in flight, %d retries, %s to %s, drain %s, timeout %d, mode %s, overrides %v",
 			c.BufferEvents, c.BufferBytes, c.MaxInFlight, c.Retries, c.BackoffMin, c.BackoffMax, c.DrainTimeout, c.GetSinktimeout(), c.Mode, c.Overrides)
 	}
@@ -39,7 +40,7 @@ func TestDefaults(t *testing.T) {
 func TestEverythingIsRead(t *testing.T) {
 	c, err := load(t, "EVENTMESH_TOPICS=orders, returns", "EVENTMESH_GROUP=a%|_-1", "EVENTMESH_MODE=Broadcasting", "EVENTMESH_BUFFER_EVENTS=1",
 		"EVENTMESH_BUFFER_BYTES=2", "EVENTMESH_MAX_IN_FLIGHT=3", "EVENTMESH_RETRIES=4", "EVENTMESH_BACKOFF_MIN=5ms", "EVENTMESH_BACKOFF_MAX=5ms",
-		"EVENTMESH_DRAIN_TIMEOUT=0s", "PROBES_PORT=65535", "K_SINK=https://sink:8443/path?x=1", "K_SINK_TIMEOUT=6",
+		"EVENTMESH_DRAIN_TIMEOUT=0s", "EVENTMESH_SPOOL_DIR=/spool", "EVENTMESH_ORDERING=Key", "EVENTMESH_DEAD_LETTER_TOPIC=dead", "OIDC_TOKEN_FILE=/token", "PROBES_PORT=65535", "K_SINK=https://sink:8443/path?x=1", "K_SINK_TIMEOUT=6",
 		`K_CE_OVERRIDES={"extensions":{"one":"1","two":""}}`)
 	if err != nil {
 		t.Fatal(err)
@@ -47,6 +48,7 @@ func TestEverythingIsRead(t *testing.T) {
 	if strings.Join(c.Topics, "|") != "orders|returns" || c.Group != "a%|_-1" || eventmesh.Mode(c.Mode) != eventmesh.Broadcasting || c.BufferEvents != 1 ||
 		c.BufferBytes != 2 || c.MaxInFlight != 3 || c.Retries != 4 || c.BackoffMin != 5*time.Millisecond || c.BackoffMax != 5*time.Millisecond ||
 		c.DrainTimeout != 0 || c.ProbesPort != 65535 || c.SinkURL.String() != "https://sink:8443/path?x=1" || c.GetSinktimeout() != 6 ||
+		c.SpoolDir != "/spool" || c.Ordering != ByKey || c.DeadLetterTopic != "dead" || c.TokenFile != "/token" ||
 		!maps.Equal(c.Overrides, Overrides{"one": "1", "two": ""}) {
 		t.Errorf("got topics %q, group %q, mode %s, sink %s, overrides %v", c.Topics, c.Group, c.Mode, c.SinkURL, c.Overrides)
 	}
@@ -84,6 +86,13 @@ var refusals = []struct {
 	{"drain timeout negative", []string{"EVENTMESH_DRAIN_TIMEOUT=-1s"}, []string{`EVENTMESH_DRAIN_TIMEOUT is "-1s"`, "a duration such as 20s"}},
 	{"back-off upside down", []string{"EVENTMESH_BACKOFF_MIN=2s", "EVENTMESH_BACKOFF_MAX=1s"}, []string{`EVENTMESH_BACKOFF_MAX is "1s"`, "not below EVENTMESH_BACKOFF_MIN, 2s"}},
 	{"back-off 0", []string{"EVENTMESH_BACKOFF_MIN=0s"}, []string{`EVENTMESH_BACKOFF_MIN is "0s"`, "at least 1ms"}},
+	{"type", []string{"EVENTMESH_TYPE=both"}, []string{"EVENTMESH_TYPE: ", `"both"`, "async nor sync"}},
+	{"ordering", []string{"EVENTMESH_ORDERING=some"}, []string{"EVENTMESH_ORDERING: ", `"some"`, "unordered, key and strict"}},
+	{"two places for dead letters", []string{"EVENTMESH_DEAD_LETTER_SINK=http://dead", "EVENTMESH_DEAD_LETTER_TOPIC=dead"}, []string{"EVENTMESH_DEAD_LETTER_SINK and EVENTMESH_DEAD_LETTER_TOPIC", "want one of them"}},
+	{"dead letters in a circle", []string{"EVENTMESH_DEAD_LETTER_TOPIC=orders"}, []string{`EVENTMESH_DEAD_LETTER_TOPIC is "orders"`, "not one of EVENTMESH_TOPICS"}},
+	{"dead letters to what is no topic", []string{"EVENTMESH_DEAD_LETTER_TOPIC=a b"}, []string{"EVENTMESH_DEAD_LETTER_TOPIC: ", `"a b"`}},
+	{"dead letters to what is no URL", []string{"EVENTMESH_DEAD_LETTER_SINK=dead"}, []string{"EVENTMESH_DEAD_LETTER_SINK: ", `"dead"`, "http or https"}},
+	{"requests on disk", []string{"EVENTMESH_TYPE=sync", "EVENTMESH_SPOOL_DIR=/tmp"}, []string{"EVENTMESH_SPOOL_DIR and EVENTMESH_TYPE=sync", "want one of them"}},
 	{"mode", []string{"EVENTMESH_MODE=both"}, []string{"EVENTMESH_MODE: ", `"both"`, "clustering nor broadcasting"}},
 	{"overrides no JSON", []string{"K_CE_OVERRIDES=abc"}, []string{"K_CE_OVERRIDES: ", `"abc"`, `{"extensions":{"name":"value"}}`}},
 	{"overrides of another shape", []string{`K_CE_OVERRIDES={"extensions":[1]}`}, []string{"K_CE_OVERRIDES: ", "[1]", `{"extensions":{"name":"value"}}`}},
@@ -137,7 +146,7 @@ func TestDecode(t *testing.T) {
 		{"mode with space", new(Mode).Decode, "clustering ", false},
 		{"sink http", new(SinkURL).Decode, "http://broker-ingress.knative-eventing.svc.cluster.local/shop/default", true},
 		{"sink with a password", new(SinkURL).Decode, "https://me:" + secret + "@sink", true},
-		{"sink empty", new(SinkURL).Decode, "", false},
+		{"sink empty, where it is not required", new(SinkURL).Decode, "", true},
 		{"sink a path", new(SinkURL).Decode, "/path", false},
 		{"sink with a control character", new(SinkURL).Decode, "http://sink/\x7f" + secret, false},
 		{"overrides empty", new(Overrides).Decode, "", true},

@@ -32,7 +32,7 @@ func delivered(t *testing.T, id string, acknowledged *atomic.Int32, failure erro
 	if d.Err != nil {
 		t.Fatal(d.Err)
 	}
-	return &kept{delivery: d, event: d.Event}
+	return &kept{delivery: d, event: d.Event, topic: d.Topic, received: time.Now()}
 }
 
 // script is a sink that gives one answer after the other, and the last for ever.
@@ -40,7 +40,10 @@ func script(answers ...error) func(int) error {
 	return func(attempt int) error { return answers[min(attempt, len(answers))-1] }
 }
 
-func status(code int) error { return &rejection{status: code} }
+// slow is a back-off like the default one.
+var slow = backoff{100 * time.Millisecond, 30 * time.Second}
+
+func answered(code int) error { return &rejection{status: code} }
 
 func TestDeliver(t *testing.T) {
 	broken := errors.New("connection refused")
@@ -55,16 +58,16 @@ func TestDeliver(t *testing.T) {
 		logs     map[string]int
 	}{
 		{name: "at once", retries: 0, answers: []error{nil}, attempts: 1},
-		{name: "after a while", retries: -1, answers: []error{status(503), broken, status(404), status(429), nil}, attempts: 5,
+		{name: "after a while", retries: -1, answers: []error{answered(503), broken, answered(404), answered(429), nil}, attempts: 5,
 			logs: map[string]int{failing: 1, "the sink takes events again": 1}},
-		{name: "with the last retry", retries: 2, answers: []error{status(500), status(500), nil}, attempts: 3,
+		{name: "with the last retry", retries: 2, answers: []error{answered(500), answered(500), nil}, attempts: 3,
 			logs: map[string]int{failing: 1, "the sink takes events again": 1}},
-		{name: "no retries", retries: 0, answers: []error{status(500)}, attempts: 1, lost: true, logs: map[string]int{dropped: 1}},
+		{name: "no retries", retries: 0, answers: []error{answered(500)}, attempts: 1, lost: true, logs: map[string]int{dropped: 1}},
 		{name: "retries used up", retries: 3, answers: []error{broken}, attempts: 4, lost: true, logs: map[string]int{failing: 1, dropped: 1}},
-		{name: "final status", retries: 3, answers: []error{status(400)}, attempts: 1, lost: true, logs: map[string]int{dropped: 1}},
-		{name: "final status after others", retries: 3, answers: []error{status(503), status(403)}, attempts: 2, lost: true,
+		{name: "final status", retries: 3, answers: []error{answered(400)}, attempts: 1, lost: true, logs: map[string]int{dropped: 1}},
+		{name: "final status after others", retries: 3, answers: []error{answered(503), answered(403)}, attempts: 2, lost: true,
 			logs: map[string]int{failing: 1, dropped: 1}},
-		{name: "final status with retries for ever", retries: -1, answers: []error{status(400), status(400), status(400), nil}, attempts: 4,
+		{name: "final status with retries for ever", retries: -1, answers: []error{answered(400), answered(400), answered(400), nil}, attempts: 4,
 			logs: map[string]int{refused: 1}},
 	}
 	for _, test := range tests {
@@ -72,16 +75,16 @@ func TestDeliver(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				core, logs := observer.New(zap.DebugLevel)
 				var acknowledged atomic.Int32
-				b, attempts, answer := newBuffer(10, 100*kib), 0, script(test.answers...)
+				b, attempts, next := inMemory(t, 10, 100*kib), 0, script(test.answers...)
 				d := &deliverer{
-					buffer: b, logger: zap.New(core).Sugar(), retries: test.retries, backoffMin: 100 * time.Millisecond, backoffMax: 30 * time.Second,
-					send: func(_ context.Context, e event.Event) error {
+					buffer: b, logger: zap.New(core).Sugar(), metrics: noMetrics(t), retries: test.retries, backoff: slow,
+					send: func(_ context.Context, e event.Event) (answer, error) {
 						attempts++
-						if e.ID() != "a" || acknowledged.Load() != 0 || b.count.Load() != 1 {
+						if e.ID() != "a" || acknowledged.Load() != 0 || events(b) != 1 {
 							t.Errorf("attempt %d with %s: acknowledged %d times, %d kept; want it kept, and not acknowledged",
-								attempts, e.ID(), acknowledged.Load(), b.count.Load())
+								attempts, e.ID(), acknowledged.Load(), events(b))
 						}
-						return answer(attempts)
+						return answer{}, next(attempts)
 					},
 				}
 				if err := b.put(t.Context(), delivered(t, "a", &acknowledged, nil)); err != nil {
@@ -90,11 +93,11 @@ func TestDeliver(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				var run sync.WaitGroup
 				run.Go(func() { d.run(ctx, 1) })
-				<-b.close()
+				<-b.stop()
 				cancel()
 				run.Wait()
-				if attempts != test.attempts || acknowledged.Load() != 1 || b.count.Load() != 0 {
-					t.Errorf("got %d attempts, %d acknowledgements, %d kept; want %d, 1, 0", attempts, acknowledged.Load(), b.count.Load(), test.attempts)
+				if attempts != test.attempts || acknowledged.Load() != 1 || events(b) != 0 {
+					t.Errorf("got %d attempts, %d acknowledgements, %d kept; want %d, 1, 0", attempts, acknowledged.Load(), events(b), test.attempts)
 				}
 				for _, message := range []string{dropped, refused, failing, "the sink takes events again"} {
 					if got := logs.FilterMessage(message).Len(); got != test.logs[message] {
@@ -117,12 +120,12 @@ func TestEventIsKeptForEver(t *testing.T) {
 		t.Run(fmt.Sprint(code), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var acknowledged, attempts atomic.Int32
-				b := newBuffer(10, 100*kib)
+				b := inMemory(t, 10, 100*kib)
 				d := &deliverer{
-					buffer: b, logger: zap.NewNop().Sugar(), retries: -1, backoffMin: 100 * time.Millisecond, backoffMax: time.Second,
-					send: func(context.Context, event.Event) error {
+					buffer: b, logger: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: -1, backoff: backoff{100 * time.Millisecond, time.Second},
+					send: func(context.Context, event.Event) (answer, error) {
 						attempts.Add(1)
-						return status(code)
+						return answer{}, answered(code)
 					},
 				}
 				if err := b.put(t.Context(), delivered(t, "a", &acknowledged, nil)); err != nil {
@@ -131,9 +134,9 @@ func TestEventIsKeptForEver(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 24*time.Hour)
 				defer cancel()
 				d.run(ctx, 2)
-				if attempts.Load() < 24*60*60 || acknowledged.Load() != 0 || b.count.Load() != 1 {
+				if attempts.Load() < 24*60*60 || acknowledged.Load() != 0 || events(b) != 1 {
 					t.Errorf("got %d attempts in a day, %d acknowledgements, %d kept; want at least one a second, 0, 1",
-						attempts.Load(), acknowledged.Load(), b.count.Load())
+						attempts.Load(), acknowledged.Load(), events(b))
 				}
 			})
 		})
@@ -144,17 +147,17 @@ func TestInFlight(t *testing.T) {
 	for _, n := range []int{1, 5, 16} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				const events = 40
+				const total = 40
 				var acknowledged, inFlight, sent atomic.Int32
-				b, release := newBuffer(events, 1000*kib), make(chan struct{})
-				d := &deliverer{buffer: b, logger: zap.NewNop().Sugar(), send: func(context.Context, event.Event) error {
+				b, release := inMemory(t, total, 1000*kib), make(chan struct{})
+				d := &deliverer{buffer: b, logger: zap.NewNop().Sugar(), metrics: noMetrics(t), send: func(context.Context, event.Event) (answer, error) {
 					inFlight.Add(1)
 					defer inFlight.Add(-1)
 					sent.Add(1)
 					<-release
-					return nil
+					return answer{}, nil
 				}}
-				for i := range events {
+				for i := range total {
 					if err := b.put(t.Context(), delivered(t, fmt.Sprint(i), &acknowledged, nil)); err != nil {
 						t.Fatal(err)
 					}
@@ -162,10 +165,10 @@ func TestInFlight(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				var run sync.WaitGroup
 				run.Go(func() { d.run(ctx, n) })
-				drained := b.close()
-				for i := range events {
+				drained := b.stop()
+				for i := range total {
 					synctest.Wait() // nothing can move on
-					if got, want := int(inFlight.Load()), min(n, events-i); got != want {
+					if got, want := int(inFlight.Load()), min(n, total-i); got != want {
 						t.Fatalf("after %d events: got %d in flight, want %d", i, got, want)
 					}
 					if got := int(acknowledged.Load()); got != i {
@@ -176,8 +179,8 @@ func TestInFlight(t *testing.T) {
 				<-drained
 				cancel()
 				run.Wait()
-				if sent.Load() != events {
-					t.Errorf("got %d requests, want %d", sent.Load(), events)
+				if sent.Load() != total {
+					t.Errorf("got %d requests, want %d", sent.Load(), total)
 				}
 			})
 		})
@@ -188,10 +191,10 @@ func TestGivenUpIsStillKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		core, logs := observer.New(zap.DebugLevel)
 		var acknowledged atomic.Int32
-		b := newBuffer(1, 100*kib)
-		d := &deliverer{buffer: b, logger: zap.New(core).Sugar(), send: func(ctx context.Context, _ event.Event) error {
+		b := inMemory(t, 1, 100*kib)
+		d := &deliverer{buffer: b, logger: zap.New(core).Sugar(), metrics: noMetrics(t), send: func(ctx context.Context, _ event.Event) (answer, error) {
 			<-ctx.Done()
-			return ctx.Err()
+			return answer{}, ctx.Err()
 		}}
 		if err := b.put(t.Context(), delivered(t, "a", &acknowledged, nil)); err != nil {
 			t.Fatal(err)
@@ -199,8 +202,8 @@ func TestGivenUpIsStillKept(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		d.run(ctx, 1)
-		if acknowledged.Load() != 0 || b.count.Load() != 1 || logs.Len() != 0 {
-			t.Errorf("got %d acknowledgements, %d kept, log %v; want it kept", acknowledged.Load(), b.count.Load(), logs.All())
+		if acknowledged.Load() != 0 || events(b) != 1 || logs.Len() != 0 {
+			t.Errorf("got %d acknowledgements, %d kept, log %v; want it kept", acknowledged.Load(), events(b), logs.All())
 		}
 	})
 }
@@ -208,50 +211,13 @@ func TestGivenUpIsStillKept(t *testing.T) {
 func TestAcknowledgementThatFails(t *testing.T) {
 	core, logs := observer.New(zap.DebugLevel)
 	var acknowledged atomic.Int32
-	b := newBuffer(1, 100*kib)
-	d := &deliverer{buffer: b, logger: zap.New(core).Sugar(), send: func(context.Context, event.Event) error { return nil }}
+	b := inMemory(t, 1, 100*kib)
+	d := &deliverer{buffer: b, logger: zap.New(core).Sugar(), metrics: noMetrics(t), send: func(context.Context, event.Event) (answer, error) { return answer{}, nil }}
 	if err := b.put(t.Context(), delivered(t, "a", &acknowledged, eventmesh.ErrNotConnected)); err != nil {
 		t.Fatal(err)
 	}
-	d.deliver(t.Context(), <-b.ready)
-	if b.count.Load() != 0 || logs.FilterMessage("EventMesh may deliver an event again").Len() != 1 {
-		t.Errorf("%d kept, log %v; want it released and told", b.count.Load(), logs.All())
-	}
-}
-
-func TestWait(t *testing.T) {
-	const lowest, highest = 100 * time.Millisecond, 30 * time.Second
-	tests := []struct {
-		name     string
-		attempts int
-		rejected *rejection
-		final    bool
-		min, max time.Duration
-	}{
-		{"first", 1, nil, false, 0, lowest},
-		{"second", 2, &rejection{status: 500}, false, 0, 2 * lowest},
-		{"fifth", 5, nil, false, 0, 16 * lowest},
-		{"capped", 10, nil, false, 0, highest},
-		{"capped after very many", 1 << 40, nil, false, 0, highest},
-		{"final waits for a change of the sink", 1, &rejection{status: 400}, true, 0, highest},
-		{"Retry-After", 1, &rejection{status: 429, retryAfter: 5 * time.Second}, false, 5 * time.Second, 5 * time.Second},
-		{"Retry-After below the wait", 9, &rejection{status: 429, retryAfter: time.Second}, false, time.Second, 256 * lowest},
-		{"Retry-After is capped", 1, &rejection{status: 503, retryAfter: time.Hour}, false, highest, highest},
-	}
-	d := &deliverer{backoffMin: lowest, backoffMax: highest}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			seen := map[time.Duration]bool{}
-			for range 1000 {
-				got := d.wait(test.attempts, test.rejected, test.final)
-				if got <= 0 || got < test.min || got > test.max {
-					t.Fatalf("got %s, want %s to %s", got, test.min, test.max)
-				}
-				seen[got] = true
-			}
-			if test.min < test.max && len(seen) < 100 {
-				t.Errorf("got %d different waits of 1000, want jitter", len(seen))
-			}
-		})
+	d.deliver(t.Context(), b.next(t.Context()))
+	if events(b) != 0 || logs.FilterMessage("EventMesh may deliver an event again").Len() != 1 {
+		t.Errorf("%d kept, log %v; want it released and told", events(b), logs.All())
 	}
 }

@@ -2,21 +2,32 @@ package source
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"time"
 
+	"github.com/cloudevents/sdk-go/v2/event"
 	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
-// topicExtension holds the EventMesh topic of an event that the source sends.
-const topicExtension = "eventmeshtopic"
+const (
+	// topicExtension holds the EventMesh topic of an event that the source sends.
+	topicExtension = "eventmeshtopic"
+	// undecodableType is the type of the event that carries what was none to the dead letters.
+	undecodableType = "org.apache.eventmesh.undecodable"
+)
 
 // receiver moves deliveries from EventMesh into the buffer.
 type receiver struct {
 	subscriber *eventmesh.Subscriber
 	buffer     *buffer
 	overrides  Overrides
-	logger     *zap.SugaredLogger
+	// wrap says that there is a place for what is no event.
+	wrap    bool
+	metrics *metrics
+	logger  *zap.SugaredLogger
 }
 
 // run receives until the subscriber has left its group or was closed, or the context ends.
@@ -26,31 +37,65 @@ func (r *receiver) run(ctx context.Context) {
 		if err != nil {
 			return // closed, or the context's end: the one who did that knows
 		}
-		if d.Err != nil {
-			r.undecodable(d)
-			continue
-		}
-		k := r.keep(d)
-		if err := r.buffer.put(ctx, k); err != nil {
-			r.logger.Errorw("an event found no room in the buffer before the deadline, and is lost", describe(k)...)
+		if err := r.take(ctx, d); err != nil {
 			return
 		}
 	}
 }
 
+// take keeps one delivery.
+func (r *receiver) take(ctx context.Context, d *eventmesh.Delivery) error {
+	r.metrics.received(d.Topic)
+	k := r.keep(d)
+	if d.Err != nil {
+		r.metrics.undecodable(d.Topic)
+		if !r.wrap {
+			r.lose(d)
+			return nil
+		}
+		r.logger.Errorw("received what is no event; it becomes a dead letter", "topic", d.Topic, "bytes", len(d.Raw), zap.Error(d.Err))
+		k.event, k.undecodable = r.wrapped(d), true
+	}
+	k.key = orderingKey(&k.event, d.Topic)
+	if err := r.buffer.put(ctx, k); err != nil {
+		r.logger.Errorw("an event found no room in the buffer before the deadline, and is lost", append(describe(k), zap.Error(err))...)
+		return err
+	}
+	return nil
+}
+
 func (r *receiver) keep(d *eventmesh.Delivery) *kept {
 	e := d.Event
+	if d.Err == nil {
+		if d.Topic != "" {
+			e.SetExtension(topicExtension, d.Topic)
+		}
+		for name, value := range r.overrides {
+			e.SetExtension(name, value)
+		}
+	}
+	return &kept{delivery: d, event: e, topic: d.Topic, received: time.Now()}
+}
+
+// wrapped makes an event of what is none, for the dead letters.
+func (r *receiver) wrapped(d *eventmesh.Delivery) event.Event {
+	id := sha256.Sum256(append([]byte(d.Topic+" "), d.Raw...))
+	e := event.New()
+	e.SetID(hex.EncodeToString(id[:16]))
+	e.SetSource("eventmesh:" + d.Topic)
+	e.SetType(undecodableType)
 	if d.Topic != "" {
 		e.SetExtension(topicExtension, d.Topic)
 	}
-	for name, value := range r.overrides {
-		e.SetExtension(name, value)
-	}
-	return &kept{delivery: d, event: e}
+	e.SetDataContentType("application/octet-stream")
+	e.DataEncoded, e.DataBase64 = d.Raw, true
+	addError(&e, "", noResponse, d.Err.Error())
+	return e
 }
 
-// undecodable tells of a delivery that holds no event, and never will. It is acknowledged: EventMesh would only send it again.
-func (r *receiver) undecodable(d *eventmesh.Delivery) {
+// lose tells of a delivery that holds no event, and never will. It is acknowledged: EventMesh would only send it again.
+func (r *receiver) lose(d *eventmesh.Delivery) {
+	r.metrics.dropped(d.Topic, reasonUndecodable)
 	r.logger.Errorw("received what is no event; it is lost", "topic", d.Topic, "bytes", len(d.Raw), zap.Error(d.Err))
 	if err := d.Ack(); err != nil {
 		r.logger.Debugw("acknowledging what is no event", zap.Error(err))

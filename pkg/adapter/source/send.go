@@ -3,10 +3,12 @@ package source
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -24,19 +26,27 @@ const (
 	idleTimeout = 90 * time.Second
 	// drainLimit is how much of an answer's body is read for the sake of the connection.
 	drainLimit = 64 << 10
+	// bodyLimit is how much of the body of a refusal is kept, in bytes.
+	bodyLimit = 1024
 	// reasonLimit is how much of it is told, in bytes.
 	reasonLimit = 200
+	// replyLimit is how large a reply may be, in bytes: more than EventMesh takes.
+	replyLimit = 4 << 20
 )
 
-// sender sends events to the sink, over connections that it keeps.
+// sender sends events to one URL, over connections that it keeps.
 type sender struct {
 	url       string
 	namespace string
 	timeout   time.Duration
 	client    *http.Client
+	// token is nil where none is sent.
+	token *tokenFile
+	// replies says that an event in an answer is asked for.
+	replies bool
 }
 
-func newSender(c *Config) *sender {
+func newSender(c *Config, to SinkURL) *sender {
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	transport := &http.Transport{
 		Proxy:               http.ProxyFromEnvironment,
@@ -47,7 +57,7 @@ func newSender(c *Config) *sender {
 		IdleConnTimeout:     idleTimeout,
 		DisableCompression:  true,
 	}
-	if c.SinkURL.Scheme == "https" {
+	if to.Scheme == "https" {
 		trust := eventingtls.NewDefaultClientConfig()
 		trust.CACerts = c.GetCACerts()
 		transport.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -59,7 +69,7 @@ func newSender(c *Config) *sender {
 		}
 	}
 	return &sender{
-		url: c.SinkURL.String(), namespace: c.GetNamespace(), timeout: time.Duration(c.SinkTimeout) * time.Second,
+		url: to.String(), namespace: c.GetNamespace(), timeout: time.Duration(c.SinkTimeout) * time.Second,
 		client: &http.Client{
 			Transport:     transport,
 			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -70,16 +80,18 @@ func newSender(c *Config) *sender {
 // rejection is an answer of the sink that is no success.
 type rejection struct {
 	status int
-	reason string
+	// body is its start.
+	body string
 	// retryAfter is what the sink asked for, or 0.
 	retryAfter time.Duration
 }
 
 func (r *rejection) Error() string {
-	if r.reason == "" {
+	reason := firstLine(r.body)
+	if reason == "" {
 		return fmt.Sprintf("the sink answered %d", r.status)
 	}
-	return fmt.Sprintf("the sink answered %d: %s", r.status, r.reason)
+	return fmt.Sprintf("the sink answered %d: %s", r.status, reason)
 }
 
 // final tells whether the same request would get the same answer: by Knative's rules 3xx, and 4xx but for 404, 408, 409 and 429.
@@ -92,36 +104,104 @@ func (r *rejection) final() bool {
 	}
 }
 
-// send returns nil when the sink has taken the event, and a *rejection when it answered otherwise.
-func (s *sender) send(ctx context.Context, e event.Event) error {
+// answer is what an event got.
+type answer struct {
+	// status is 0 without an answer.
+	status int
+	// reply is the event of a successful answer, where one is asked for.
+	reply *event.Event
+}
+
+// send returns nil when the event has been taken, and a *rejection when the answer was another one.
+func (s *sender) send(ctx context.Context, e event.Event) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
+	request, err := s.request(ctx, e)
+	if err != nil {
+		return answer{}, err
+	}
+	response, err := s.client.Do(request)
+	if err != nil {
+		var failure *url.Error
+		if errors.As(err, &failure) {
+			err = failure.Err // without the URL, which may hold a secret
+		}
+		return answer{}, fmt.Errorf("sending event: %w", err)
+	}
+	defer response.Body.Close()
+	a := answer{status: response.StatusCode}
+	if response.StatusCode < 200 || response.StatusCode >= 300 {
+		return a, rejectionOf(response)
+	}
+	if s.replies && response.StatusCode != http.StatusAccepted {
+		a.reply, err = replyOf(ctx, response)
+		return a, err
+	}
+	_, _ = io.CopyN(io.Discard, response.Body, drainLimit) // so that the connection can be used again
+	return a, nil
+}
+
+func (s *sender) request(ctx context.Context, e event.Event) (*http.Request, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, nil)
 	if err != nil {
-		return fmt.Errorf("creating request: %w", err)
+		return nil, fmt.Errorf("creating request: %w", err)
 	}
 	if s.namespace != "" {
 		request.Header.Set(namespaceHeader, s.namespace)
 	}
+	if s.replies {
+		request.Header.Set("Prefer", "reply")
+	}
+	if s.token != nil {
+		token, err := s.token.read()
+		if err != nil {
+			return nil, err
+		}
+		if token != "" {
+			request.Header.Set("Authorization", "Bearer "+token)
+		}
+	}
+	inject(ctx, request.Header)
 	if err := cehttp.WriteRequest(encoding(ctx, &e), (*binding.EventMessage)(&e), request); err != nil {
-		return fmt.Errorf("encoding event: %w", err)
+		return nil, fmt.Errorf("encoding event: %w", err)
 	}
-	response, err := s.client.Do(request)
-	if err != nil {
-		return fmt.Errorf("sending event: %w", err)
-	}
-	defer response.Body.Close()
+	return request, nil
+}
+
+// rejectionOf reads an answer that is no success.
+func rejectionOf(response *http.Response) *rejection {
 	body, err := io.ReadAll(io.LimitReader(response.Body, drainLimit))
-	if response.StatusCode >= 200 && response.StatusCode < 300 {
-		return nil
-	}
 	if err != nil {
 		body = nil
 	}
 	return &rejection{
-		status: response.StatusCode, reason: firstLine(body), retryAfter: retryAfter(response),
+		status: response.StatusCode, body: string(body[:min(len(body), bodyLimit)]), retryAfter: retryAfter(response),
 	}
 }
+
+// replyOf returns the event in an answer, and nil where there is none.
+func replyOf(ctx context.Context, response *http.Response) (*event.Event, error) {
+	response.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.LimitReader(response.Body, replyLimit), response.Body}
+	message := cehttp.NewMessageFromHttpResponse(response)
+	if message.ReadEncoding() == binding.EncodingUnknown {
+		_, _ = io.CopyN(io.Discard, response.Body, drainLimit)
+		return nil, nil
+	}
+	reply, err := binding.ToEvent(ctx, message)
+	if err == nil {
+		err = reply.Validate()
+	}
+	if err != nil {
+		return nil, &invalidReplyError{err}
+	}
+	return reply, nil
+}
+
+// invalidReplyError is an event in a successful answer that is none. The sink has taken the request all the same.
+type invalidReplyError struct{ error }
 
 // encoding picks the binary mode; but an event whose data is a CloudEvent would read as that one.
 func encoding(ctx context.Context, e *event.Event) context.Context {
@@ -147,8 +227,8 @@ func retryAfter(r *http.Response) time.Duration {
 	return 0
 }
 
-func firstLine(body []byte) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(string(body)), "\n")
+func firstLine(body string) string {
+	line, _, _ := strings.Cut(strings.TrimSpace(body), "\n")
 	if len(line) > reasonLimit {
 		line = line[:reasonLimit]
 	}

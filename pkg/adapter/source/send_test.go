@@ -35,7 +35,7 @@ func senderTo(t *testing.T, sink string, change ...func(*Config)) *sender {
 	for _, f := range change {
 		f(c)
 	}
-	s := newSender(c)
+	s := newSender(c, c.SinkURL)
 	t.Cleanup(s.client.CloseIdleConnections)
 	return s
 }
@@ -70,7 +70,7 @@ func TestSendBinary(t *testing.T) {
 				requests <- r
 				w.WriteHeader(http.StatusAccepted)
 			})+"/path?query=1")
-			if err := s.send(t.Context(), e); err != nil {
+			if _, err := s.send(t.Context(), e); err != nil {
 				t.Fatal(err)
 			}
 			r := <-requests
@@ -100,7 +100,7 @@ func TestSendBinary(t *testing.T) {
 func TestSendWithoutNamespace(t *testing.T) {
 	header := make(chan http.Header, 1)
 	s := senderTo(t, answering(t, func(_ http.ResponseWriter, r *http.Request) { header <- r.Header }), func(c *Config) { c.Namespace = "" })
-	if err := s.send(t.Context(), sample("a")); err != nil {
+	if _, err := s.send(t.Context(), sample("a")); err != nil {
 		t.Fatal(err)
 	}
 	if got, set := (<-header)["Kn-Namespace"]; set {
@@ -123,7 +123,7 @@ func TestEventAsDataIsSentStructured(t *testing.T) {
 				}
 				received <- got
 			}))
-			if err := s.send(t.Context(), e); err != nil {
+			if _, err := s.send(t.Context(), e); err != nil {
 				t.Fatal(err)
 			}
 			if got := <-kinds; !strings.HasPrefix(got, event.ApplicationCloudEventsJSON) {
@@ -157,7 +157,7 @@ func TestConnectionsAreFewAndKept(t *testing.T) {
 	s := senderTo(t, server.URL, func(c *Config) { c.MaxInFlight = inFlight })
 	send := func() {
 		var rejected *rejection
-		if err := s.send(t.Context(), sample("a")); !errors.As(err, &rejected) {
+		if _, err := s.send(t.Context(), sample("a")); !errors.As(err, &rejected) {
 			t.Errorf("got %v, want a rejection", err)
 		}
 	}
@@ -218,7 +218,7 @@ func TestSendTimesOut(t *testing.T) {
 			}))
 			t.Cleanup(func() { close(release) })
 			s.timeout = 500 * time.Millisecond
-			if err := s.send(t.Context(), sample("a")); !errors.Is(err, test.want) {
+			if _, err := s.send(t.Context(), sample("a")); !errors.Is(err, test.want) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}
 		})
@@ -244,7 +244,7 @@ func TestSendEndsWithItsContext(t *testing.T) {
 		<-arrived
 		cancel()
 	}()
-	if err := s.send(ctx, sample("a")); !errors.Is(err, context.Canceled) {
+	if _, err := s.send(ctx, sample("a")); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want the context's error", err)
 	}
 }
@@ -254,7 +254,7 @@ func TestSinkAway(t *testing.T) {
 	server.Close()
 	s := senderTo(t, strings.Replace(server.URL, "://", "://me:"+secret+"@", 1))
 	var rejected *rejection
-	err := s.send(t.Context(), sample("a"))
+	_, err := s.send(t.Context(), sample("a"))
 	if err == nil || errors.As(err, &rejected) || !strings.Contains(err.Error(), "sending event: ") || strings.Contains(err.Error(), secret) {
 		t.Errorf("got %v, want an error of sending, no answer of the sink's, and no password", err)
 	}
@@ -263,7 +263,7 @@ func TestSinkAway(t *testing.T) {
 func TestSendWithoutAURL(t *testing.T) {
 	s := senderTo(t, "http://sink")
 	s.url = "http://a b"
-	if err := s.send(t.Context(), sample("a")); err == nil || !strings.HasPrefix(err.Error(), "creating request: ") {
+	if _, err := s.send(t.Context(), sample("a")); err == nil || !strings.HasPrefix(err.Error(), "creating request: ") {
 		t.Errorf("got %v, want that no request could be made", err)
 	}
 }
@@ -275,7 +275,7 @@ func TestRedirectsAreNotFollowed(t *testing.T) {
 			other := answering(t, func(http.ResponseWriter, *http.Request) { elsewhere.Add(1) })
 			s := senderTo(t, answering(t, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, other, code) }))
 			var rejected *rejection
-			if err := s.send(t.Context(), sample("a")); !errors.As(err, &rejected) || rejected.status != code || !rejected.final() {
+			if _, err := s.send(t.Context(), sample("a")); !errors.As(err, &rejected) || rejected.status != code || !rejected.final() {
 				t.Errorf("got %v, want a final %d", err, code)
 			}
 			if elsewhere.Load() != 0 {
@@ -299,7 +299,7 @@ func TestStatuses(t *testing.T) {
 			code.Store(int32(c))
 			got := success
 			var rejected *rejection
-			if err := s.send(t.Context(), sample("a")); err != nil {
+			if _, err := s.send(t.Context(), sample("a")); err != nil {
 				if !errors.As(err, &rejected) || rejected.status != c || !strings.Contains(err.Error(), fmt.Sprint(c)) {
 					t.Errorf("%d: got %v, want a rejection that names it", c, err)
 					continue
@@ -343,7 +343,7 @@ func TestRetryAfter(t *testing.T) {
 				w.WriteHeader(test.status)
 			}))
 			var rejected *rejection
-			if err := s.send(t.Context(), sample("a")); !errors.As(err, &rejected) {
+			if _, err := s.send(t.Context(), sample("a")); !errors.As(err, &rejected) {
 				t.Fatalf("got %v, want a rejection", err)
 			}
 			if got := rejected.retryAfter; got < test.min || got > test.max {
@@ -370,7 +370,7 @@ func TestReasonOfARejection(t *testing.T) {
 				w.WriteHeader(http.StatusBadRequest)
 				_, _ = io.WriteString(w, test.body)
 			}))
-			if err := s.send(t.Context(), sample("a")); err == nil || err.Error() != test.want {
+			if _, err := s.send(t.Context(), sample("a")); err == nil || err.Error() != test.want {
 				t.Errorf("got %v, want %s", err, test.want)
 			}
 		})
@@ -381,7 +381,7 @@ func TestReasonOfARejection(t *testing.T) {
 			w.WriteHeader(http.StatusBadRequest)
 			_, _ = io.WriteString(w, "half a")
 		}))
-		if err := s.send(t.Context(), sample("a")); err == nil || err.Error() != "the sink answered 400" {
+		if _, err := s.send(t.Context(), sample("a")); err == nil || err.Error() != "the sink answered 400" {
 			t.Errorf("got %v, want the status alone", err)
 		}
 	})
@@ -409,7 +409,7 @@ func TestSendOverTLS(t *testing.T) {
 					c.CACerts = &test.trust
 				}
 			})
-			err := s.send(t.Context(), sample("a"))
+			_, err := s.send(t.Context(), sample("a"))
 			if test.want == "" && (err != nil || asked.Load() != before+1) {
 				t.Errorf("got %v, %d requests", err, asked.Load()-before)
 			}

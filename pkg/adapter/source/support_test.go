@@ -14,6 +14,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"go.opentelemetry.io/otel/metric/noop"
 	"go.uber.org/goleak"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
@@ -240,6 +241,16 @@ func (s *fakeSink) await(t *testing.T, id string) event.Event {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.taken[id]
+}
+
+// noMetrics are metrics that nobody reads.
+func noMetrics(t *testing.T) *metrics {
+	t.Helper()
+	m, err := newMetrics(noop.NewMeterProvider(), "g", func() state { return state{} })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // get returns the answer to a GET.

@@ -1,0 +1,77 @@
+package source
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// maxGroup is how many events are written at once at most.
+	maxGroup = 1024
+	// linger is how long events that have been delivered may stay in the spool, so that many are removed at once, and with the
+	// writing of others. After a crash they are delivered again.
+	linger = 100 * time.Millisecond
+	// rewrite is the wait after a failure to write.
+	rewrite = time.Second
+)
+
+// committer writes what a buffer has for its spool: all that has come while the disk was busy is one group, which takes one sync.
+type committer struct {
+	buffer  *buffer
+	metrics *metrics
+	logger  *zap.SugaredLogger
+	failed  bool
+}
+
+// run writes until the context ends, and then what is left, once.
+func (c *committer) run(ctx context.Context) {
+	for {
+		select {
+		case <-c.buffer.work:
+		case <-ctx.Done():
+			c.commit()
+			return
+		}
+		for !c.commit() {
+			select {
+			case <-time.After(rewrite):
+			case <-ctx.Done():
+				c.commit()
+				return
+			}
+		}
+	}
+}
+
+// commit writes all there is, and tells whether it could.
+func (c *committer) commit() bool {
+	for {
+		group, forgotten := c.buffer.group()
+		if len(group)+len(forgotten) == 0 {
+			return true
+		}
+		began := time.Now()
+		err := c.buffer.spool.commit(group, forgotten)
+		c.metrics.committed(len(group), time.Since(began), err)
+		if err != nil {
+			if !c.failed {
+				c.logger.Errorw("the spool cannot be written: nothing more is received until it can", zap.Error(err))
+			}
+			c.failed = true
+			c.buffer.unwritten(err)
+			return false
+		}
+		if c.failed {
+			c.logger.Infow("the spool can be written again")
+			c.failed = false
+		}
+		for _, k := range group {
+			if err := k.delivery.Ack(); err != nil {
+				c.logger.Debugw("EventMesh may deliver an event again", append(describe(k), zap.Error(err))...)
+			}
+		}
+		c.buffer.saved(group, len(forgotten))
+	}
+}

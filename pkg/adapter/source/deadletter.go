@@ -1,0 +1,82 @@
+package source
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"knative.dev/eventing/pkg/kncloudevents/attributes"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+)
+
+// Why an event was given up, in metrics.
+const (
+	reasonRejected    = "rejected"
+	reasonRetries     = "retries"
+	reasonUndecodable = "undecodable"
+)
+
+// noResponse is the code of a failure without an answer, as Knative's own components have it.
+const noResponse = -1
+
+// deadLetters is the place for events that the sink never takes.
+type deadLetters interface {
+	// take returns nil when the event is safe there.
+	take(context.Context, event.Event) error
+}
+
+// deadLetterSink takes dead letters over HTTP.
+type deadLetterSink struct{ *sender }
+
+func (s deadLetterSink) take(ctx context.Context, e event.Event) error {
+	_, err := s.send(ctx, e)
+	return err
+}
+
+// deadLetterTopic takes dead letters in EventMesh.
+type deadLetterTopic struct {
+	publisher *eventmesh.Publisher
+	topic     string
+	timeout   time.Duration
+}
+
+func (t deadLetterTopic) take(ctx context.Context, e event.Event) error {
+	ctx, cancel := context.WithTimeout(ctx, t.timeout)
+	defer cancel()
+	return t.publisher.Publish(ctx, t.topic, e)
+}
+
+// deadLetter returns the event with what Knative says of an event that a destination did not take.
+func deadLetter(e event.Event, destination *url.URL, failure error) event.Event {
+	e = e.Clone()
+	var rejected *rejection
+	if errors.As(failure, &rejected) {
+		addError(&e, withoutSecrets(destination), rejected.status, rejected.body)
+	} else {
+		addError(&e, withoutSecrets(destination), noResponse, failure.Error())
+	}
+	return e
+}
+
+// addError sets Knative's error extensions; an empty destination is left out. Like Knative's own components it encodes the data in
+// base64, as much of it as the extension may have bytes.
+func addError(e *event.Event, destination string, code int, data string) {
+	if destination != "" {
+		e.SetExtension(attributes.KnativeErrorDestExtensionKey, destination)
+	}
+	e.SetExtension(attributes.KnativeErrorCodeExtensionKey, strconv.Itoa(code))
+	const most = attributes.KnativeErrorDataExtensionMaxLength / 4 * 3
+	if data = data[:min(len(data), most)]; data != "" {
+		e.SetExtension(attributes.KnativeErrorDataExtensionKey, base64.StdEncoding.EncodeToString([]byte(data)))
+	}
+}
+
+// withoutSecrets leaves out what of a URL may be secret.
+func withoutSecrets(u *url.URL) string {
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+}

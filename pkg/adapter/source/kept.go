@@ -1,0 +1,67 @@
+package source
+
+import (
+	"hash/fnv"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+)
+
+// kept is an event that the source has received, and that has not found its place of rest.
+type kept struct {
+	// seq numbers events in the order of their reception.
+	seq uint64
+	// key is alike for events whose order matters, where EVENTMESH_ORDERING is key.
+	key      uint64
+	topic    string
+	received time.Time
+	size     int64
+	// event is the one to send: as it was received, with the extensions that it gets.
+	event event.Event
+	// undecodable says that what came was no event. Then event carries it, for the dead letters alone.
+	undecodable bool
+
+	// delivery is what to acknowledge, and by which to reply. It is nil once the spool has the event.
+	delivery *eventmesh.Delivery
+	// record is the event as it is on disk, or goes there.
+	record []byte
+	// spooled says that the event is on disk, and need not stay in memory.
+	spooled bool
+
+	// attempts counts requests of this process that did not succeed.
+	attempts int
+	// due is when the next attempt may be made, while it waits for one.
+	due time.Time
+	// probe says that the attempt is to find out whether the sink takes events again.
+	probe bool
+
+	older, newer *kept // in the order of reception, where there is no spool
+}
+
+// unload leaves of an event that is on disk no more in memory than what is known of its delivery.
+func (k *kept) unload() { k.event, k.record = event.Event{}, nil }
+
+// loaded tells whether the event is in memory.
+func (k *kept) loaded() bool { return k.event.Context != nil }
+
+// overhead in bytes of a kept event besides its data: a round figure for its attributes.
+const overhead = 1024
+
+// sizeOf returns what an event counts with so many bytes of data.
+func sizeOf(data int) int64 { return int64(data) + overhead }
+
+// partitionKey is the extension that says which events belong together: the partitioning extension of CloudEvents.
+const partitionKey = "partitionkey"
+
+// orderingKey returns the key of an event: its partition key, and without one its topic.
+func orderingKey(e *event.Event, topic string) uint64 {
+	h := fnv.New64a()
+	if key, ok := e.Extensions()[partitionKey].(string); ok {
+		_, _ = h.Write([]byte("key " + key))
+	} else {
+		_, _ = h.Write([]byte("topic " + topic))
+	}
+	return h.Sum64()
+}

@@ -1,0 +1,100 @@
+package source
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"time"
+	"unicode/utf8"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+)
+
+// A record is a kept event on disk, all numbers big endian:
+//
+//	version (1) | flags (1) | received, Unix ns (8) | ordering key (8) | length of topic (2) | length of attributes (4)
+//	topic | attributes, as CloudEvents JSON without data | data | CRC-32C of all before (4)
+const (
+	recordVersion = 1
+	recordHeader  = 1 + 1 + 8 + 8 + 2 + 4
+	recordTrailer = 4
+
+	flagUndecodable = 1
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// encodeRecord returns what decodeRecord makes an equal event of, but for the types of extensions: those that JSON lacks come back as
+// the strings that they are in HTTP.
+func encodeRecord(k *kept) ([]byte, error) {
+	attributes := event.Event{Context: k.event.Context}
+	encoded, err := attributes.MarshalJSON()
+	if err != nil {
+		return nil, fmt.Errorf("encoding event: %w", err)
+	}
+	var flags byte
+	if k.undecodable {
+		flags = flagUndecodable
+	}
+	record := make([]byte, 0, recordHeader+len(k.topic)+len(encoded)+len(k.event.DataEncoded)+recordTrailer)
+	record = append(record, recordVersion, flags)
+	record = binary.BigEndian.AppendUint64(record, uint64(k.received.UnixNano()))
+	record = binary.BigEndian.AppendUint64(record, k.key)
+	record = binary.BigEndian.AppendUint16(record, uint16(len(k.topic))) //nolint:gosec // EventMesh's names are short
+	record = binary.BigEndian.AppendUint32(record, uint32(len(encoded))) //nolint:gosec // far below 4 GiB
+	record = append(record, k.topic...)
+	record = append(record, encoded...)
+	record = append(record, k.event.DataEncoded...)
+	return binary.BigEndian.AppendUint32(record, crc32.Checksum(record, castagnoli)), nil
+}
+
+// checkRecord tells whether these are the bytes that were written.
+func checkRecord(record []byte) error {
+	if len(record) < recordHeader+recordTrailer {
+		return fmt.Errorf("it has %d bytes, want at least %d", len(record), recordHeader+recordTrailer)
+	}
+	body := record[:len(record)-recordTrailer]
+	if binary.BigEndian.Uint32(record[len(body):]) != crc32.Checksum(body, castagnoli) {
+		return errors.New("its checksum does not match")
+	}
+	if record[0] != recordVersion {
+		return fmt.Errorf("its version is %d, and this program knows %d", record[0], recordVersion)
+	}
+	if recordTopicEnd(record)+int(binary.BigEndian.Uint32(record[20:])) > len(body) {
+		return errors.New("its lengths do not match")
+	}
+	return nil
+}
+
+// openRecord reads what is needed before the event itself is: everything but the event. The record has been checked.
+func openRecord(seq uint64, record []byte) *kept {
+	end := recordTopicEnd(record)
+	dataStart := end + int(binary.BigEndian.Uint32(record[20:]))
+	return &kept{
+		seq: seq, record: record, undecodable: record[1]&flagUndecodable != 0,
+		received: time.Unix(0, int64(binary.BigEndian.Uint64(record[2:]))), //nolint:gosec // as it was written
+		key:      binary.BigEndian.Uint64(record[10:]),
+		topic:    string(record[recordHeader:end]),
+		size:     sizeOf(len(record) - recordTrailer - dataStart),
+	}
+}
+
+// decodeRecord returns the event of a record that has been checked.
+func decodeRecord(record []byte) (event.Event, error) {
+	end := recordTopicEnd(record)
+	dataStart := end + int(binary.BigEndian.Uint32(record[20:]))
+	var e event.Event
+	if err := e.UnmarshalJSON(record[end:dataStart]); err != nil {
+		return e, fmt.Errorf("decoding event: %w", err)
+	}
+	if data := record[dataStart : len(record)-recordTrailer]; len(data) > 0 {
+		e.DataEncoded = data
+		e.DataBase64 = !utf8.Valid(data)
+	}
+	return e, nil
+}
+
+func recordTopicEnd(record []byte) int {
+	return recordHeader + int(binary.BigEndian.Uint16(record[18:]))
+}
