@@ -47,21 +47,24 @@ func openSpool(dir string) (*spool, error) {
 			return nil, fmt.Errorf("creating %s: %w", s.path, err)
 		}
 	}
-	if err := s.verify(); err != nil {
+	if err := verifySpool(s.path); err != nil {
 		return nil, s.explain(err)
 	}
 	var err error
-	s.db, err = openFile(s.path, false)
+	s.db, err = openFile(s.path)
 	return s, s.explain(err)
 }
 
-func openFile(path string, readOnly bool) (db *bolt.DB, err error) {
+func openFile(path string) (db *bolt.DB, err error) {
 	err = guard(func() error {
 		db, err = bolt.Open(path, 0o600, &bolt.Options{
-			Timeout: lockTimeout, ReadOnly: readOnly,
+			Timeout:        lockTimeout,
 			NoFreelistSync: true, // which a large file that has become empty would make every commit pay for
 			FreelistType:   bolt.FreelistMapType,
 		})
+		if errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) {
+			err = fmt.Errorf("%w: %w", errDamaged, err)
+		}
 		return err
 	})
 	return db, err
@@ -71,7 +74,7 @@ func openFile(path string, readOnly bool) (db *bolt.DB, err error) {
 func (s *spool) create() error {
 	path := s.path + ".new"
 	_ = os.Remove(path) // of a process that ended in the middle of this
-	db, err := openFile(path, false)
+	db, err := openFile(path)
 	if err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
@@ -94,52 +97,19 @@ func (s *spool) create() error {
 var (
 	errForeign = errors.New("is not a spool of this program")
 	errDamaged = errors.New("is damaged")
+	errInUse   = errors.New("is in use by another process")
 )
-
-// verify reads the whole file: bbolt would end the process over some kinds of damage, and find others only later.
-func (s *spool) verify() error {
-	db, err := openFile(s.path, true)
-	if err != nil {
-		return err
-	}
-	defer db.Close()
-	return guard(func() error {
-		return db.View(func(tx *bolt.Tx) error {
-			if info, err := os.Stat(s.path); err != nil || info.Size() < tx.Size() {
-				return errors.Join(err, fmt.Errorf("%w: it has been cut off", errDamaged))
-			}
-			state, events := tx.Bucket(stateBucket), tx.Bucket(eventsBucket)
-			if state == nil || events == nil || !slices.Equal(state.Get(formatKey), spoolFormat) || len(state.Get(totalsKey)) != 16 {
-				return errForeign
-			}
-			want := totalsOf(tx)
-			var got totals
-			err := events.ForEach(func(key, record []byte) error {
-				if err := checkRecord(record); err != nil {
-					return fmt.Errorf("%w: record %x: %w", errDamaged, key, err)
-				}
-				got.events++
-				got.bytes += openRecord(0, record).size
-				return nil
-			})
-			if err == nil && got != want {
-				return fmt.Errorf("%w: it has %d events of %d bytes, want %d of %d", errDamaged, got.events, got.bytes, want.events, want.bytes)
-			}
-			return err
-		})
-	})
-}
 
 // explain says what a person can do.
 func (s *spool) explain(err error) error {
 	switch {
 	case err == nil:
 		return nil
-	case errors.Is(err, berrors.ErrTimeout):
-		return fmt.Errorf("%s is in use by another process: each replica needs a directory of its own", s.path)
+	case errors.Is(err, errInUse), errors.Is(err, berrors.ErrTimeout):
+		return fmt.Errorf("%s %w: each replica needs a directory of its own", s.path, errInUse)
 	case errors.Is(err, errForeign), errors.Is(err, berrors.ErrVersionMismatch):
 		return fmt.Errorf("%s %w: name another directory", s.path, errForeign)
-	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrChecksum), errors.Is(err, errDamaged):
+	case errors.Is(err, errDamaged):
 		return fmt.Errorf("%s %w: move it away to start without the events in it; nothing has been deleted", s.path, err)
 	default:
 		return fmt.Errorf("opening %s: %w", s.path, err)
@@ -161,7 +131,10 @@ func guard(f func() error) (err error) {
 type totals struct{ events, bytes int64 }
 
 func totalsOf(tx *bolt.Tx) totals {
-	b := tx.Bucket(stateBucket).Get(totalsKey)
+	return decodeTotals(tx.Bucket(stateBucket).Get(totalsKey))
+}
+
+func decodeTotals(b []byte) totals {
 	return totals{
 		events: int64(binary.BigEndian.Uint64(b)), bytes: int64(binary.BigEndian.Uint64(b[8:])), //nolint:gosec // as written
 	}
@@ -215,7 +188,7 @@ func (s *spool) commit(add []*kept, remove []uint64) error {
 
 // load returns the events after one sequence number up to another, in order, the first of them whatever its size, and no more than
 // fit into so many bytes.
-func (s *spool) load(after, upTo uint64, bytes int64) (loaded []*kept, err error) {
+func (s *spool) load(after, upTo uint64, most int64) (loaded []*kept, err error) {
 	err = s.view(func(tx *bolt.Tx) error {
 		cursor := tx.Bucket(eventsBucket).Cursor()
 		for key, record := cursor.Seek(sequenceKey(after + 1)); key != nil; key, record = cursor.Next() {
@@ -227,7 +200,7 @@ func (s *spool) load(after, upTo uint64, bytes int64) (loaded []*kept, err error
 				return fmt.Errorf("%w: record %x: %w", errDamaged, key, err)
 			}
 			k := openRecord(seq, slices.Clone(record))
-			if bytes -= k.size; bytes < 0 && len(loaded) > 0 {
+			if most -= k.size; most < 0 && len(loaded) > 0 {
 				return nil
 			}
 			loaded = append(loaded, k)

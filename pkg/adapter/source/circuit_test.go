@@ -1,0 +1,123 @@
+package source
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestCircuit plays scripts: a number is the failure of that event, "ok" a success, "probe" lets a probe out as soon as one may go,
+// "probed" is its failure, and "open" and "closed" say what is wanted.
+func TestCircuit(t *testing.T) {
+	tests := []struct{ name, script string }{
+		{"few failures", "1 2 3 4 closed"},
+		{"failures of different events in a row", "1 2 3 4 5 open"},
+		{"one event again and again", "1 1 1 1 1 1 1 1 closed"},
+		{"two events in turn", "1 2 1 2 1 open"},
+		{"a success between", "1 2 3 4 ok 5 6 7 8 closed"},
+		{"a probe that succeeds", "1 2 3 4 5 open probe ok closed 6 7 8 9 closed"},
+		{"a probe that fails", "1 2 3 4 5 open probe probed open probe probed open probe ok closed"},
+		{"late failures of requests before", "1 2 3 4 5 open 6 7 8 open probe ok closed"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			now := time.Unix(1000, 0)
+			c := circuit{backoff: slow}
+			probe := &kept{seq: 100}
+			for i, step := range strings.Fields(test.script) {
+				switch step {
+				case "ok":
+					c.succeed()
+					c.end(probe)
+				case "open":
+					if allowed, at := c.allows(now); allowed || at.IsZero() || at.Sub(now) > slow.max {
+						t.Errorf("step %d: allowed %t, again at %s; want a wait", i, allowed, at)
+					}
+				case "closed":
+					if allowed, _ := c.allows(now); !allowed {
+						t.Errorf("step %d: want that requests are allowed", i)
+					}
+				case "probe":
+					_, now = c.allows(now)
+					if allowed, _ := c.allows(now); !allowed {
+						t.Errorf("step %d: no probe", i)
+					}
+					probe.seq++
+					c.begin(probe)
+					if allowed, at := c.allows(now.Add(time.Hour)); allowed || !at.IsZero() {
+						t.Errorf("step %d: allowed %t beside a probe", i, allowed)
+					}
+				case "probed":
+					c.fail(probe, now, 0)
+					c.end(probe)
+				default:
+					var k kept
+					if _, err := fmt.Sscan(step, &k.seq); err != nil {
+						t.Fatal(err)
+					}
+					c.fail(&k, now, 0)
+				}
+			}
+		})
+	}
+}
+
+func TestProbesBecomeRarer(t *testing.T) {
+	now := time.Unix(1000, 0)
+	c := circuit{backoff: backoff{time.Second, time.Hour}}
+	for i := range tripAfter {
+		c.fail(&kept{seq: uint64(i)}, now, 0)
+	}
+	var total time.Duration
+	for i := range 30 {
+		k := &kept{seq: uint64(100 + i)}
+		total += c.until.Sub(now)
+		now = c.until
+		c.begin(k)
+		c.fail(k, now, 0)
+		c.end(k)
+	}
+	if total < time.Hour { // of waits up to an hour each, all but 12
+		t.Errorf("got 30 probes in %s, want waits that grow", total)
+	}
+	k := &kept{}
+	c.begin(k)
+	c.fail(k, now, 2*time.Hour)
+	if got := c.until.Sub(now); got != time.Hour {
+		t.Errorf("got a wait of %s, want what the sink asked for, up to the ceiling", got)
+	}
+}
+
+func TestBackoff(t *testing.T) {
+	tests := []struct {
+		name       string
+		attempts   int
+		retryAfter time.Duration
+		min, max   time.Duration
+	}{
+		{"first", 1, 0, 0, slow.min},
+		{"second", 2, 0, 0, 2 * slow.min},
+		{"fifth", 5, 0, 0, 16 * slow.min},
+		{"capped", 10, 0, 0, slow.max},
+		{"capped after very many", 1 << 40, 0, 0, slow.max},
+		{"Retry-After", 1, 5 * time.Second, 5 * time.Second, 5 * time.Second},
+		{"Retry-After below the wait", 9, time.Second, time.Second, 256 * slow.min},
+		{"Retry-After is capped", 1, time.Hour, slow.max, slow.max},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			seen := map[time.Duration]bool{}
+			for range 1000 {
+				got := slow.wait(test.attempts, test.retryAfter)
+				if got <= 0 || got < test.min || got > test.max {
+					t.Fatalf("got %s, want %s to %s", got, test.min, test.max)
+				}
+				seen[got] = true
+			}
+			if test.min < test.max && len(seen) < 100 {
+				t.Errorf("got %d different waits of 1000, want jitter", len(seen))
+			}
+		})
+	}
+}

@@ -1,0 +1,146 @@
+package source
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestQueueOrder plays scripts against a queue. Of the events a1, a2, b1, … the letter is the key and the number the order.
+// "+a1" adds one, "a1" wants it to come next, "-" wants none, "!a1" keeps it for a retry at once, "?a1" for one much later, and
+// "/a1" is done with it.
+func TestQueueOrder(t *testing.T) {
+	tests := []struct {
+		name, script string
+		ordering     Ordering
+	}{
+		{"unordered", "+a1 +a2 a1 a2 - !a1 +b1 a1 b1", Unordered},
+		{"unordered: a retry does not wait for its turn", "+a1 +a2 +a3 a1 ?a1 a2 a3 -", Unordered},
+		{"key: one of each at once", "+a1 +a2 +b1 +b2 a1 b1 - /a1 a2 - /b1 b2", ByKey},
+		{"key: a retry holds its key, and no other", "+a1 +a2 +b1 a1 ?a1 b1 - /b1 -", ByKey},
+		{"key: a retry comes before what waits for it", "+a1 +a2 a1 - !a1 a1 - /a1 a2", ByKey},
+		{"key: freed before fresh", "+a1 +a2 a1 - +b1 /a1 a2 b1", ByKey},
+		{"key: what comes later waits", "+a1 a1 +a2 - +a3 - /a1 a2 - /a2 a3 /a3 +a4 a4", ByKey},
+		{"strict: one at once", "+a1 +b1 +c1 a1 - /a1 b1 - /b1 c1 /c1 -", Strict},
+		{"strict: a retry holds everything", "+a1 +b1 a1 ?a1 - +c1 -", Strict},
+	}
+	for _, test := range tests {
+		for _, spooled := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, spooled %t", test.name, spooled), func(t *testing.T) {
+				q, now := newQueue(test.ordering), time.Unix(1000, 0)
+				names, all := map[uint64]string{}, map[string]*kept{}
+				for i, step := range strings.Fields(test.script) {
+					name := strings.TrimLeft(step, "+!?/")
+					switch step[0] {
+					case '+':
+						k := &kept{seq: uint64(i + 1), key: uint64(name[0]), spooled: spooled, event: sample(name)}
+						names[k.seq] = name
+						q.add(k)
+					case '!':
+						q.retry(all[name], now)
+					case '?':
+						q.retry(all[name], now.Add(time.Hour))
+					case '/':
+						q.done(all[name])
+					default:
+						k, _ := q.next(now, false)
+						got := "-"
+						if k != nil {
+							k.key = uint64(names[k.seq][0]) // as a buffer does that reads it from disk
+							got = names[k.seq]
+							all[got] = k
+						}
+						if got != step {
+							t.Fatalf("step %d: got %s, want %s", i, got, step)
+						}
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestQueueTellsWhenToAskAgain(t *testing.T) {
+	q, now := newQueue(Unordered), time.Unix(1000, 0)
+	if k, at := q.next(now, false); k != nil || !at.IsZero() {
+		t.Errorf("empty: got %v, %s", k, at)
+	}
+	for i, seconds := range []int64{5, 2, 9, 2} {
+		q.retry(&kept{seq: uint64(i)}, now.Add(time.Unix(seconds, 0).Sub(time.Unix(0, 0))))
+	}
+	var got []uint64
+	for len(got) < 4 {
+		k, at := q.next(now, false)
+		if k != nil {
+			got = append(got, k.seq)
+			continue
+		}
+		if !at.After(now) {
+			t.Fatalf("got %s, want a time to come", at)
+		}
+		now = at
+	}
+	slices.Sort(got[:2])
+	if want := []uint64{1, 3, 0, 2}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestQueuePrefersWhatWasNotTried(t *testing.T) {
+	for _, freshFirst := range []bool{false, true} {
+		q, now := newQueue(Unordered), time.Unix(1000, 0)
+		q.retry(&kept{seq: 1}, now)
+		q.add(&kept{seq: 2})
+		want := uint64(1)
+		if freshFirst {
+			want = 2
+		}
+		if k, _ := q.next(now, freshFirst); k.seq != want {
+			t.Errorf("fresh first %t: got %d, want %d", freshFirst, k.seq, want)
+		}
+	}
+}
+
+// A queue of events on disk holds little of those that wait.
+func TestQueueUnloads(t *testing.T) {
+	q := newQueue(Strict)
+	for i := range 3 {
+		q.add(&kept{seq: uint64(i), spooled: true, event: sample("a"), size: 10})
+	}
+	if q.bytes != 30 {
+		t.Errorf("got %d bytes, want 30", q.bytes)
+	}
+	first, _ := q.next(time.Now(), false)
+	_, _ = q.next(time.Now(), false)
+	if q.bytes != 0 {
+		t.Errorf("got %d bytes, want none of those that wait for the first", q.bytes)
+	}
+	q.retry(first, time.Now().Add(time.Hour))
+	if first.loaded() {
+		t.Error("the event that waits for its retry is in memory")
+	}
+}
+
+func TestFIFO(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 0))
+	var f fifo[int]
+	var want []int
+	for i := range 10000 {
+		if r.IntN(2) == 0 || len(want) == 0 {
+			f.push(i)
+			want = append(want, i)
+		} else if got := f.pop(); got != want[0] {
+			t.Fatalf("got %d, want %d", got, want[0])
+		} else {
+			want = want[1:]
+		}
+		if f.len() != len(want) {
+			t.Fatalf("got length %d, want %d", f.len(), len(want))
+		}
+	}
+}
