@@ -14,7 +14,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
-// Why an event was given up, in metrics.
+// Why an event was given up, in metrics and logs.
 const (
 	reasonRejected    = "rejected"
 	reasonRetries     = "retries"

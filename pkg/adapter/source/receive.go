@@ -45,9 +45,10 @@ func (r *receiver) run(ctx context.Context) {
 
 // take keeps one delivery.
 func (r *receiver) take(ctx context.Context, d *eventmesh.Delivery) error {
-	r.metrics.received(d.Topic)
 	k := r.keep(d)
-	if d.Err != nil {
+	if d.Err == nil {
+		r.metrics.received(d.Topic)
+	} else {
 		r.metrics.undecodable(d.Topic)
 		if !r.wrap {
 			r.lose(d)

@@ -94,6 +94,9 @@ func (r *rejection) Error() string {
 	return fmt.Sprintf("the sink answered %d: %s", r.status, reason)
 }
 
+// statusCode is for the trace.
+func (r *rejection) statusCode() int { return r.status }
+
 // final tells whether the same request would get the same answer: by Knative's rules 3xx, and 4xx but for 404, 408, 409 and 429.
 func (r *rejection) final() bool {
 	switch r.status {

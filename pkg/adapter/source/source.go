@@ -52,6 +52,7 @@ func newSource(config *Config, client eventmesh.Config, spool *spool, logger *za
 	if s.metrics, err = newMetrics(otel.GetMeterProvider(), config.Group, s.state); err != nil {
 		return nil, errors.Join(fmt.Errorf("creating metrics: %w", err), s.subscriber.Close(), s.close())
 	}
+	s.metrics.expect(config.Topics...)
 	s.deliverer.metrics = s.metrics
 	return s, nil
 }
