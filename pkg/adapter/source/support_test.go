@@ -135,8 +135,12 @@ type fakeSink struct {
 	url     string
 	address string
 
+	// reply makes the event of an answer, where it is set.
+	reply func(event.Event) *event.Event
+
 	mu     sync.Mutex
 	answer func(context.Context, event.Event) int
+	told   func(event.Event)
 	asked  int
 	taken  map[string]event.Event
 	server *http.Server
@@ -185,6 +189,13 @@ func (s *fakeSink) answers(answer func(context.Context, event.Event) int) {
 	s.answer = answer
 }
 
+// onTaken sets what is told of each event that is taken, one at a time.
+func (s *fakeSink) onTaken(told func(event.Event)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = told
+}
+
 func always(status int) func(context.Context, event.Event) int {
 	return func(context.Context, event.Event) int { return status }
 }
@@ -206,7 +217,14 @@ func (s *fakeSink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if status < 300 {
 		s.mu.Lock()
 		s.taken[e.ID()] = *e
+		if s.told != nil {
+			s.told(*e)
+		}
 		s.mu.Unlock()
+	}
+	if s.reply != nil {
+		_ = cehttp.WriteResponseWriter(r.Context(), (*binding.EventMessage)(s.reply(*e)), http.StatusOK, w)
+		return
 	}
 	w.WriteHeader(status)
 }

@@ -1,0 +1,205 @@
+package source
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"go.uber.org/zap"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+)
+
+func TestDeadLetterSaysWhy(t *testing.T) {
+	sink, err := url.Parse("https://me:" + secret + "@sink:8443/path?token=" + secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tests := []struct {
+		name    string
+		failure error
+		code    string
+		data    string
+	}{
+		{"answer", &rejection{status: 400, body: "bad\nevent"}, "400", "bad\nevent"},
+		{"answer without a body", &rejection{status: 503}, "503", ""},
+		{"long answer", &rejection{status: 422, body: strings.Repeat("x", 1024)}, "422", strings.Repeat("x", 768)},
+		{"no text", &rejection{status: 400, body: "\xff\x00"}, "400", "\xff\x00"},
+		{"no answer", errors.New("connection refused"), "-1", "connection refused"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			original := sample("a")
+			e := deadLetter(original, sink, test.failure)
+			got := e.Extensions()
+			if got["knativeerrordest"] != "https://sink:8443/path" || got["knativeerrorcode"] != test.code {
+				t.Errorf("got %v, want code %s of the sink, without secrets", got, test.code)
+			}
+			encoded, _ := got["knativeerrordata"].(string)
+			data, err := base64.StdEncoding.DecodeString(encoded)
+			if err != nil || string(data) != test.data || len(encoded) > 1024 {
+				t.Errorf("got %q, %v; want %q", encoded, err, test.data)
+			}
+			if diff := same(original, sample("a")); diff != "" {
+				t.Error("the event itself has changed: ", diff)
+			}
+			if err := e.Validate(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// places is a place for dead letters that fails as often as it is told.
+type places struct {
+	failures atomic.Int32
+	mu       sync.Mutex
+	taken    []event.Event
+}
+
+func (p *places) take(_ context.Context, e event.Event) error {
+	if p.failures.Add(-1) >= 0 {
+		return errors.New("no room")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.taken = append(p.taken, e)
+	return nil
+}
+
+func TestWhatBecomesADeadLetter(t *testing.T) {
+	tests := []struct {
+		name        string
+		retries     int
+		answers     []error
+		failures    int // of the place for dead letters
+		undecodable bool
+		requests    int
+		dead        bool
+	}{
+		{name: "taken", retries: -1, answers: []error{nil}, requests: 1},
+		{name: "final", retries: -1, answers: []error{answered(400)}, requests: 1, dead: true},
+		{name: "retries used up", retries: 2, answers: []error{answered(500)}, requests: 3, dead: true},
+		{name: "no answer, retries used up", retries: 1, answers: []error{errors.New("refused")}, requests: 2, dead: true},
+		{name: "for ever", retries: -1, answers: []error{answered(500), answered(500), answered(500), nil}, requests: 4},
+		{name: "no room for a while", retries: -1, answers: []error{answered(400)}, failures: 3, requests: 4, dead: true},
+		{name: "no room, and a sink that changes", retries: 0, answers: []error{answered(400), nil}, failures: 1, requests: 2},
+		{name: "no event", retries: -1, undecodable: true, dead: true},
+		{name: "no event, and no room for a while", retries: -1, undecodable: true, failures: 2, dead: true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, requests := inMemory(t, 10, 100*kib), 0
+				place := &places{}
+				place.failures.Store(int32(test.failures))
+				d := &deliverer{
+					buffer: b, deadLetters: place, sink: SinkURL{&url.URL{Scheme: "http", Host: "sink"}},
+					logger: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: test.retries, backoff: slow,
+					send: func(context.Context, event.Event) (answer, error) {
+						requests++
+						return answer{}, script(test.answers...)(requests)
+					},
+				}
+				var acknowledged atomic.Int32
+				k := delivered(t, "a", &acknowledged, nil)
+				k.undecodable = test.undecodable
+				put(t, b, k)
+				var run sync.WaitGroup
+				run.Go(func() { d.run(t.Context(), 1) })
+				<-b.stop()
+				run.Wait()
+				if requests != test.requests || acknowledged.Load() != 1 || (len(place.taken) == 1) != test.dead || len(place.taken) > 1 {
+					t.Errorf("got %d requests, %d acknowledgements, %d dead letters; want %d, 1, dead %t",
+						requests, acknowledged.Load(), len(place.taken), test.requests, test.dead)
+				}
+			})
+		})
+	}
+}
+
+// A place for dead letters that takes none must not be asked for every event.
+func TestDeadLettersOpenTheCircuit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, requests := inMemory(t, 1000, 10000*kib), 0
+		place := &places{}
+		place.failures.Store(1 << 30)
+		d := &deliverer{
+			buffer: b, deadLetters: place, sink: SinkURL{&url.URL{Scheme: "http", Host: "sink"}},
+			logger: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: -1, backoff: slow,
+			send: func(context.Context, event.Event) (answer, error) {
+				requests++
+				return answer{}, answered(400)
+			},
+		}
+		for i := range 500 {
+			put(t, b, sized(fmt.Sprint(i), kib))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+		defer cancel()
+		d.run(ctx, 1)
+		if requests > 200 {
+			t.Errorf("got %d requests in 10 minutes, want a probe after each wait", requests)
+		}
+		if events(b) != 500 {
+			t.Errorf("%d events kept, want all", events(b))
+		}
+	})
+}
+
+func TestUndecodableIsWrapped(t *testing.T) {
+	raw := []byte{0, 255, '{'}
+	for _, topic := range []string{"orders", ""} {
+		var acknowledged atomic.Int32
+		b := inMemory(t, 10, 100*kib)
+		r := &receiver{buffer: b, wrap: true, metrics: noMetrics(t), logger: zap.NewNop().Sugar(), overrides: Overrides{"tenant": "one"}}
+		for range 2 {
+			d := eventmesh.NewUndecodable(topic, raw, errors.New("no JSON"), func() error {
+				acknowledged.Add(1)
+				return nil
+			})
+			if err := r.take(t.Context(), d); err != nil {
+				t.Fatal(err)
+			}
+		}
+		first, second := b.next(t.Context()), b.next(t.Context())
+		e := first.event
+		if err := e.Validate(); err != nil || !first.undecodable || string(e.Data()) != string(raw) || e.Type() != undecodableType || e.Source() != "eventmesh:"+topic {
+			t.Errorf("got %v, %v; want what came, as an event", e, err)
+		}
+		if e.ID() == "" || second.event.ID() != e.ID() {
+			t.Errorf("got IDs %s and %s, want the same for the same", e.ID(), second.event.ID())
+		}
+		if reason, _ := base64.StdEncoding.DecodeString(fmt.Sprint(e.Extensions()["knativeerrordata"])); string(reason) != "no JSON" {
+			t.Errorf("got the reason %s", reason)
+		}
+		if acknowledged.Load() != 0 {
+			t.Error("it is acknowledged before it is safe")
+		}
+		if record, err := encodeRecord(first); err != nil || checkRecord(record) != nil {
+			t.Errorf("it cannot be kept on disk: %v", err)
+		}
+	}
+}
+
+func TestDeadLetterSinkTakesOverHTTP(t *testing.T) {
+	status := http.StatusAccepted
+	s := senderTo(t, answering(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+	if err := (deadLetterSink{s}).take(t.Context(), sample("a")); err != nil {
+		t.Error(err)
+	}
+	status = http.StatusInternalServerError
+	if err := (deadLetterSink{s}).take(t.Context(), sample("a")); err == nil {
+		t.Error("got no error of a refusal")
+	}
+}

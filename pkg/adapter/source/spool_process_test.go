@@ -1,0 +1,211 @@
+package source
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+)
+
+// onDiskNow counts the events in the spool of a running process, by a copy of its file.
+func onDiskNow(t *testing.T, dir string) (int64, error) {
+	t.Helper()
+	content, err := os.ReadFile(filepath.Join(dir, spoolFile))
+	if err != nil {
+		return 0, err
+	}
+	copied := t.TempDir()
+	if err := os.WriteFile(filepath.Join(copied, spoolFile), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := openSpool(copied)
+	if err != nil {
+		return 0, err // it was being written
+	}
+	defer func() { _ = s.close() }()
+	left, _, err := s.left()
+	return left.events, err
+}
+
+func awaitOnDisk(t *testing.T, dir string, want int64) {
+	t.Helper()
+	eventually(t, func() string {
+		if got, err := onDiskNow(t, dir); err != nil || got != want {
+			return fmt.Sprintf("%d events on disk, %v; want %d", got, err, want)
+		}
+		return ""
+	})
+}
+
+func TestProcessKeepsEventsWhenItIsKilled(t *testing.T) {
+	t.Parallel()
+	for name, address := range transports {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, dir := address(eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})), t.TempDir()
+			sink := newSink(t)
+			sink.answers(always(http.StatusServiceUnavailable))
+			environment := []string{"EVENTMESH_URL=" + url, "K_SINK=" + sink.url, "EVENTMESH_SPOOL_DIR=" + dir, "EVENTMESH_ORDERING=strict"}
+			s := run(t, environment...)
+			s.awaitReadiness(t, http.StatusOK)
+			p := connect(t, url, eventmesh.Credentials{})
+			var ids []string
+			for i := range 50 {
+				ids = append(ids, fmt.Sprint(i))
+				publish(t, p, sample(ids[i]))
+			}
+			awaitOnDisk(t, dir, 50)
+
+			second := execFailing(t, append(environment, "EVENTMESH_CLIENT_ID=source-1")...)
+			if !strings.Contains(second, filepath.Join(dir, spoolFile)+" is in use by another process") {
+				t.Errorf("a second process says\n%s", second)
+			}
+
+			if err := s.command.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			<-s.ended
+			var order []string
+			sink.onTaken(func(e event.Event) { order = append(order, e.ID()) })
+			sink.answers(nil)
+			s = run(t, environment...)
+			eventually(t, func() string { return sink.missing(ids...) })
+			awaitOnDisk(t, dir, 0)
+			s.terminate(t)
+			s.awaitEnd(t)
+			if slices.Equal(order, ids) || name == "gRPC" && len(order) == len(ids) { // over gRPC EventMesh keeps no order
+				return
+			}
+			t.Errorf("got %v, want all in order", order)
+		})
+	}
+}
+
+// execFailing runs the program, which has to fail, and returns what it says.
+func execFailing(t *testing.T, environment ...string) string {
+	t.Helper()
+	code, _, stderr := execute(t, append(slices.Clone(required), environment...))
+	if code == 0 {
+		t.Errorf("got exit code 0")
+	}
+	return stderr
+}
+
+func TestProcessLeavesADamagedFileAlone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, spoolFile)
+	if err := os.WriteFile(path, []byte("not a spool"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	says := execFailing(t, "EVENTMESH_SPOOL_DIR="+dir)
+	if !strings.Contains(says, path+" is damaged") || !strings.Contains(says, "move it away") {
+		t.Errorf("got\n%s\nwant an error that names the file, and what to do", says)
+	}
+	if content, err := os.ReadFile(path); err != nil || string(content) != "not a spool" {
+		t.Errorf("got %q, %v; want the file as it was", content, err)
+	}
+}
+
+func TestProcessKeepsTheRestAtShutdown(t *testing.T) {
+	t.Parallel()
+	for name, address := range transports {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, dir := address(eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})), t.TempDir()
+			sink := newSink(t)
+			sink.answers(always(http.StatusServiceUnavailable))
+			environment := []string{"EVENTMESH_URL=" + url, "K_SINK=" + sink.url, "EVENTMESH_SPOOL_DIR=" + dir}
+			s := run(t, environment...)
+			s.awaitReadiness(t, http.StatusOK)
+			p := connect(t, url, eventmesh.Credentials{})
+			var ids []string
+			for i := range 30 {
+				ids = append(ids, fmt.Sprint(i))
+				publish(t, p, sample(ids[i]))
+			}
+			s.terminate(t) // while events arrive
+			s.awaitEnd(t)
+			kept := s.lines("events that have not been delivered stay in the spool")
+			if len(kept) != 1 || kept[0]["events"] != float64(30) {
+				t.Errorf("got %v, want a line that 30 events are in the spool", kept)
+			}
+			awaitOnDisk(t, dir, 30)
+			sink.answers(nil)
+			s = run(t, environment...)
+			eventually(t, func() string { return sink.missing(ids...) })
+			if lines := s.lines("events are kept on disk until the sink has taken them"); len(lines) != 1 || lines[0]["left"] != float64(30) {
+				t.Errorf("got %v, want a line of the 30 that were left", lines)
+			}
+		})
+	}
+}
+
+func TestProcessSendsReplies(t *testing.T) {
+	t.Parallel()
+	for name, address := range transports {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url := address(eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}))
+			sink := newSink(t)
+			sink.reply = func(e event.Event) *event.Event {
+				reply := sample("reply to " + e.ID())
+				reply.SetDataContentType("image/png")
+				reply.DataEncoded = []byte{0, 255}
+				return &reply
+			}
+			s := run(t, "EVENTMESH_URL="+url, "K_SINK="+sink.url, "EVENTMESH_TYPE=sync")
+			s.awaitReadiness(t, http.StatusOK)
+			p := connect(t, url, eventmesh.Credentials{})
+			var got *event.Event
+			eventually(t, func() string {
+				var err error
+				if got, err = p.Request(t.Context(), "orders", sample("question")); err != nil {
+					return err.Error()
+				}
+				return ""
+			})
+			want := sample("reply to question")
+			want.SetDataContentType("image/png")
+			want.DataEncoded = []byte{0, 255}
+			if diff := same(*got, want); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func TestProcessPublishesDeadLetters(t *testing.T) {
+	t.Parallel()
+	for name, address := range transports {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			url, dir := address(eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})), t.TempDir()
+			sink, dead := newSink(t), newSink(t)
+			sink.answers(always(http.StatusUnprocessableEntity))
+			s := run(t, "EVENTMESH_URL="+url, "K_SINK="+sink.url, "EVENTMESH_DEAD_LETTER_TOPIC=dead", "EVENTMESH_SPOOL_DIR="+dir)
+			s.awaitReadiness(t, http.StatusOK)
+			// Dead letters are events of EventMesh: another source can take them to Knative.
+			reader := run(t, "EVENTMESH_URL="+url, "K_SINK="+dead.url, "EVENTMESH_TOPICS=dead", "EVENTMESH_GROUP=dead", "EVENTMESH_CLIENT_ID=reader-0")
+			reader.awaitReadiness(t, http.StatusOK)
+			publish(t, connect(t, url, eventmesh.Credentials{}), sample("a"))
+			got := dead.await(t, "a")
+			want := sample("a")
+			want.SetExtension("eventmeshtopic", "dead")
+			want.SetExtension("knativeerrordest", sink.url)
+			want.SetExtension("knativeerrorcode", "422")
+			if diff := same(got, want); diff != "" {
+				t.Error(diff)
+			}
+			awaitOnDisk(t, dir, 0)
+		})
+	}
+}
