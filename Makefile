@@ -55,4 +55,5 @@ contract: ## the transports' suite; against a real EventMesh where EVENTMESH_GRP
 .PHONY: fuzz
 fuzz: ## a minute for each fuzz target
 	$(GO) test -run='^$$' -fuzz=FuzzMapping -fuzztime=1m ./pkg/eventmesh
+	$(GO) test -run='^$$' -fuzz=FuzzMessage -fuzztime=1m ./pkg/eventmesh
 	$(GO) test -run='^$$' -fuzz=FuzzRead -fuzztime=1m ./pkg/eventmesh/tcp/frame

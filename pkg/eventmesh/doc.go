@@ -22,4 +22,6 @@
 // EventMesh takes the subject for its own purpose, refuses or loses some kinds of data, and adds attributes to every
 // event, among them the publisher's user name and password. [Encode] and [Decode] undo all that: an event published with
 // this package is received by it equal in every attribute and byte, whichever transport carried it.
+//
+// What was published with EventMesh's own message protocol is received as an event of [MessageType].
 package eventmesh

@@ -91,15 +91,17 @@ func EncodeReply(reply, wire event.Event, form Form) (event.Event, error) {
 }
 
 // Decode is for transports: it undoes Encode, and removes what EventMesh and the publisher's client have added. Events of
-// other publishers are left as they are but for the latter. The topic is returned even if the event cannot be decoded.
+// other publishers are left as they are but for the latter; EventMesh's own messages become events of [MessageType]. The topic
+// is returned even if the event cannot be decoded.
 func Decode(wire event.Event) (e event.Event, topic string, err error) {
 	in, ok := wire.Context.(*event.EventContextV1)
 	if !ok {
 		return event.Event{}, "", fmt.Errorf("decoding event: specversion %s is not supported", wire.SpecVersion())
 	}
-	if in.Subject != nil {
-		topic = *in.Subject
+	if IsMessage(wire) {
+		return decodeMessage(in, wire.DataEncoded)
 	}
+	topic = deref(in.Subject)
 	out := *in
 	out.Subject = nil
 	out.Extensions = nil

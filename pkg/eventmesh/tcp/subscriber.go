@@ -105,15 +105,19 @@ func (s *subscriber) delivery(f frame.Frame) *eventmesh.Delivery {
 	return eventmesh.NewDelivery(wire, ack, reply)
 }
 
-// reply sends the event as the reply to a request.
+// reply sends the event as the reply to a request, in the request's protocol.
 func (s *subscriber) reply(request frame.Frame, requested, e event.Event) error {
-	wire, err := eventmesh.EncodeReply(e, requested, eventmesh.JSONForm)
+	form, marshal, properties := eventmesh.JSONForm, marshalEvent, properties
+	if eventmesh.IsMessage(requested) {
+		form, marshal, properties = eventmesh.NativeForm, eventmesh.MarshalMessage, messageProperties
+	}
+	wire, err := eventmesh.EncodeReply(e, requested, form)
 	if err != nil {
 		return fmt.Errorf("replying: %w", err)
 	}
-	body, err := json.Marshal(wire)
+	body, err := marshal(wire)
 	if err != nil {
-		return fmt.Errorf("replying: %w: %w", eventmesh.ErrInvalidEvent, err)
+		return fmt.Errorf("replying: %w", err)
 	}
 	header := frame.Header{Command: frame.ResponseToServer, Sequence: request.Header.Sequence, Properties: properties}
 	if err := s.send(frame.Frame{Header: header, Body: body}); err != nil {

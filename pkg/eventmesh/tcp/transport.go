@@ -37,6 +37,9 @@ func (Transport) Schemes() []string { return []string{"tcp", "tcps"} }
 // properties stand in the header of every event: without them the server refuses it. The description picks who gets it.
 var properties = map[string]any{"protocoltype": "cloudevents", "protocolversion": "1.0", "protocoldesc": "tcp"}
 
+// messageProperties stand in the header of a message of EventMesh's own protocol.
+var messageProperties = map[string]any{"protocoltype": eventmesh.MessageProtocol, "protocolversion": "1.0", "protocoldesc": "tcp"}
+
 // hello is the body of the first frame of a session.
 type hello struct {
 	Env       string `json:"env"`
@@ -89,6 +92,10 @@ func encode(e event.Event, topic string, ttl time.Duration) ([]byte, error) {
 		return nil, err
 	}
 	wire.SetExtension("ttl", fmt.Sprint(max(ttl.Milliseconds(), 1)))
+	return marshalEvent(wire)
+}
+
+func marshalEvent(wire event.Event) ([]byte, error) {
 	body, err := json.Marshal(wire)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", eventmesh.ErrInvalidEvent, err)
@@ -106,6 +113,9 @@ func decode(f frame.Frame) (event.Event, error) {
 	}
 	if len(f.Body) == 0 {
 		return event.Event{}, errNoBody
+	}
+	if f.Header.Properties["protocoltype"] == eventmesh.MessageProtocol {
+		return eventmesh.UnmarshalMessage(f.Body)
 	}
 	var wire event.Event
 	if err := json.Unmarshal(f.Body, &wire); err != nil {
