@@ -1,6 +1,7 @@
 package eventmeshtest
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -86,9 +87,18 @@ func isJSON(contentType string) bool {
 	return contentType == "" || (main == "application" || main == "text") && (sub == "json" || strings.HasSuffix(sub, "+json"))
 }
 
-// checkNames refuses what the CloudEvents SDK does: names of other than lower-case letters and digits, and sources that
-// are no URI.
+// check refuses what the CloudEvents SDK does: names of other than lower-case letters and digits, and sources that are no URI.
+// An attribute that is called as a mandatory one takes its place.
 func (m *message) check() error {
+	for name, target := range map[string]*string{"id": &m.event.Id, "source": &m.event.Source, "type": &m.event.Type} {
+		if v, ok := m.event.GetAttributes()[name]; ok {
+			*target = attributeText(v)
+			delete(m.event.Attributes, name)
+		}
+	}
+	if _, ok := m.event.GetAttributes()["specversion"]; ok {
+		return errors.New("specversion is set as an attribute")
+	}
 	if v := m.event.GetSpecVersion(); v != "1.0" && v != "0.3" {
 		return fmt.Errorf("invalid specversion: %s", v)
 	}

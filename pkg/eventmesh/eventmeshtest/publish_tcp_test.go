@@ -62,9 +62,6 @@ func TestPublishOverTCPChecks(t *testing.T) {
 		"1,001 characters":            {structured("T", "1", `"`+strings.Repeat("é", 999)+`"`), protocol("tcp"), 1},
 		"characters count as UTF-16":  {structured("T", "1", `"`+strings.Repeat("😀", 500)+`"`), protocol("tcp"), 1},
 		"white space does not count":  {structured("T", "1", `{`+strings.Repeat(" ", 1000)+`}`), protocol("tcp"), 0},
-		"message without a body":      {`{"topic":"T"}`, with("protocoltype", "eventmeshmessage"), 1},
-		"message that is no JSON":     {`{`, with("protocoltype", "eventmeshmessage"), 1},
-		"message with a body":         {`{"topic":"T","body":"x"}`, with("protocoltype", "eventmeshmessage"), 0},
 		"broadcast has the same rule": {valid, protocol("tcp"), 0},
 	}
 	for name, test := range tests {
@@ -186,31 +183,6 @@ func TestBase64OverTCPIsAnInvalidFrame(t *testing.T) {
 	}
 	if f := sub.want(frame.AsyncMessageToClient, 0); json.Valid(f.Body) {
 		t.Errorf("got %s, want something that is no JSON", f.Body)
-	}
-}
-
-func TestEventMeshMessageOverTCP(t *testing.T) {
-	s := eventmeshtest.New(t, eventmeshtest.Options{})
-	sub := cluster(t, s, "g", "T")
-	properties := protocol("tcp")
-	properties["protocoltype"] = "eventmeshmessage"
-	f := publisherTCP(t, s).publish(`{"topic":"T","body":"hello","properties":{"k":"v"},"headers":{"datacontenttype":"text/plain"}}`, properties)
-	if f.Header.Code != 0 {
-		t.Fatalf("publishing: got code %d (%s)", f.Header.Code, f.Header.Desc)
-	}
-	got := sub.next()
-	var m struct {
-		Topic, Body         string
-		Properties, Headers map[string]string
-	}
-	if err := json.Unmarshal(got.Body, &m); err != nil {
-		t.Fatal(err)
-	}
-	if m.Topic != "T" || m.Body != "hello" || m.Properties["k"] != "v" || m.Headers["datacontenttype"] != "text/plain" {
-		t.Errorf("got %+v, want what was published", m)
-	}
-	if got.Header.Properties["protocoltype"] != "eventmeshmessage" {
-		t.Errorf("got protocoltype %v, want eventmeshmessage", got.Header.Properties["protocoltype"])
 	}
 }
 

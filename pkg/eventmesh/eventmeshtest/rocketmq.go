@@ -59,6 +59,9 @@ func (r *rocketMQ) check(m *message) error {
 	if !rocketMQTopic.MatchString(m.topic) {
 		return fmt.Errorf("the specified topic[%s] contains illegal characters, allowing only ^[%%|a-zA-Z0-9_-]+$", m.topic)
 	}
+	if len(m.data) == 0 && m.proto == nil {
+		return fmt.Errorf("an illegal message for RocketMQ, Topic=%s: it has no data", m.topic)
+	}
 	for _, v := range []string{m.event.GetId(), m.event.GetSource(), m.event.GetType()} {
 		if strings.TrimSpace(v) == "" {
 			return errBlankProperty

@@ -25,19 +25,18 @@ func decodeTCP(f frame.Frame) (*message, error) {
 	if properties[attrProtocolType] == protocolEventMeshMessage {
 		decode = decodeEventMeshMessage
 	}
-	m, err := decode(f)
+	m, err := decode(f, properties)
 	if err != nil {
 		return nil, err
 	}
 	if m.data == nil {
-		return nil, plainError("java.lang.NullPointerException")
-	}
-	for name, value := range properties {
-		m.set(name, value)
+		return nil, errNullPointer
 	}
 	m.topic = m.attribute(attrSubject)
 	return m, m.check()
 }
+
+const errNullPointer = plainError("java.lang.NullPointerException")
 
 // protocolOf returns all properties of a header as the strings that become attributes.
 func protocolOf(h frame.Header) (map[string]string, error) {
@@ -45,7 +44,7 @@ func protocolOf(h frame.Header) (map[string]string, error) {
 	for name, value := range h.Properties {
 		switch v := value.(type) {
 		case nil:
-			return nil, plainError("java.lang.NullPointerException")
+			return nil, errNullPointer
 		case string:
 			properties[name] = v
 		case float64:
@@ -56,7 +55,7 @@ func protocolOf(h frame.Header) (map[string]string, error) {
 	}
 	for _, name := range []string{attrProtocolType, attrProtocolVersion, attrProtocolDesc} {
 		if strings.TrimSpace(properties[name]) == "" {
-			return nil, fmt.Errorf("%w: header property %s is missing", plainError("java.lang.NullPointerException"), name)
+			return nil, fmt.Errorf("%w: header property %s is missing", errNullPointer, name)
 		}
 	}
 	if t := properties[attrProtocolType]; t != protocolCloudEvents && t != protocolEventMeshMessage {
@@ -68,8 +67,8 @@ func protocolOf(h frame.Header) (map[string]string, error) {
 	return properties, nil
 }
 
-// decodeStructured reads a CloudEvent as the Java SDK does.
-func decodeStructured(f frame.Frame) (*message, error) {
+// decodeStructured reads a CloudEvent as the Java SDK does. The header's properties replace its extensions.
+func decodeStructured(f frame.Frame, properties map[string]string) (*message, error) {
 	value, err := parseJSON([]byte(validUTF8(f.Body)))
 	if err != nil {
 		return nil, err
@@ -104,6 +103,9 @@ func decodeStructured(f frame.Frame) (*message, error) {
 		if err := m.setValue(name, v); err != nil {
 			return nil, err
 		}
+	}
+	for name, value := range properties {
+		m.set(name, value)
 	}
 	return m, nil
 }
@@ -163,30 +165,85 @@ func (m *message) setValue(name string, v any) error {
 	return nil
 }
 
-// decodeEventMeshMessage reads EventMesh's own message format.
-func decodeEventMeshMessage(f frame.Frame) (*message, error) {
-	var body struct {
-		Topic      string            `json:"topic"`
-		Properties map[string]string `json:"properties"`
-		Headers    map[string]string `json:"headers"`
-		Body       *string           `json:"body"`
+// decodeEventMeshMessage reads EventMesh's own message format. Its properties replace the header's, and the topic too if one of
+// them is called subject.
+func decodeEventMeshMessage(f frame.Frame, properties map[string]string) (*message, error) {
+	value, err := parseJSON([]byte(validUTF8(f.Body)))
+	if err != nil {
+		return nil, err
 	}
-	if err := json.Unmarshal(f.Body, &body); err != nil {
-		return nil, fmt.Errorf("reading an EventMesh message: %w", err)
+	o, ok := value.(*jsonObject)
+	switch {
+	case value == nil:
+		return nil, errNullPointer
+	case !ok:
+		return nil, errors.New("deserialize json string to object error")
 	}
-	if body.Body == nil {
-		return nil, plainError("java.lang.NullPointerException")
+	m := &message{event: &eventmeshpb.CloudEvent{
+		SpecVersion: properties[attrProtocolVersion], Id: f.Header.Sequence, Source: "/", Type: protocolEventMeshMessage,
+	}}
+	fields, err := stringFields(o, "topic", "body")
+	if err != nil {
+		return nil, err
 	}
-	m := &message{
-		event: &eventmeshpb.CloudEvent{SpecVersion: "1.0", Id: f.Header.Sequence, Source: "/", Type: protocolEventMeshMessage},
-		data:  []byte(*body.Body),
+	headers, err := stringMap(o, "headers")
+	if err != nil {
+		return nil, err
 	}
-	for name, value := range body.Properties {
+	own, err := stringMap(o, "properties")
+	if err != nil {
+		return nil, err
+	}
+	if body := fields["body"]; body != nil {
+		m.data = []byte(*body)
+	}
+	if t := fields["topic"]; t != nil {
+		m.set(attrSubject, *t)
+	}
+	if t := headers[attrDataContentType]; t != nil {
+		m.set(attrDataContentType, *t)
+	}
+	for name, value := range properties {
 		m.set(name, value)
 	}
-	if t, ok := body.Headers[attrDataContentType]; ok {
-		m.set(attrDataContentType, t)
+	for name, value := range own {
+		if value == nil {
+			return nil, fmt.Errorf("illegal value inside extensions map: %s=null", name)
+		}
+		m.set(name, *value)
 	}
-	m.set(attrSubject, body.Topic)
 	return m, nil
+}
+
+// stringMap reads an object of strings. It may be absent, but not null.
+func stringMap(o *jsonObject, name string) (map[string]*string, error) {
+	value, present := o.values[name]
+	if !present {
+		return nil, nil //nolint:nilnil // an absent map is an empty one
+	}
+	inner, ok := value.(*jsonObject)
+	switch {
+	case value == nil:
+		return nil, errNullPointer
+	case !ok:
+		return nil, fmt.Errorf("deserialize json string to object error: %s", name)
+	}
+	return stringFields(inner, inner.keys...)
+}
+
+// stringFields reads fields as strings, as Jackson does: numbers and booleans as they are written, null as nil.
+func stringFields(o *jsonObject, names ...string) (map[string]*string, error) {
+	fields := make(map[string]*string, len(names))
+	for _, name := range names {
+		switch v := o.values[name].(type) {
+		case nil:
+			fields[name] = nil
+		case string, bool, json.Number:
+			s := fmt.Sprint(v)
+			fields[name] = &s
+		default:
+			return nil, fmt.Errorf("deserialize json string to object error: %s", name)
+		}
+	}
+	return fields, nil
 }

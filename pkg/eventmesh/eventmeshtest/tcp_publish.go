@@ -87,7 +87,7 @@ func (s *session) admit(ctx context.Context, f frame.Frame) (*message, error) {
 		return nil, plainError(statusOf(fault.Refuse, fault.RefuseDescription).text)
 	}
 	if m.topic == "" {
-		return nil, plainError("java.lang.NullPointerException")
+		return nil, errNullPointer
 	}
 	if !s.acquire(ctx) {
 		return nil, errors.New("SEND_TOO_FAST")
@@ -115,7 +115,7 @@ func javaError(err error) string {
 	case errors.As(err, &u):
 		return storageException + storageException + "Send message error, topic: " + u.topic
 	case errors.Is(err, errRequestsUnsupported):
-		return "java.lang.NullPointerException"
+		return string(errNullPointer)
 	}
 	return "java.lang.Exception: " + err.Error()
 }
