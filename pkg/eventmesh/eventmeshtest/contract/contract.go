@@ -58,6 +58,8 @@ func Run(t *testing.T, target Target) {
 		"what cannot be carried is refused":             refused,
 		"a topic without subscribers":                   noSubscriber,
 		"a request gets its reply":                      request,
+		"EventMesh's own messages become events":        messages,
+		"a request that is a message gets its reply":    messageRequest,
 		"a server that is not there":                    away,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, target) })

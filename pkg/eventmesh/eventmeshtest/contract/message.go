@@ -1,0 +1,272 @@
+package contract
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
+)
+
+// message is one of EventMesh's own protocol, which the client does not publish.
+type message struct {
+	Topic      string            `json:"topic"`
+	Properties map[string]string `json:"properties"`
+	Headers    map[string]string `json:"headers"`
+	Body       string            `json:"body"`
+}
+
+func newMessage(topic, contentType, body string, properties map[string]string) message {
+	m := message{Topic: topic, Properties: map[string]string{"ttl": "4000"}, Headers: map[string]string{}, Body: body}
+	for name, value := range properties {
+		m.Properties[name] = value
+	}
+	if contentType != "" {
+		m.Headers["datacontenttype"] = contentType
+	}
+	return m
+}
+
+// send publishes a message, or makes a request of it and returns the reply's content, or an ErrNoReply.
+func (target Target) send(t *testing.T, m message, request bool) (reply string, err error) {
+	t.Helper()
+	if target.Addresses[0].TLS() {
+		t.Skip("messages are published without TLS")
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), timeout/4)
+	defer cancel()
+	credentials := eventmesh.Credentials{Username: "contract", Password: "contract"}
+	if target.Credentials != nil {
+		if own, err := target.Credentials(); err != nil {
+			return "", err
+		} else if own.Username != "" {
+			credentials = own
+		}
+	}
+	if target.tcp() {
+		return m.sendTCP(ctx, target.Addresses[0].Host, credentials, request)
+	}
+	return m.sendGRPC(ctx, target.Addresses[0].Host, credentials, request)
+}
+
+func (m message) sendTCP(ctx context.Context, host string, c eventmesh.Credentials, request bool) (string, error) {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", host)
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
+	reader := bufio.NewReader(conn)
+	call := func(header frame.Header, body any) (answer frame.Frame, err error) {
+		header.Sequence = unique("sequence")
+		f := frame.Frame{Header: header}
+		if f.Body, err = json.Marshal(body); err != nil {
+			return answer, err
+		}
+		b, err := frame.Append(nil, f)
+		if err != nil {
+			return answer, err
+		}
+		if _, err := conn.Write(b); err != nil {
+			return answer, err
+		}
+		if answer, err = frame.Read(reader); err == nil && answer.Header.Code != 0 {
+			err = fmt.Errorf("%s: code %d: %s", header.Command, answer.Header.Code, answer.Header.Desc)
+		}
+		return answer, err
+	}
+	hello := map[string]any{
+		"env": "PRD", "subsystem": "0000", "path": "/contract", "pid": 1, "host": "127.0.0.1", "port": 1, "version": "1.0", "idc": "DEFAULT",
+		"group": "contract-messages", "purpose": "pub", "unack": 0, "username": c.Username, "password": c.Password,
+	}
+	if _, err := call(frame.Header{Command: frame.HelloRequest}, hello); err != nil {
+		return "", err
+	}
+	header := frame.Header{Command: frame.AsyncMessageToServer, Properties: map[string]any{
+		"protocoltype": eventmesh.MessageProtocol, "protocolversion": "1.0", "protocoldesc": "tcp",
+	}}
+	if !request {
+		_, err := call(header, m)
+		return "", err
+	}
+	header.Command = frame.RequestToServer
+	answer, err := call(header, m)
+	if ctx.Err() != nil {
+		return "", fmt.Errorf("%w: %w", eventmesh.ErrNoReply, ctx.Err())
+	}
+	if err != nil {
+		return "", err
+	}
+	var reply message
+	err = json.Unmarshal(answer.Body, &reply)
+	return reply.Body, err
+}
+
+func (m message) sendGRPC(ctx context.Context, host string, c eventmesh.Credentials, request bool) (string, error) {
+	conn, err := grpc.NewClient(host, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		return "", err
+	}
+	defer conn.Close()
+	wire := &pb.CloudEvent{
+		Id: unique("id"), Source: "/", SpecVersion: "1.0", Type: "org.apache.eventmesh", Attributes: map[string]*pb.CloudEvent_AttributeValue{},
+	}
+	for _, attributes := range []map[string]string{{
+		"env": "PRD", "idc": "DEFAULT", "ip": "127.0.0.1", "pid": "1", "sys": "0000", "language": "GO", "username": c.Username, "passwd": c.Password,
+		"subject": m.Topic, "producergroup": "contract-messages", "seqnum": unique("sequence"), "uniqueid": unique("message"),
+		"protocoltype": eventmesh.MessageProtocol, "protocolversion": "1.0", "protocoldesc": "grpc-cloud-event",
+	}, m.Headers, m.Properties} {
+		for name, value := range attributes {
+			wire.Attributes[name] = &pb.CloudEvent_AttributeValue{Attr: &pb.CloudEvent_AttributeValue_CeString{CeString: value}}
+		}
+	}
+	wire.Data = &pb.CloudEvent_BinaryData{BinaryData: []byte(m.Body)}
+	if eventmesh.IsText(m.Headers["datacontenttype"]) {
+		wire.Data = &pb.CloudEvent_TextData{TextData: m.Body}
+	}
+	publisher := pb.NewPublisherServiceClient(conn)
+	call := publisher.Publish
+	if request {
+		call = publisher.RequestReply
+	}
+	answer, err := call(ctx, wire)
+	if err != nil {
+		return "", err
+	}
+	reason := answer.GetAttributes()["responsemessage"].GetCeString()
+	switch code := answer.GetAttributes()["statuscode"].GetCeString(); code {
+	case "", "0":
+		return answer.GetTextData(), nil
+	case "22":
+		return "", fmt.Errorf("%w: %s", eventmesh.ErrNoReply, reason)
+	default:
+		return "", fmt.Errorf("code %s: %s", code, reason)
+	}
+}
+
+func messages(t *testing.T, target Target) {
+	topic, group := target.topic(t), unique("group")
+	subscription := eventmesh.Subscription{Topics: []string{topic}}
+	s := target.subscriber(t, group, subscription)
+	target.warm(t, target.publisher(t), topic, s)
+	for name, c := range map[string]struct {
+		contentType, body string
+		properties        map[string]string
+		want              func(*event.Event)
+	}{
+		"text with properties": {
+			event.TextPlain, "ü🎉\x00 \"hi\"", map[string]string{"mykey": "v", "uniqueid": unique("own"), "emxsubject": "s"},
+			func(e *event.Event) { e.SetExtension("mykey", "v"); e.SetExtension("emxsubject", "s") },
+		},
+		"JSON as it was":       {event.ApplicationJSON, `{"a": 2.50}`, nil, func(e *event.Event) { e.SetDataContentType(event.ApplicationJSON) }},
+		"JSON in another type": {"application/cloudevents+json", `{"a": 2.50}`, nil, func(e *event.Event) { e.SetDataContentType(event.ApplicationJSON) }},
+		"no content type":      {"", "hi", nil, func(*event.Event) {}},
+		"what EventMesh uses":  {event.TextPlain, "hi", map[string]string{"sys": "x", "cluster": "x"}, func(*event.Event) {}},
+		"named as attributes": {
+			event.TextPlain, "hi", map[string]string{"id": "x", "source": "x", "type": "x", "dataschema": "x", "data": "x"}, func(*event.Event) {},
+		},
+		"as large as TCP can carry": {event.TextPlain, strings.Repeat("x", 1000), nil, func(*event.Event) {}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, err := target.send(t, newMessage(topic, c.contentType, c.body, c.properties), false); err != nil {
+				t.Fatalf("publishing: %v", err)
+			}
+			got := receive(t, s)
+			if got.Event.ID() == "" || c.properties["uniqueid"] != "" && got.Event.ID() != c.properties["uniqueid"] {
+				t.Errorf("got id %q, want %q", got.Event.ID(), c.properties["uniqueid"])
+			}
+			want := newEvent(got.Event.ID())
+			want.SetType(eventmesh.MessageType)
+			want.SetSource("eventmesh:" + topic)
+			want.SetDataContentType(event.TextPlain)
+			want.DataEncoded = []byte(c.body)
+			c.want(&want)
+			if diff := Difference(got.Event, want); diff != "" {
+				t.Error(diff)
+			}
+			if got.Topic != topic {
+				t.Errorf("topic: got %q, want %q", got.Topic, topic)
+			}
+		})
+	}
+	if !target.tcp() {
+		return
+	}
+	t.Run("delivered again", func(t *testing.T) {
+		if _, err := target.send(t, newMessage(topic, "", "again", nil), false); err != nil {
+			t.Fatalf("publishing: %v", err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
+		defer cancel()
+		d, err := s.Receive(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second := target.subscriber(t, group, subscription)
+		_ = s.Close()
+		if again := receive(t, second); again.Event.ID() != d.Event.ID() {
+			t.Errorf("got id %s, want %s again", again.Event.ID(), d.Event.ID())
+		}
+	})
+}
+
+func messageRequest(t *testing.T, target Target) {
+	topic := target.topic(t)
+	responder := target.subscriber(t, unique("group"), eventmesh.Subscription{Topics: []string{topic}, Type: eventmesh.Sync})
+	request := newMessage(topic, event.TextPlain, "question", nil)
+	if !target.Storage.Requests {
+		if reply, err := target.send(t, request, true); err == nil {
+			t.Errorf("got %q, want a refusal", reply)
+		}
+		return
+	}
+	target.warm(t, target.publisher(t), topic, responder)
+	reply := newEvent("reply")
+	reply.SetDataContentType(event.ApplicationJSON)
+	reply.DataEncoded = []byte(`{"answer": 42.0}`)
+	answering, stop := context.WithCancel(t.Context())
+	var responding sync.WaitGroup
+	responding.Go(func() {
+		for {
+			d, err := responder.Receive(answering)
+			if err != nil {
+				return
+			}
+			_ = d.Ack()
+			if d.Event.Type() != eventmesh.MessageType {
+				continue
+			}
+			if err := d.Reply(answering, reply); err != nil && !errors.Is(err, context.Canceled) {
+				t.Errorf("replying: %v", err)
+			}
+		}
+	})
+	defer responding.Wait()
+	defer stop()
+	// As with the client's own requests, the first replies can get lost.
+	for deadline := time.Now().Add(3 * timeout); ; {
+		got, err := target.send(t, request, true)
+		if err == nil {
+			if got != string(reply.Data()) {
+				t.Errorf("got %q, want %q", got, reply.Data())
+			}
+			return
+		}
+		if !errors.Is(err, eventmesh.ErrNoReply) || time.Now().After(deadline) {
+			t.Fatalf("requesting: %v", err)
+		}
+	}
+}
