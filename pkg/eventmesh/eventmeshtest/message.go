@@ -66,6 +66,14 @@ func stringAttribute(s string) *eventmeshpb.CloudEvent_AttributeValue {
 	return &eventmeshpb.CloudEvent_AttributeValue{Attr: &eventmeshpb.CloudEvent_AttributeValue_CeString{CeString: s}}
 }
 
+// uriAttribute is a URI, or where it has no scheme, a reference to one.
+func uriAttribute(s string) *eventmeshpb.CloudEvent_AttributeValue {
+	if scheme, _, ok := strings.Cut(s, ":"); ok && !strings.ContainsAny(scheme, "/?#") {
+		return &eventmeshpb.CloudEvent_AttributeValue{Attr: &eventmeshpb.CloudEvent_AttributeValue_CeUri{CeUri: s}}
+	}
+	return &eventmeshpb.CloudEvent_AttributeValue{Attr: &eventmeshpb.CloudEvent_AttributeValue_CeUriRef{CeUriRef: s}}
+}
+
 func timestampAttribute(t time.Time) *eventmeshpb.CloudEvent_AttributeValue {
 	return &eventmeshpb.CloudEvent_AttributeValue{
 		Attr: &eventmeshpb.CloudEvent_AttributeValue_CeTimestamp{CeTimestamp: timestamppb.New(t)},
@@ -106,14 +114,16 @@ func (m *message) check() error {
 		return fmt.Errorf("invalid source attribute: %s", m.event.GetSource())
 	}
 	for name := range m.event.GetAttributes() {
-		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" || name == "" {
+		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
 			return fmt.Errorf("invalid extension name: %s", name)
 		}
 	}
-	for _, name := range []string{attrDataSchema} {
-		if s := m.attribute(name); !isURI(s) {
-			return fmt.Errorf("invalid %s attribute: %s", name, s)
+	if _, ok := m.event.GetAttributes()[attrDataSchema]; ok {
+		schema := m.attribute(attrDataSchema)
+		if !isURI(schema) {
+			return fmt.Errorf("invalid %s attribute: %s", attrDataSchema, schema)
 		}
+		m.event.Attributes[attrDataSchema] = uriAttribute(schema)
 	}
 	if v, ok := m.event.GetAttributes()[attrTime]; ok && v.GetCeTimestamp() == nil {
 		t, err := time.Parse(time.RFC3339Nano, v.GetCeString())

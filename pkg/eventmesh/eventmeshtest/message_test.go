@@ -58,6 +58,7 @@ func TestMessageOverTCP(t *testing.T) {
 		"unknown fields":             {body: `{"topic":"T","body":"hi","content":{}} and more`, wantBody: "hi"},
 		"empty":                      {body: `{"topic":"T","body":""}`},
 		"numbers are text":           {body: `{"topic":"T","properties":{"a":2.50,"b":true},"body":1.0}`, wantBody: "1.0", properties: map[string]string{"a": "2.50", "b": "true"}},
+		"a property without a name":  {body: `{"topic":"T","properties":{"":"v"},"body":"hi"}`, wantBody: "hi", properties: map[string]string{"": "v"}},
 		"content type is null":       {body: `{"topic":"T","headers":{"datacontenttype":null},"body":"hi"}`, wantBody: "hi"},
 		"content type is blank":      {body: `{"topic":"T","headers":{"datacontenttype":" "},"body":"hi"}`, wantBody: "hi"},
 		"content type as a property": {body: `{"topic":"T","properties":{"datacontenttype":"a/b"},"body":"hi"}`, wantBody: "hi", headers: map[string]string{"datacontenttype": "a/b"}},
@@ -146,6 +147,7 @@ func TestMessageOverGRPC(t *testing.T) {
 		"no sequence number":           {[]string{"seqnum", ""}, "1", "/", "org.apache.eventmesh"},
 		"no protocolversion":           {[]string{"protocolversion", ""}, "1", "/", "org.apache.eventmesh"},
 		"properties become attributes": {[]string{"id", "i", "source", "s", "type", "t"}, "i", "s", "t"},
+		"an attribute without a name":  {[]string{"", "v"}, "1", "/", "org.apache.eventmesh"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			e := publication("G", "1", append([]string{"protocoltype", "eventmeshmessage", "k", "v"}, test.attributes...)...)
@@ -176,6 +178,20 @@ func TestMessageOverGRPC(t *testing.T) {
 				t.Errorf("got code %s, want %s", got, test.want)
 			}
 		})
+	}
+}
+
+func TestDataSchemaIsURIOverGRPC(t *testing.T) {
+	s := eventmeshtest.New(t, eventmeshtest.Options{})
+	c := dialGRPC(t, s)
+	st := c.subscribe("g", "G")
+	c.mustPublish(publication("G", "1", "dataschema", "http://x/y"))
+	c.mustPublish(publication("G", "2", "dataschema", "x/y:z"))
+	if got := st.want("1").GetAttributes()["dataschema"]; got.GetCeUri() != "http://x/y" {
+		t.Errorf("got %v, want a URI", got)
+	}
+	if got := st.want("2").GetAttributes()["dataschema"]; got.GetCeUriRef() != "x/y:z" {
+		t.Errorf("got %v, want a URI reference", got)
 	}
 }
 
@@ -213,6 +229,7 @@ func TestRocketMQRefusesBlankMessages(t *testing.T) {
 	for _, body := range []string{
 		`{"topic":"T","body":""}`,
 		`{"topic":"T","properties":{"a":" "},"body":"x"}`,
+		`{"topic":"T","properties":{"":"v"},"body":"x"}`,
 		`{"topic":"T","headers":{"datacontenttype":""},"body":"x"}`,
 	} {
 		if f := p.publish(body, messageProtocol("tcp")); f.Header.Code != 1 {

@@ -69,7 +69,7 @@ func (r *rocketMQ) check(m *message) error {
 	}
 	for name, v := range m.event.GetAttributes() {
 		text := attributeText(v)
-		if strings.TrimSpace(text) == "" {
+		if strings.TrimSpace(text) == "" || name == "" {
 			return fmt.Errorf("%w: %s", errBlankProperty, name)
 		}
 		if name != attrTime && name != attrDataSchema {

@@ -68,6 +68,9 @@ func fromProto(m *pb.CloudEvent) (event.Event, error) {
 		return e, fmt.Errorf("source: %w", err)
 	}
 	for name, value := range m.GetAttributes() {
+		if name == "" { // which EventMesh lets pass
+			continue
+		}
 		if err := setAttribute(&c, name, fromValue(value)); err != nil {
 			return e, fmt.Errorf("attribute %s: %w", name, err)
 		}

@@ -162,7 +162,8 @@ func messages(t *testing.T, target Target) {
 	subscription := eventmesh.Subscription{Topics: []string{topic}}
 	s := target.subscriber(t, group, subscription)
 	target.warm(t, target.publisher(t), topic, s)
-	for name, c := range map[string]struct {
+	const nameless = "a property without a name"
+	rows := map[string]struct {
 		contentType, body string
 		properties        map[string]string
 		want              func(*event.Event)
@@ -178,8 +179,13 @@ func messages(t *testing.T, target Target) {
 		"named as attributes": {
 			event.TextPlain, "hi", map[string]string{"id": "x", "source": "x", "type": "x", "dataschema": "x", "data": "x"}, func(*event.Event) {},
 		},
+		nameless:                    {event.TextPlain, "hi", map[string]string{"": "x"}, func(*event.Event) {}},
 		"as large as TCP can carry": {event.TextPlain, strings.Repeat("x", 1000), nil, func(*event.Event) {}},
-	} {
+	}
+	if target.Storage.HoldsEvents {
+		delete(rows, nameless) // such a storage refuses it
+	}
+	for name, c := range rows {
 		t.Run(name, func(t *testing.T) {
 			if _, err := target.send(t, newMessage(topic, c.contentType, c.body, c.properties), false); err != nil {
 				t.Fatalf("publishing: %v", err)
