@@ -172,11 +172,11 @@ const (
 )
 
 // survivesParsing tells whether a JSON text comes out of EventMesh, which parses and writes it again, byte for byte: compact,
-// integers only (2.50 becomes 2.5), no escape that has a shorter form, no key twice. It may say no where yes were true. Only
+// integers only (2.50 becomes 2.5), no escape that has a shorter form, no character that gets one, no key twice. It may say no where yes were true. Only
 // objects and arrays count, since a null is taken for no data.
 func survivesParsing(data []byte) bool {
 	if len(data) < 2 || data[0] != '{' && data[0] != '[' || !utf8.Valid(data) ||
-		bytes.Contains(data, []byte(`\u`)) || bytes.Contains(data, []byte(`\/`)) {
+		bytes.Contains(data, []byte(`\u`)) || bytes.Contains(data, []byte(`\/`)) || bytes.ContainsFunc(data, isSupplementary) {
 		return false
 	}
 	var compact bytes.Buffer
@@ -185,6 +185,9 @@ func survivesParsing(data []byte) bool {
 	}
 	return survivingTokens(json.NewDecoder(bytes.NewReader(data)))
 }
+
+// isSupplementary tells characters that are two in UTF-16, which EventMesh writes as two escapes.
+func isSupplementary(r rune) bool { return r > 0xffff }
 
 // survivingTokens looks for keys that stand twice, and for numbers that have another form.
 func survivingTokens(decoder *json.Decoder) bool {

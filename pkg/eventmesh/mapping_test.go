@@ -122,6 +122,7 @@ func TestJSONThatEventMeshKeepsTravelsAsJSON(t *testing.T) {
 		`{"a":{"a":{"a":"a"}}}`:              true,
 		`{"a":["a","a"]}`:                    true,
 		`{"a": 1}`:                           false, // white space goes
+		`{"a":"🎉"}`:                          false, // becomes \uD83C\uDF89
 		`{"a":2.50}`:                         false, // becomes 2.5
 		`{"a":1e3}`:                          false,
 		`{"a":-0}`:                           false,

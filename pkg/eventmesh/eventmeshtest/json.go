@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 )
 
 // jsonObject is a JSON object that remembers the order of its keys; of duplicates the last wins.
@@ -131,6 +132,18 @@ func appendJSONString(b []byte, s string) []byte {
 		}
 	}
 	return append(b, '"')
+}
+
+func escapeSupplementary(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		if high, low := utf16.EncodeRune(r); r > 0xffff {
+			fmt.Fprintf(&b, `\u%04X\u%04X`, high, low)
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
 }
 
 // javaNumber is a number of JSON after Java has read and written it: whole numbers keep their digits, all others go

@@ -38,6 +38,8 @@ type message struct {
 	event *eventmeshpb.CloudEvent
 	data  []byte
 	proto *anypb.Any
+	// parsed says that the data is JSON that EventMesh still holds as a tree, and writes anew.
+	parsed bool
 	// offset is its place in its topic, where the storage has places.
 	offset uint64
 }

@@ -47,7 +47,8 @@ func renderTCP(m *message) ([]byte, error) {
 	return renderStructured(m), nil
 }
 
-// renderStructured writes the data as it is, since its content type says that it is JSON, whether it is or not.
+// renderStructured writes the data as it is, since its content type says that it is JSON, whether it is or not. Only a tree is
+// written by Jackson, which escapes characters that are two in UTF-16.
 func renderStructured(m *message) []byte {
 	o := &jsonObject{values: map[string]any{}}
 	o.set("specversion", m.event.GetSpecVersion())
@@ -66,7 +67,11 @@ func renderStructured(m *message) []byte {
 		}
 	}
 	if m.data != nil {
-		o.set("data", json.RawMessage(validUTF8(m.data)))
+		data := validUTF8(m.data)
+		if m.parsed {
+			data = escapeSupplementary(data)
+		}
+		o.set("data", json.RawMessage(data))
 	}
 	return appendJSON(nil, o)
 }

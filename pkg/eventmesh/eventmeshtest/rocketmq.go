@@ -54,8 +54,10 @@ func newRocketMQ(b *broker) *rocketMQ { return &rocketMQ{b: b, topics: map[strin
 
 var rocketMQTopic = regexp.MustCompile(`^[%|a-zA-Z0-9_-]{1,127}$`)
 
-// check writes every attribute as a string, for RocketMQ keeps them as properties of its message, which may not be blank.
+// check writes the data as bytes and every attribute as a string, for RocketMQ keeps those as properties of its message, which
+// may not be blank.
 func (r *rocketMQ) check(m *message) error {
+	m.parsed = false
 	if !rocketMQTopic.MatchString(m.topic) {
 		return fmt.Errorf("the specified topic[%s] contains illegal characters, allowing only ^[%%|a-zA-Z0-9_-]+$", m.topic)
 	}

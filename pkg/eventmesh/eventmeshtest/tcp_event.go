@@ -128,7 +128,7 @@ func (m *message) readData(o *jsonObject) error {
 		m.data = b
 	case !hasData:
 	case isJSON(contentType):
-		m.data = appendJSON(nil, data)
+		m.data, m.parsed = appendJSON(nil, data), true
 		if contentType == "" {
 			m.set(attrDataContentType, "application/json")
 		}

@@ -77,6 +77,7 @@ func Events() []NamedEvent {
 		row("a batch as data", data("application/cloudevents-batch+json; charset=UTF-8", []byte(`[]`))),
 
 		row("json", data("application/json", []byte(`{"a":1,"b":[true,null,"ü"],"c":{}}`))),
+		row("json with an emoji", data("application/json", []byte(`{"ä🎉":["🎉"]}`))),
 		row("json with parameters", data("application/json; charset=utf-8", []byte(`{"a":1}`))),
 		row("json with white space", data("application/json", []byte("{ \"a\" : 1 }\n"))),
 		row("json with fractions", data("application/json", []byte(`{"a":2.50,"b":1e3,"c":-0,"d":0.1}`))),
