@@ -2,6 +2,7 @@ package eventmeshtest
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -26,6 +27,11 @@ type broker struct {
 	records  map[string][]*eventmeshpb.CloudEvent
 	waiting  map[string]chan *message
 	sequence uint64
+
+	// publications counts what was stored; deliveries and their sessions are kept over restarts.
+	publications uint64
+	deliveries   []*delivery
+	sessions     []*Session
 }
 
 func newBroker(o Options) *broker {
@@ -125,12 +131,20 @@ func (b *broker) reply(m *message) error {
 	return nil
 }
 
+// loseDelivery tells of an event that was not sent to d, or not as itself. The broker is locked.
+func (b *broker) loseDelivery(d *delivery, m *message, format string, args ...any) {
+	d.lose(fmt.Sprintf(format, args...))
+	b.lost(m, format, args...)
+}
+
 func (b *broker) lost(m *message, format string, args ...any) {
 	b.options.Logf("lost "+m.String()+": "+format, args...)
 }
 
-// record keeps what Published returns. The broker is locked.
+// record numbers what was stored, and keeps what Published returns. The broker is locked.
 func (b *broker) record(m *message) {
+	b.publications++
+	m.publication = b.publications
 	if b.options.RecordLimit < 0 {
 		return
 	}

@@ -12,6 +12,8 @@
 // Faults that a real server only shows sometimes are switched on with [Server.SetFaults]; [Server.Stop],
 // [Server.Restart] and [Server.DropConnections] take it away.
 //
+// [Server.Published] tells what it has stored, and [Server.Deliveries] what it has handed out to whom, for tests that count.
+//
 // Nothing is kept on disk, and nothing survives [Server.Close]. Webhook subscriptions, the HTTP protocol and the admin
 // interface are not part of it. All methods may be called from several goroutines.
 package eventmeshtest

@@ -29,12 +29,13 @@ type client struct {
 }
 
 // subscribeStream makes a stream a member of its group; one of the same ip and pid it replaces.
-func (b *broker) subscribeStream(st *stream, id identity, items []item, confirmation *eventmeshpb.CloudEvent) {
+func (b *broker) subscribeStream(st *stream, id identity, username string, items []item, confirmation *eventmeshpb.CloudEvent) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	st.send(confirmation)
 	g := b.group(transportGRPC, id.group)
 	g.listening = true
+	st.session.User, st.session.Group = username, id.group
 	before := g.topicNames()
 	grown := false
 	for _, i := range items {

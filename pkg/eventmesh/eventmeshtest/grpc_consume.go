@@ -17,7 +17,8 @@ type consumerService struct {
 // SubscribeStream sends what the stream's client has subscribed to. The receiving half is a goroutine of the server's, for
 // it blocks until this method, which sends, has returned.
 func (c *consumerService) SubscribeStream(rpc eventmeshpb.ConsumerService_SubscribeStreamServer) error {
-	st := &stream{out: newOutbox[*outgoing]()}
+	ctx := rpc.Context()
+	st := newStream(ctx)
 	c.s.wait.Go(func() {
 		for {
 			e, err := rpc.Recv()
@@ -28,8 +29,12 @@ func (c *consumerService) SubscribeStream(rpc eventmeshpb.ConsumerService_Subscr
 			c.handle(st, e)
 		}
 	})
-	ctx := rpc.Context()
 	defer func() {
+		how := Completed
+		if ctx.Err() != nil {
+			how = Gone
+		}
+		c.s.broker.end(st.session, how)
 		st.end()
 		for _, left := range st.out.drain() {
 			c.s.lostOutgoing(left, "its stream ended before it was sent")
@@ -90,7 +95,7 @@ func (c *consumerService) subscribe(st *stream, e *eventmeshpb.CloudEvent) *even
 	if refusal := c.s.checkACL("subscribe", e); refusal != nil {
 		return echo(e, statusACL, "")
 	}
-	c.s.broker.subscribeStream(st, identify(e), items, echo(e, statusSuccess, "subscribe success"))
+	c.s.broker.subscribeStream(st, identify(e), wireString(e, "username"), items, echo(e, statusSuccess, "subscribe success"))
 	return nil
 }
 

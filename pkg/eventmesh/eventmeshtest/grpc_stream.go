@@ -1,22 +1,36 @@
 package eventmeshtest
 
 import (
+	"context"
 	"sync/atomic"
 	"time"
+
+	"google.golang.org/grpc/peer"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
 )
 
 // outgoing is what is sent on a stream; m is nil when it is no event.
 type outgoing struct {
-	event *eventmeshpb.CloudEvent
-	m     *message
+	event    *eventmeshpb.CloudEvent
+	m        *message
+	delivery *delivery
 }
 
 // stream is a subscriber's stream. It stays a member of its group after its end.
 type stream struct {
 	out   *outbox[*outgoing]
 	ended atomic.Bool
+	// session is guarded by the broker's lock.
+	session *Session
+}
+
+func newStream(ctx context.Context) *stream {
+	st := &stream{out: newOutbox[*outgoing](), session: &Session{Transport: transportGRPC}}
+	if p, ok := peer.FromContext(ctx); ok {
+		st.session.peer = p.Addr.String()
+	}
+	return st
 }
 
 func (st *stream) send(e *eventmeshpb.CloudEvent) { st.out.put(&outgoing{event: e}) }
@@ -42,22 +56,27 @@ func (s *streamMember) idc() string { return s.place }
 // push writes an event to the stream, and counts it as delivered by that, whatever becomes of it.
 func (s *streamMember) push(m *message, g *group, _ *topicMembers) {
 	defer s.b.storage.acknowledge(m, g)
+	d := s.b.handOut(m, s.stream.session)
+	d.acknowledge(ByServer)
 	now := time.Now()
 	m = m.clone()
 	m.set("reqmq2eventmeshtimestamp", millis(now))
 	m.set("reqeventmesh2ctimestamp", millis(now))
 	e, err := renderGRPC(m)
 	if err != nil {
-		s.b.lost(m, "%v", err)
+		s.b.loseDelivery(d, m, "%v", err)
 		return
 	}
-	if !s.stream.out.put(&outgoing{event: e, m: m}) {
-		s.b.lost(m, "written to the dead stream of client %s in group %q", s.name, g.name)
+	if !s.stream.out.put(&outgoing{event: e, m: m, delivery: d}) {
+		s.b.loseDelivery(d, m, "written to the dead stream of client %s in group %q", s.name, g.name)
 	}
 }
 
 func (s *Server) lostOutgoing(o *outgoing, reason string) {
-	if o.m != nil {
-		s.broker.lost(o.m, "%s", reason)
+	if o.m == nil {
+		return
 	}
+	s.broker.mu.Lock()
+	defer s.broker.mu.Unlock()
+	s.broker.loseDelivery(o.delivery, o.m, "%s", reason)
 }

@@ -42,6 +42,8 @@ type message struct {
 	parsed bool
 	// offset is its place in its topic, where the storage has places.
 	offset uint64
+	// publication is its number among all that was stored.
+	publication uint64
 }
 
 func (m *message) attribute(name string) string { return attributeText(m.event.GetAttributes()[name]) }

@@ -66,6 +66,8 @@ type Options struct {
 	IDC string
 	// RecordLimit is how many events of each topic [Server.Published] keeps; 0 stands for 10,000, less for none.
 	RecordLimit int
+	// RecordDeliveries lets [Server.Deliveries] tell what was handed out; without it nothing of that is kept.
+	RecordDeliveries bool
 	// Logf, if set, gets one line for each event that is lost, and for each request that is refused. It must not call the
 	// server.
 	Logf func(format string, args ...any)

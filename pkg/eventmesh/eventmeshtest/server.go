@@ -114,8 +114,8 @@ func (s *Server) stop() {
 	s.running = nil
 	r.cancel()
 	_ = r.tcpListener.Close()
-	r.tcpListener.cut()
-	r.grpcListener.cut()
+	r.tcpListener.cut(s.broker.cutting)
+	r.grpcListener.cut(s.broker.cutting)
 	r.grpc.Stop()
 	s.wait.Wait()
 }
@@ -148,8 +148,8 @@ func (s *Server) DropConnections() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running != nil {
-		s.running.grpcListener.cut()
-		s.running.tcpListener.cut()
+		s.running.grpcListener.cut(s.broker.cutting)
+		s.running.tcpListener.cut(s.broker.cutting)
 	}
 }
 
@@ -185,11 +185,12 @@ func (l *trackedListener) Accept() (net.Conn, error) {
 	return c, nil
 }
 
-// cut resets every connection.
-func (l *trackedListener) cut() {
+// cut resets every connection, of which it tells before.
+func (l *trackedListener) cut(cutting func(peer string)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.conns {
+		cutting(c.RemoteAddr().String())
 		reset(c.Conn)
 	}
 }

@@ -26,7 +26,7 @@ func (s *standalone) publish(m *message) error {
 	}
 	s.b.record(m)
 	if !s.owners[m.topic].dispatch(m, s.b.options.IDC) {
-		s.b.lost(m, "no session of group %q listens", s.owners[m.topic].name)
+		s.b.loseDelivery(s.b.handOut(m, nil), m, "no session of group %q listens", s.owners[m.topic].name)
 	}
 	return nil
 }

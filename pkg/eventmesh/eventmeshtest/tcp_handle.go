@@ -98,6 +98,7 @@ func (s *session) hello(f frame.Frame) bool {
 	if s.agent == nil {
 		s.agent, s.heartbeat = a, time.Now()
 		s.group = b.group(transportTCP, a.Group)
+		s.record.User, s.record.Group = a.Username, a.Group
 	}
 	s.answer(f.Header, 0, "success")
 	return true

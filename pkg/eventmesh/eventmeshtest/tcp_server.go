@@ -63,6 +63,9 @@ func (t *tcpServer) leave(s *session) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	s.closed = true
+	if s.record.End == Open {
+		s.record.End = Gone
+	}
 	t.unsubscribe(s)
 	for _, seq := range slices.Sorted(maps.Keys(s.unacknowledged)) {
 		u := s.unacknowledged[seq]
@@ -72,13 +75,17 @@ func (t *tcpServer) leave(s *session) {
 			reason := b.storage.abandon(u.m, u.g)
 			if reason == "" {
 				reason = "the group has no other session for it"
+				u.delivery.lose(reason)
 			}
 			b.lost(u.m, "its session closed without acknowledging it: %s", reason)
 			continue
 		}
 		other, _ := next[0].(*session)
 		other.unacknowledged[seq] = u
-		other.deliver(u.m, seq, u.g.topics[u.m.topic])
+		if u.delivery = b.handOut(u.m, other.record); u.delivery != nil {
+			u.delivery.Redelivered = true
+		}
+		other.deliver(u.m, seq, u.g.topics[u.m.topic], u.delivery)
 	}
 }
 
@@ -107,6 +114,7 @@ func (t *tcpServer) acknowledgeExpired(now time.Time) {
 		for seq, u := range s.unacknowledged {
 			if now.Sub(u.since) >= b.options.AcknowledgeAfter {
 				delete(s.unacknowledged, seq)
+				u.delivery.acknowledge(ByServer)
 				b.storage.acknowledge(u.m, u.g)
 				b.options.Logf("%v: acknowledged by the server itself, for its client had not after %v", u.m, b.options.AcknowledgeAfter)
 			}

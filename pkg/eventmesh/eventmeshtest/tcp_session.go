@@ -29,6 +29,7 @@ type unacknowledged struct {
 	g         *group
 	broadcast bool
 	since     time.Time
+	delivery  *delivery
 }
 
 // session is a TCP connection, and once its client has said hello, a session of a group.
@@ -54,6 +55,7 @@ type session struct {
 	heartbeat       time.Time
 	unacknowledged  map[string]*unacknowledged
 	listenRequested bool
+	record          *Session
 }
 
 func newSession(t *tcpServer, conn net.Conn) *session {
@@ -61,6 +63,7 @@ func newSession(t *tcpServer, conn net.Conn) *session {
 	return &session{
 		server: t, conn: conn, host: host, out: newOutbox[[]byte](), slotFree: make(chan struct{}, 1), goodbye: make(chan struct{}, 1),
 		heartbeat: time.Now(), unacknowledged: map[string]*unacknowledged{},
+		record: &Session{Transport: transportTCP, peer: conn.RemoteAddr().String()},
 	}
 }
 
@@ -103,6 +106,7 @@ func (s *session) write() {
 	for {
 		b, ok := s.out.take(context.Background())
 		if !ok {
+			s.server.s.broker.end(s.record, Cut)
 			reset(s.raw())
 			return
 		}
@@ -132,11 +136,12 @@ func (s *session) push(m *message, g *group, t *topicMembers) {
 	b := s.server.s.broker
 	b.sequence++
 	seq := strconv.FormatUint(b.sequence, 10)
-	s.unacknowledged[seq] = &unacknowledged{m: m, g: g, broadcast: t.mode == broadcasting, since: time.Now()}
-	s.deliver(m, seq, t)
+	d := b.handOut(m, s.record)
+	s.unacknowledged[seq] = &unacknowledged{m: m, g: g, broadcast: t.mode == broadcasting, since: time.Now(), delivery: d}
+	s.deliver(m, seq, t, d)
 }
 
-func (s *session) deliver(m *message, seq string, t *topicMembers) {
+func (s *session) deliver(m *message, seq string, t *topicMembers, d *delivery) {
 	command := frame.AsyncMessageToClient
 	switch {
 	case t.mode == broadcasting:
@@ -147,7 +152,7 @@ func (s *session) deliver(m *message, seq string, t *topicMembers) {
 	header := frame.Header{Command: command, Sequence: seq}
 	body, err := renderTCP(s.decorate(m))
 	if err != nil {
-		s.server.s.broker.lost(m, "%v: sent as a frame with code 1 and no body", err)
+		s.server.s.broker.loseDelivery(d, m, "%v: sent as a frame with code 1 and no body", err)
 		header.Code, header.Desc = 1, stackTrace("org.apache.eventmesh.protocol.cloudevents.CloudEventsProtocolAdaptor")
 	} else {
 		header.Properties = map[string]any{attrProtocolType: m.attribute(attrProtocolType)}
@@ -177,6 +182,7 @@ func (s *session) acknowledge(seq string) {
 	defer b.mu.Unlock()
 	if u := s.unacknowledged[seq]; u != nil {
 		delete(s.unacknowledged, seq)
+		u.delivery.acknowledge(ByClient)
 		b.storage.acknowledge(u.m, u.g)
 	}
 }
