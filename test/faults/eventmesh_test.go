@@ -1,0 +1,179 @@
+package faults
+
+import (
+	"net/http"
+	"net/url"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+)
+
+// interruption is what EventMesh can do to its clients.
+type interruption struct {
+	name string
+	// only is the transport that knows it, "" for both.
+	only string
+	do   func(*stage)
+}
+
+var interruptions = []interruption{
+	{"restarts", "", func(s *stage) {
+		s.server.Stop()
+		s.replicas[0].awaitReadiness(http.StatusServiceUnavailable)
+		s.restart()
+	}},
+	{"drops connections", "", func(s *stage) { s.server.DropConnections() }},
+	{"says goodbye", tcp, func(s *stage) { s.server.SayGoodbye() }},
+	{"redirects", tcp, func(s *stage) {
+		to, err := url.Parse(s.url)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		port, err := strconv.Atoi(to.Port())
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		s.server.Redirect(to.Hostname(), port)
+	}},
+	{"refuses subscriptions", "", func(s *stage) {
+		s.server.SetFaults(eventmeshtest.Faults{RefuseSubscribe: true, RefuseHello: true})
+		s.server.DropConnections()
+		s.replicas[0].awaitReadiness(http.StatusServiceUnavailable)
+		s.server.SetFaults(eventmeshtest.Faults{})
+	}},
+	{"stalls subscriptions", "", func(s *stage) {
+		s.server.SetFaults(eventmeshtest.Faults{StallSubscribe: true, StallHello: true})
+		s.server.DropConnections()
+		s.replicas[0].awaitReadiness(http.StatusServiceUnavailable)
+		s.server.SetFaults(eventmeshtest.Faults{})
+	}},
+	{"loses answers", "", func(s *stage) {
+		s.server.SetFaults(eventmeshtest.Faults{LoseAnswers: 0.02, MixUpAcknowledgements: 0.02})
+	}},
+}
+
+func (s *stage) restart() {
+	s.t.Helper()
+	if err := s.server.Restart(true); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func TestEventMesh(t *testing.T) {
+	for _, i := range interruptions {
+		t.Run(i.name, func(t *testing.T) {
+			each(t, func(t *testing.T, with setting) {
+				if i.only != "" && i.only != with.transport {
+					return
+				}
+				with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, GoodbyeTimeout: time.Second}
+				s := newStage(t, with)
+				s.replica("replica").startReady()
+				traffic := s.publish()
+				for range 3 {
+					traffic.more(100)
+					i.do(s)
+					s.awaitReady()
+				}
+				traffic.more(100)
+				traffic.stop()
+				s.finishAfterInterruptions()
+			})
+		})
+	}
+}
+
+// finishAfterInterruptions expects everything that was confirmed over TCP. Over gRPC, EventMesh has forgotten what it had
+// written to a connection that broke.
+func (s *stage) finishAfterInterruptions() {
+	s.t.Helper()
+	s.server.SetFaults(eventmeshtest.Faults{})
+	if s.transport == tcp {
+		s.release()
+		s.wantNothingLost(s.finish())
+		return
+	}
+	s.settle()
+	s.restart() // what RocketMQ storage holds back
+	s.wantOnlyUnreadLost(s.finish())
+}
+
+// TestEventMeshStalls lets heartbeats go unanswered: the source gives the connection up.
+func TestEventMeshStalls(t *testing.T) {
+	if !long {
+		t.Skip("a heartbeat is missed after half a minute: FAULTS=long")
+	}
+	each(t, func(t *testing.T, with setting) {
+		with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}
+		s := newStage(t, with)
+		s.stalled = true
+		s.replica("replica").startReady()
+		traffic := s.publish()
+		traffic.more(100)
+		s.server.SetFaults(eventmeshtest.Faults{StallHeartbeats: true})
+		s.replicas[0].awaitReadiness(http.StatusServiceUnavailable)
+		s.server.SetFaults(eventmeshtest.Faults{})
+		s.awaitReady()
+		traffic.more(100)
+		traffic.stop()
+		if with.transport == tcp {
+			s.release()
+		}
+		s.wantOnlyUnreadLost(s.finish())
+	})
+}
+
+// TestEventMeshIsKilled runs EventMesh as a process, and kills it while the source holds events that the sink has not taken.
+func TestEventMeshIsKilled(t *testing.T) {
+	each(t, func(t *testing.T, with setting) {
+		const held = 40
+		with.environment = []string{"EVENTMESH_MAX_IN_FLIGHT=100", "K_SINK_TIMEOUT=60"}
+		s := emptyStage(t, with)
+		s.blind = true
+		mesh := newMesh(t, with.transport)
+		s.url = mesh.url
+		mesh.start()
+		s.replica("replica").startReady()
+		traffic := s.publish()
+		traffic.more(100)
+		traffic.stop()
+		s.awaitTaken(s.ledger.confirmations())
+
+		released := make(chan struct{})
+		s.sink.obey(func(r request) answer {
+			if r.attempt == 1 {
+				<-released
+				return answer{status: http.StatusServiceUnavailable}
+			}
+			return answer{status: http.StatusAccepted}
+		})
+		asked := s.sink.asks()
+		s.load(load{publishers: 4, each: held / 4}).wait()
+		eventually(t, func() string {
+			if s.sink.asks() < asked+held {
+				return "not all events have come to the sink"
+			}
+			return ""
+		})
+		mesh.kill()
+		s.replicas[0].snapshot()
+		close(released)
+		mesh.start()
+		s.awaitReady()
+
+		s.sink.obey(accept)
+		traffic = s.publish()
+		traffic.more(100)
+		mesh.kill() // in the middle of the traffic
+		mesh.start()
+		s.awaitReady()
+		traffic.more(100)
+		traffic.stop()
+		after := s.load(load{publishers: 2, each: 50})
+		after.wait()
+		s.awaitEvents(after)
+		s.finish()
+	})
+}

@@ -1,0 +1,56 @@
+package faults
+
+import (
+	"net"
+	"syscall"
+	"testing"
+)
+
+// mesh is an EventMesh that is a process of its own, so that it can be killed. It comes back at the same address, and
+// remembers nothing.
+type mesh struct {
+	t         *testing.T
+	url       string
+	arguments []string
+	process   *process
+}
+
+func newMesh(t *testing.T, transport string) *mesh {
+	t.Helper()
+	grpcAddress, tcpAddress := freeAddress(t), freeAddress(t)
+	m := &mesh{t: t, url: "grpc://" + grpcAddress, arguments: []string{"serve", "-storage", "rocketmq", "-grpc", grpcAddress, "-tcp", tcpAddress}}
+	if transport == tcp {
+		m.url = "tcp://" + tcpAddress
+	}
+	return m
+}
+
+// freeAddress returns one that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// start starts the process, and waits until it serves.
+func (m *mesh) start() {
+	m.t.Helper()
+	m.process = run(m.t, "devmesh", build(m.t, "devmesh"), nil, m.arguments...)
+	eventually(m.t, func() string {
+		if m.process.printed("TCP ") == "" {
+			return "devmesh does not serve:\n" + m.process.tail(20)
+		}
+		return ""
+	})
+}
+
+// kill ends the process without a chance to do anything.
+func (m *mesh) kill() {
+	m.t.Helper()
+	m.process.signal(m.t, syscall.SIGKILL)
+	m.process.end(m.t)
+}

@@ -1,0 +1,118 @@
+package faults
+
+import (
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// replica is one member of the source's group: a client ID, a spool if it has one, and one process after the other.
+type replica struct {
+	t           *testing.T
+	name        string
+	environment []string
+	// spool is the folder of its spool, or "".
+	spool string
+
+	runs []*sourceRun
+}
+
+// sourceRun is one process of a replica. It calls itself by a user name of its own, by which EventMesh tells who was handed
+// an event.
+type sourceRun struct {
+	*process
+	user   string
+	probes string
+
+	killed bool
+	until  time.Time // zero while it runs
+	// held are the events that were in the spool when the process had ended.
+	held map[string]bool
+}
+
+// start starts a process, and waits until it serves probes.
+func (r *replica) start() *sourceRun {
+	r.t.Helper()
+	s := &sourceRun{user: fmt.Sprintf("%s-run%d", r.name, len(r.runs)+1)}
+	environment := append(slices.Clone(r.environment),
+		"EVENTMESH_CLIENT_ID="+r.name, "EVENTMESH_USERNAME="+s.user, "EVENTMESH_PASSWORD=of-"+r.name, "PROBES_PORT=0")
+	if r.spool != "" {
+		environment = append(environment, "EVENTMESH_SPOOL_DIR="+r.spool)
+	}
+	s.process = run(r.t, s.user, build(r.t, "source"), environment)
+	r.runs = append(r.runs, s)
+	eventually(r.t, func() string {
+		if line := s.line("serving probes"); line != nil {
+			address, _ := line["address"].(string)
+			s.probes = local(address)
+			return ""
+		}
+		return s.user + " does not serve probes:\n" + s.tail(20)
+	})
+	return s
+}
+
+// last is the newest process.
+func (r *replica) last() *sourceRun { return r.runs[len(r.runs)-1] }
+
+// awaitReadiness waits until the probe answers with the status.
+func (r *replica) awaitReadiness(want int) {
+	r.t.Helper()
+	eventually(r.t, func() string {
+		if got, says := status(r.last().probes + "/readiness"); got != want {
+			return fmt.Sprintf("readiness of %s is %d, want %d: %s", r.last().user, got, want, says)
+		}
+		return ""
+	})
+}
+
+// startReady starts a process that subscribes.
+func (r *replica) startReady() {
+	r.t.Helper()
+	r.start()
+	r.awaitReadiness(http.StatusOK)
+}
+
+// kill ends the process without a chance to do anything.
+func (r *replica) kill() {
+	r.t.Helper()
+	s := r.last()
+	s.killed = true
+	s.signal(r.t, syscall.SIGKILL)
+	s.end(r.t)
+	r.close(s)
+}
+
+// terminate asks the process to end, which has to be a success.
+func (r *replica) terminate() {
+	r.t.Helper()
+	s := r.last()
+	s.signal(r.t, syscall.SIGTERM)
+	if code := s.end(r.t); code != 0 {
+		r.t.Errorf("%s ended with exit code %d, want 0; end of its log:\n%s", s.user, code, s.tail(20))
+	}
+	r.close(s)
+}
+
+func (r *replica) close(s *sourceRun) {
+	r.t.Helper()
+	s.until = time.Now()
+	if r.spool != "" {
+		s.held = spooled(r.t, filepath.Join(r.spool, spoolFile))
+	}
+}
+
+// snapshot adds what is in the spool now, while the process runs, to what has to come to rest.
+func (r *replica) snapshot() {
+	r.t.Helper()
+	if r.spool == "" {
+		return
+	}
+	r.last().held = spooled(r.t, filepath.Join(r.spool, spoolFile))
+}
+
+func (s *sourceRun) running() bool { return s.until.IsZero() }

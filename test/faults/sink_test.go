@@ -1,0 +1,81 @@
+package faults
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+)
+
+// sinkFaults are what a sink can do to its sender, for a while.
+func sinkFaults(r *rand.Rand) map[string]rule {
+	var mu sync.Mutex
+	chance := func(share float64) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return r.Float64() < share
+	}
+	return map[string]rule{
+		"stalls": func(request) answer { return answer{how: never} },
+		"breaks off answers": func(request) answer {
+			a := answer{status: http.StatusAccepted}
+			switch {
+			case chance(0.4):
+				a.how = brokenBefore
+			case chance(0.5):
+				a.how = brokenAfter
+			}
+			return a
+		},
+		"is slow":     func(request) answer { return answer{status: http.StatusAccepted, delay: 200 * time.Millisecond} },
+		"answers 500": refuse(http.StatusInternalServerError),
+		"answers 404": refuse(http.StatusNotFound),
+		"answers 429": func(request) answer { return answer{status: http.StatusTooManyRequests, retryAfter: "1"} },
+		"answers 503": func(request) answer { return answer{status: http.StatusServiceUnavailable, retryAfter: "1"} },
+		"answers 400": refuse(http.StatusBadRequest),
+		"answers 302": refuse(http.StatusFound),
+		"fails at times": func(request) answer {
+			if chance(0.5) {
+				return answer{status: http.StatusBadGateway}
+			}
+			return answer{status: http.StatusAccepted}
+		},
+	}
+}
+
+func TestSink(t *testing.T) {
+	for name := range sinkFaults(random(t)) {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, with setting) {
+				with.environment = []string{"K_SINK_TIMEOUT=1", "EVENTMESH_BACKOFF_MAX=1s"}
+				s := newStage(t, with)
+				s.replica("replica").startReady()
+				traffic := s.publish()
+				traffic.more(100)
+				s.sink.obey(sinkFaults(random(t))[name])
+				s.awaitAsked(3)
+				traffic.more(300)
+				s.sink.obey(accept)
+				traffic.more(100)
+				traffic.stop()
+				s.wantNothingLost(s.finish())
+			})
+		})
+	}
+}
+
+func TestSinkRefusesConnections(t *testing.T) {
+	each(t, func(t *testing.T, with setting) {
+		s := newStage(t, with)
+		s.replica("replica").startReady()
+		traffic := s.publish()
+		traffic.more(100)
+		s.sink.stop()
+		traffic.more(300)
+		s.sink.start(t)
+		traffic.more(100)
+		traffic.stop()
+		s.wantNothingLost(s.finish())
+	})
+}

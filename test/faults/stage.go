@@ -1,0 +1,330 @@
+package faults
+
+import (
+	"fmt"
+	"hash/fnv"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+)
+
+const (
+	grpc = "gRPC"
+	tcp  = "TCP"
+
+	inRAM  = "memory"
+	onDisk = "spool"
+)
+
+// transports and buffers are what most scenarios are played with.
+var (
+	transports = []string{grpc, tcp}
+	buffers    = []string{inRAM}
+)
+
+// setting is what a scenario starts from.
+type setting struct {
+	transport string
+	// buffer is memory or spool.
+	buffer  string
+	options eventmeshtest.Options
+	// deadLetters gives the source a dead letter sink.
+	deadLetters bool
+	environment []string
+}
+
+// stage is where a scenario is played: an EventMesh, a sink, the source's replicas, publishers.
+type stage struct {
+	t *testing.T
+	setting
+
+	server *eventmeshtest.Server
+	url    string
+	sink   *sink
+	dead   *sink
+	ledger *ledger
+
+	replicas []*replica
+	traffics int
+
+	ordered, strict, stalled, blind bool
+}
+
+// each plays a scenario over both transports, and with both buffers.
+func each(t *testing.T, play func(*testing.T, setting)) {
+	t.Helper()
+	for _, transport := range transports {
+		for _, buffer := range buffers {
+			t.Run(transport+"/"+buffer, func(t *testing.T) {
+				t.Parallel()
+				play(t, setting{transport: transport, buffer: buffer})
+			})
+		}
+	}
+}
+
+// newStage starts an EventMesh and a sink.
+func newStage(t *testing.T, with setting) *stage {
+	t.Helper()
+	s := emptyStage(t, with)
+	log := &recent{}
+	with.options.RecordDeliveries, with.options.Logf = true, log.add
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("end of the log of EventMesh:\n%s", log)
+		}
+	})
+	s.server = eventmeshtest.New(t, with.options)
+	s.url = s.server.GRPCURL()
+	if with.transport == tcp {
+		s.url = s.server.TCPURL()
+	}
+	return s
+}
+
+// emptyStage starts all but an EventMesh.
+func emptyStage(t *testing.T, with setting) *stage {
+	t.Helper()
+	steps := &atomic.Int64{}
+	s := &stage{t: t, setting: with, sink: newSink(t, steps), ledger: newLedger()}
+	if with.deadLetters {
+		s.dead = newSink(t, steps)
+		s.dead.keep = true
+	}
+	return s
+}
+
+// replica adds a replica, whose process has to be started.
+func (s *stage) replica(name string, environment ...string) *replica {
+	r := &replica{t: s.t, name: name, environment: slices.Concat([]string{
+		"EVENTMESH_URL=" + s.url, "EVENTMESH_TOPICS=" + topic, "EVENTMESH_GROUP=source", "K_SINK=" + s.sink.url, "K_SINK_TIMEOUT=5",
+		"EVENTMESH_BACKOFF_MIN=5ms", "EVENTMESH_BACKOFF_MAX=250ms",
+	}, s.environment, environment)}
+	if s.dead != nil {
+		r.environment = append(r.environment, "EVENTMESH_DEAD_LETTER_SINK="+s.dead.url)
+	}
+	if s.buffer == onDisk {
+		r.spool = filepath.Join(s.t.TempDir(), "spool")
+	}
+	s.replicas = append(s.replicas, r)
+	return r
+}
+
+// publish starts three publishers, at the usual pace, until they are stopped.
+func (s *stage) publish() *traffic {
+	s.t.Helper()
+	return s.load(load{publishers: 3, pace: pace})
+}
+
+func (s *stage) load(with load) *traffic {
+	s.t.Helper()
+	s.traffics++
+	with.url = s.url
+	return newTraffic(s.t, s.ledger, fmt.Sprintf("%c", 'a'+s.traffics-1), with)
+}
+
+// awaitSubscribers waits until EventMesh has so many.
+func (s *stage) awaitSubscribers(n int) {
+	s.t.Helper()
+	eventually(s.t, func() string {
+		if got := s.server.Subscribers(topic); got != n {
+			return fmt.Sprintf("%d subscribers, want %d", got, n)
+		}
+		return ""
+	})
+}
+
+// awaitAsked waits until the sink has had so many more requests.
+func (s *stage) awaitAsked(n int) {
+	s.t.Helper()
+	want := s.sink.asks() + n
+	eventually(s.t, func() string {
+		if got := s.sink.asks(); got < want {
+			return fmt.Sprintf("%d requests, want %d", got, want)
+		}
+		return ""
+	})
+}
+
+// awaitTaken waits until the sink has taken so many events.
+func (s *stage) awaitTaken(n int) {
+	s.t.Helper()
+	eventually(s.t, func() string {
+		if got := s.sink.taken(); got < n {
+			return fmt.Sprintf("%d events taken, want %d", got, n)
+		}
+		return ""
+	})
+}
+
+// awaitEvents waits until the sink has taken everything that was confirmed to these publishers.
+func (s *stage) awaitEvents(of *traffic) {
+	s.t.Helper()
+	eventually(s.t, func() string {
+		for id, p := range s.ledger.snapshot() {
+			if p.confirmed && strings.HasPrefix(id, of.prefix) && !s.sink.has(id) {
+				return "event " + id + " is missing"
+			}
+		}
+		return ""
+	})
+}
+
+func (s *stage) deliveries() []eventmeshtest.Delivery {
+	if s.blind {
+		return nil
+	}
+	return s.server.Deliveries()
+}
+
+func (s *stage) account() *account {
+	e := &evidence{
+		published: s.ledger.snapshot(), deliveries: s.deliveries(), runs: map[string]*sourceRun{}, spooled: map[string]bool{},
+		sinks: []*sink{s.sink}, ordered: s.ordered, strict: s.strict, stalled: s.stalled, blind: s.blind,
+	}
+	if s.dead != nil {
+		e.sinks = append(e.sinks, s.dead)
+	}
+	for _, r := range s.replicas {
+		for _, run := range r.runs {
+			e.runs[run.user] = run
+		}
+		if len(r.runs) > 0 && !r.last().running() {
+			maps.Copy(e.spooled, r.last().held)
+		}
+	}
+	return e.account()
+}
+
+// settle waits until the source has brought everything it holds to the sink.
+func (s *stage) settle() {
+	s.t.Helper()
+	eventually(s.t, func() string {
+		if a := s.account(); len(a.lostBySource) > 0 {
+			return fmt.Sprintf("%d events that the source should have are not at the sink, such as %s", len(a.lostBySource), a.lostBySource[0])
+		}
+		return ""
+	})
+}
+
+// release restarts EventMesh, which makes RocketMQ storage deliver what it holds back, and waits for all that was confirmed.
+func (s *stage) release() {
+	s.t.Helper()
+	s.settle() // or the restart cuts off what is under way
+	if err := s.server.Restart(true); err != nil {
+		s.t.Fatal(err)
+	}
+	eventually(s.t, func() string {
+		a := s.account()
+		if missing := a.lost(); missing+len(a.lostBySource) > 0 {
+			return fmt.Sprintf("%d confirmed events are not at the sink: %v", missing, a.lostByEventMesh)
+		}
+		return ""
+	})
+}
+
+// finish waits for the rest, ends the replicas, and closes the account.
+func (s *stage) finish() *account {
+	s.t.Helper()
+	s.settle()
+	for _, r := range s.replicas {
+		if r.last().running() {
+			r.terminate()
+		}
+	}
+	return s.close()
+}
+
+// close checks the account, and puts it into the table. No process runs any more.
+func (s *stage) close() *account {
+	s.t.Helper()
+	a := s.account()
+	report(s.t, s.setting, a)
+	if n := len(a.lostBySource); n > 0 {
+		s.t.Errorf("%d events were lost by the source, such as %s", n, strings.Join(a.lostBySource[:min(n, 20)], ", "))
+		s.explain(a.lostBySource[:min(n, 3)])
+	}
+	if n := a.duplicates[forNoReason]; n > 0 {
+		s.t.Errorf("%d events came more than once for no reason", n)
+	}
+	if n := len(a.disorder); n > 0 {
+		s.t.Errorf("%d events came out of order: %s", n, strings.Join(a.disorder[:min(n, 10)], "; "))
+	}
+	return a
+}
+
+// explain prints what is known of events.
+func (s *stage) explain(ids []string) {
+	for _, d := range s.deliveries() {
+		if slices.Contains(ids, d.ID) {
+			s.t.Logf("%+v", d)
+		}
+	}
+}
+
+// wantNothingLost fails unless every confirmed event has come to rest.
+func (s *stage) wantNothingLost(a *account) {
+	s.t.Helper()
+	if a.lost() > 0 {
+		s.t.Errorf("EventMesh has lost %v, want nothing", a.lostByEventMesh)
+	}
+}
+
+// wantOnlyUnreadLost fails when EventMesh has lost anything but what it wrote to streams that nobody read, or not to the end.
+func (s *stage) wantOnlyUnreadLost(a *account) {
+	s.t.Helper()
+	for reason := range a.lostByEventMesh {
+		if !slices.Contains([]string{deadStream, endedStream, brokenStream, inCut, inKilled, inMemory, inGivenUp}, reason) {
+			s.t.Errorf("EventMesh has lost %v, want only what it wrote to streams that nobody read", a.lostByEventMesh)
+		}
+	}
+}
+
+func (s *stage) awaitReady() {
+	s.t.Helper()
+	for _, r := range s.replicas {
+		r.awaitReadiness(http.StatusOK)
+	}
+}
+
+// random returns a source of random numbers that depends on the seed and the test's name alone.
+func random(t *testing.T) *rand.Rand {
+	t.Helper()
+	name := fnv.New64()
+	_, _ = name.Write([]byte(t.Name()))              // it never fails
+	return rand.New(rand.NewPCG(seed, name.Sum64())) //nolint:gosec // faults have to be repeatable
+}
+
+// between returns a random duration.
+func between(r *rand.Rand, from, to time.Duration) time.Duration {
+	return from + time.Duration(r.Int64N(int64(to-from)))
+}
+
+// recent keeps the last lines of a log.
+type recent struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (l *recent) add(format string, args ...any) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.lines = append(l.lines, time.Now().Format("15:04:05.000 ")+fmt.Sprintf(format, args...)); len(l.lines) > 100 {
+		l.lines = l.lines[50:]
+	}
+}
+
+func (l *recent) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "\n")
+}
