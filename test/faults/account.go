@@ -57,6 +57,8 @@ type evidence struct {
 // account says what became of every event.
 type account struct {
 	published, confirmed, handed, taken, dead, spooled int
+	// stale counts the events in the spool of a source that ended in order that have come to rest.
+	stale int
 
 	lostByEventMesh map[string]int
 	lostBySource    []string
@@ -102,6 +104,9 @@ func (e *evidence) account() *account {
 		switch {
 		case len(takes[id]) > 0:
 			e.duplicates(a, p, takes[id], h)
+			if e.spooled[id] && !e.everKilled() {
+				a.stale++
+			}
 		case e.spooled[id]:
 			a.spooled++
 		default:
@@ -181,6 +186,8 @@ func (e *evidence) lossOf(d eventmeshtest.Delivery, asked bool) string {
 	case d.Lost != "":
 		reason, _, _ := strings.Cut(d.Lost, " of client ") // one reason, not one for each client
 		return reason
+	case run != nil && run.killed && d.Acknowledged == eventmeshtest.Unacknowledged:
+		return unacknowledged
 	case run != nil && run.killed && asked:
 		return inMemory
 	case run != nil && run.killed:
@@ -198,10 +205,10 @@ func (e *evidence) lossOf(d eventmeshtest.Delivery, asked bool) string {
 	}
 }
 
-// everHeld tells whether an event was in the spool of a process that ended.
+// everHeld tells whether an event is known to have been in a spool.
 func (e *evidence) everHeld(id string) bool {
 	for _, r := range e.runs {
-		if r.held[id] {
+		if r.held[id] || r.left[id] {
 			return true
 		}
 	}

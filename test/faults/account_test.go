@@ -35,12 +35,13 @@ func TestAccountOfALoss(t *testing.T) {
 		"in a connection that was cut, and seen by the sink":   {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.ByServer, eventmeshtest.Cut)}, asked: true, want: lostBySource},
 		"not acknowledged in a connection that was cut":        {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.Unacknowledged, eventmeshtest.Cut)}, want: unacknowledged},
 		"in a connection that the source closed":               {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.ByServer, eventmeshtest.Gone)}, want: lostBySource},
+		"not acknowledged by a killed source":                  {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.Unacknowledged, eventmeshtest.Gone)}, killed: true, want: unacknowledged},
 		"written to a dead stream":                             {deliveries: []eventmeshtest.Delivery{lost}, want: deadStream},
 		"handed out again, and acknowledged the first time":    {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.ByClient, eventmeshtest.Gone), lost}, want: lostBySource},
 		"handed out again, and acknowledged only after a kill": {deliveries: []eventmeshtest.Delivery{lost, handedOut(eventmeshtest.ByClient, eventmeshtest.Gone)}, killed: true, want: lostBySource},
 	} {
 		t.Run(name, func(t *testing.T) {
-			run := &sourceRun{user: "run1", killed: test.killed, until: time.Now(), held: map[string]bool{"e": test.held}}
+			run := &sourceRun{user: "run1", killed: test.killed, until: time.Now(), left: map[string]bool{"e": test.held}}
 			rest := &sink{takes: map[string][]take{}, asked: map[string]int64{}}
 			if test.asked {
 				rest.asked["e"] = 1

@@ -62,6 +62,7 @@ func (s *stage) restart() {
 }
 
 func TestEventMesh(t *testing.T) {
+	t.Parallel()
 	for _, i := range interruptions {
 		t.Run(i.name, func(t *testing.T) {
 			each(t, func(t *testing.T, with setting) {

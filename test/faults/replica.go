@@ -30,8 +30,8 @@ type sourceRun struct {
 
 	killed bool
 	until  time.Time // zero while it runs
-	// held are the events that were in the spool when the process had ended.
-	held map[string]bool
+	// held are events that were in the spool at some time, and left those that were when the process had ended.
+	held, left map[string]bool
 }
 
 // start starts a process, and waits until it serves probes.
@@ -102,16 +102,18 @@ func (r *replica) close(s *sourceRun) {
 	r.t.Helper()
 	s.until = time.Now()
 	if r.spool != "" {
-		s.held = spooled(r.t, filepath.Join(r.spool, spoolFile))
+		s.left = spooled(r.t, filepath.Join(r.spool, spoolFile))
 	}
 }
 
-// snapshot adds what is in the spool now, while the process runs, to what has to come to rest.
+// snapshot takes down what is in the spool while the process runs: it has to come to rest. The process stands still meanwhile.
 func (r *replica) snapshot() {
 	r.t.Helper()
 	if r.spool == "" {
 		return
 	}
+	r.last().signal(r.t, syscall.SIGSTOP)
+	defer r.last().signal(r.t, syscall.SIGCONT)
 	r.last().held = spooled(r.t, filepath.Join(r.spool, spoolFile))
 }
 

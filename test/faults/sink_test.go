@@ -45,6 +45,7 @@ func sinkFaults(r *rand.Rand) map[string]rule {
 }
 
 func TestSink(t *testing.T) {
+	t.Parallel()
 	for name := range sinkFaults(random(t)) {
 		t.Run(name, func(t *testing.T) {
 			each(t, func(t *testing.T, with setting) {
@@ -78,4 +79,39 @@ func TestSinkRefusesConnections(t *testing.T) {
 		traffic.stop()
 		s.wantNothingLost(s.finish())
 	})
+}
+
+// TestSinkIsAway lets events come for a while that the sink does not take. Only probes may go out.
+func TestSinkIsAway(t *testing.T) {
+	t.Parallel()
+	for name, refusal := range map[string]answer{
+		"answers 503": {status: http.StatusServiceUnavailable},
+		"answers 400": {status: http.StatusBadRequest},
+		"stalls":      {how: never},
+	} {
+		t.Run(name, func(t *testing.T) {
+			each(t, func(t *testing.T, with setting) {
+				const inFlight, ceiling = 16, time.Second
+				with.environment = []string{"EVENTMESH_BACKOFF_MIN=50ms", "EVENTMESH_BACKOFF_MAX=1s", "K_SINK_TIMEOUT=1"}
+				s := newStage(t, with)
+				s.replica("replica").startReady()
+				traffic := s.publish()
+				traffic.more(100)
+				s.sink.obey(func(request) answer { return refusal })
+				asked, confirmed := s.sink.asks(), traffic.confirmed.Load()
+				away := lasting(5*time.Second, 3*time.Minute)
+				wait(t.Context(), away)
+				asked, confirmed = s.sink.asks()-asked, traffic.confirmed.Load()-confirmed
+				s.sink.obey(accept)
+				traffic.more(100)
+				traffic.stop()
+				s.wantNothingLost(s.finish())
+				t.Logf("the sink was asked %d times while %d events came", asked, confirmed)
+				// What was under way, the first attempts, whose waits are short, and then on average two in the largest wait.
+				if most := inFlight + 20 + int(6*away/ceiling); asked > most {
+					t.Errorf("the sink was asked %d times in %v, want at most %d", asked, away, most)
+				}
+			})
+		})
+	}
 }

@@ -18,6 +18,9 @@ import (
 )
 
 const (
+	// deadTopic is where the source may put dead letters.
+	deadTopic = "dead-letters"
+
 	grpc = "gRPC"
 	tcp  = "TCP"
 
@@ -28,7 +31,7 @@ const (
 // transports and buffers are what most scenarios are played with.
 var (
 	transports = []string{grpc, tcp}
-	buffers    = []string{inRAM}
+	buffers    = []string{inRAM, onDisk}
 )
 
 // setting is what a scenario starts from.
@@ -62,6 +65,7 @@ type stage struct {
 // each plays a scenario over both transports, and with both buffers.
 func each(t *testing.T, play func(*testing.T, setting)) {
 	t.Helper()
+	t.Parallel()
 	for _, transport := range transports {
 		for _, buffer := range buffers {
 			t.Run(transport+"/"+buffer, func(t *testing.T) {
@@ -194,15 +198,29 @@ func (s *stage) account() *account {
 	if s.dead != nil {
 		e.sinks = append(e.sinks, s.dead)
 	}
+	if !s.blind {
+		e.sinks = append(e.sinks, s.deadLetterTopic())
+	}
 	for _, r := range s.replicas {
 		for _, run := range r.runs {
 			e.runs[run.user] = run
 		}
 		if len(r.runs) > 0 && !r.last().running() {
-			maps.Copy(e.spooled, r.last().held)
+			maps.Copy(e.spooled, r.last().left)
 		}
 	}
 	return e.account()
+}
+
+// deadLetterTopic is the topic of dead letters as if it were a sink: what EventMesh has stored there is at rest. When, it
+// does not tell.
+func (s *stage) deadLetterTopic() *sink {
+	published := s.server.Published(deadTopic)
+	rest := &sink{takes: make(map[string][]take, len(published))}
+	for _, e := range published {
+		rest.takes[e.GetId()] = append(rest.takes[e.GetId()], take{unanswered: true})
+	}
+	return rest
 }
 
 // settle waits until the source has brought everything it holds to the sink.
@@ -252,6 +270,9 @@ func (s *stage) close() *account {
 	if n := len(a.lostBySource); n > 0 {
 		s.t.Errorf("%d events were lost by the source, such as %s", n, strings.Join(a.lostBySource[:min(n, 20)], ", "))
 		s.explain(a.lostBySource[:min(n, 3)])
+	}
+	if a.stale > 0 {
+		s.t.Errorf("%d events are in the spool though the sink has taken them, and the source has ended in order", a.stale)
 	}
 	if n := a.duplicates[forNoReason]; n > 0 {
 		s.t.Errorf("%d events came more than once for no reason", n)
