@@ -236,7 +236,7 @@ func (e *evidence) duplicates(a *account, p publication, takes []take, h *handOu
 			extra -= n
 		}
 	}
-	lost := 0
+	lost, sent := 0, 0
 	for _, t := range takes[:len(takes)-1] {
 		if t.unanswered {
 			lost++
@@ -245,7 +245,6 @@ func (e *evidence) duplicates(a *account, p publication, takes []take, h *handOu
 	explain(answerLost, lost)
 	if h != nil {
 		publications := map[uint64]bool{}
-		sent := 0
 		for _, d := range h.all {
 			if d.Lost == "" {
 				publications[d.Publication] = true
@@ -258,7 +257,7 @@ func (e *evidence) duplicates(a *account, p publication, takes []take, h *handOu
 	if e.blind {
 		explain(repeated, p.attempts-1)
 	}
-	explain(ended, e.endsBetween(takes[0].at, takes[len(takes)-1].at))
+	explain(ended, max(sent, 1)*e.endsBetween(takes[0].at, takes[len(takes)-1].at)) // the source keeps each delivery
 	explain(forNoReason, extra)
 }
 

@@ -100,6 +100,6 @@ func TestDeadLetterTopic(t *testing.T) {
 		s.awaitReady()
 		traffic.more(100)
 		traffic.stop()
-		s.finishAfterInterruptions()
+		s.finishWhole()
 	})
 }

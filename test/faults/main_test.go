@@ -3,26 +3,21 @@ package faults
 import (
 	"flag"
 	"fmt"
-	"math/rand/v2"
 	"os"
 	"strconv"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 )
 
 // parallel is how many scenarios are played at once: most of the time they wait.
-const parallel = "8"
-
-// seed decides on the random faults.
-var seed = rand.Uint64N(1_000_000) //nolint:gosec // it is printed
+const parallel = "12"
 
 // long asks for the long form.
 var long = os.Getenv("FAULTS") == "long"
 
-// lasting returns how long a fault or a traffic lasts.
-func lasting(short, longer time.Duration) time.Duration {
+// lasting returns how long a fault or a traffic lasts, or how often it comes.
+func lasting[T any](short, longer T) T {
 	if long {
 		return longer
 	}

@@ -1,29 +1,21 @@
 package faults
 
 import (
-	"math/rand/v2"
 	"net/http"
-	"sync"
 	"testing"
 	"time"
 )
 
 // sinkFaults are what a sink can do to its sender, for a while.
-func sinkFaults(r *rand.Rand) map[string]rule {
-	var mu sync.Mutex
-	chance := func(share float64) bool {
-		mu.Lock()
-		defer mu.Unlock()
-		return r.Float64() < share
-	}
+func sinkFaults(d *dice) map[string]rule {
 	return map[string]rule{
 		"stalls": func(request) answer { return answer{how: never} },
 		"breaks off answers": func(request) answer {
 			a := answer{status: http.StatusAccepted}
 			switch {
-			case chance(0.4):
+			case d.chance(0.4):
 				a.how = brokenBefore
-			case chance(0.5):
+			case d.chance(0.5):
 				a.how = brokenAfter
 			}
 			return a
@@ -36,7 +28,7 @@ func sinkFaults(r *rand.Rand) map[string]rule {
 		"answers 400": refuse(http.StatusBadRequest),
 		"answers 302": refuse(http.StatusFound),
 		"fails at times": func(request) answer {
-			if chance(0.5) {
+			if d.chance(0.5) {
 				return answer{status: http.StatusBadGateway}
 			}
 			return answer{status: http.StatusAccepted}
@@ -46,19 +38,19 @@ func sinkFaults(r *rand.Rand) map[string]rule {
 
 func TestSink(t *testing.T) {
 	t.Parallel()
-	for name := range sinkFaults(random(t)) {
+	for name := range sinkFaults(newDice(t)) {
 		t.Run(name, func(t *testing.T) {
 			each(t, func(t *testing.T, with setting) {
 				with.environment = []string{"K_SINK_TIMEOUT=1", "EVENTMESH_BACKOFF_MAX=1s"}
 				s := newStage(t, with)
 				s.replica("replica").startReady()
 				traffic := s.publish()
-				traffic.more(100)
-				s.sink.obey(sinkFaults(random(t))[name])
+				traffic.more(50)
+				s.sink.obey(sinkFaults(newDice(t))[name])
 				s.awaitAsked(3)
-				traffic.more(300)
+				traffic.more(150)
 				s.sink.obey(accept)
-				traffic.more(100)
+				traffic.more(50)
 				traffic.stop()
 				s.wantNothingLost(s.finish())
 			})
@@ -99,7 +91,7 @@ func TestSinkIsAway(t *testing.T) {
 				traffic.more(100)
 				s.sink.obey(func(request) answer { return refusal })
 				asked, confirmed := s.sink.asks(), traffic.confirmed.Load()
-				away := lasting(5*time.Second, 3*time.Minute)
+				away := lasting(3*time.Second, 3*time.Minute)
 				wait(t.Context(), away)
 				asked, confirmed = s.sink.asks()-asked, traffic.confirmed.Load()-confirmed
 				s.sink.obey(accept)

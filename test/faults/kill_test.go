@@ -1,0 +1,47 @@
+package faults
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+)
+
+// TestKill kills the source at random times, while it starts too. Everything that its spool held has to reach the sink, and
+// over TCP everything that was confirmed.
+func TestKill(t *testing.T) {
+	eachSpooled(t, func(t *testing.T, with setting) {
+		with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}
+		s := newStage(t, with)
+		r := s.replica("replica")
+		r.startReady()
+		rnd := newDice(t)
+		s.sink.obey(failingByKey(rnd))
+		traffic := s.publish()
+		spooled := 0
+		for range lasting(6, 60) {
+			if rnd.chance(0.5) {
+				s.sink.obey(refuse(http.StatusServiceUnavailable))
+			} else {
+				s.sink.obey(failingByKey(rnd))
+			}
+			wait(t.Context(), rnd.between(10*time.Millisecond, 800*time.Millisecond))
+			r.kill()
+			spooled += len(r.last().left)
+			if rnd.chance(0.5) { // or RocketMQ storage gives the group only half
+				s.restart()
+			}
+			r.start()
+		}
+		s.awaitReady()
+		s.sink.obey(accept)
+		traffic.more(50)
+		traffic.stop()
+		t.Logf("the spool held %d events at the kills", spooled)
+		if spooled == 0 {
+			t.Error("the spool held nothing at any kill, which tests nothing")
+		}
+		s.finishWhole()
+	})
+}
