@@ -52,6 +52,10 @@ check-generate: ## fail when generated files are not what make generate makes
 contract: ## the transports' suite; against a real EventMesh where EVENTMESH_GRPC_URL or EVENTMESH_TCP_URL names one
 	$(GO) test -count=1 -v ./test/contract
 
+.PHONY: test-faults
+test-faults: ## break everything around the source, and count its events; FAULTS=long takes an hour
+	$(GO) -C test/faults test -race -count=1 -timeout 2h
+
 .PHONY: fuzz
 fuzz: ## a minute for each fuzz target
 	$(GO) test -run='^$$' -fuzz=FuzzMapping -fuzztime=1m ./pkg/eventmesh
