@@ -20,7 +20,7 @@ func TestBacklog(t *testing.T) {
 		// mostMemory is what the source may have of its own, in KiB, however many events it keeps.
 		mostMemory = 256 << 10
 	)
-	s := newStage(t, setting{transport: grpc, buffer: onDisk, options: eventmeshtest.Options{RateLimit: -1}, environment: []string{
+	s := newStage(setting{t: t, transport: grpc, buffer: onDisk, options: eventmeshtest.Options{RateLimit: -1}, environment: []string{
 		"EVENTMESH_BUFFER_EVENTS=2000000", "EVENTMESH_BUFFER_BYTES=4294967296", "EVENTMESH_MAX_IN_FLIGHT=64",
 	}})
 	r := s.replica("replica")

@@ -23,10 +23,10 @@ func TestDeadLetters(t *testing.T) {
 		"after 500": {status: http.StatusInternalServerError, body: "no such order"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(t *testing.T, with setting) {
+			each(t, func(with setting) {
 				with.deadLetters = true
 				with.environment = []string{"EVENTMESH_RETRIES=3"}
-				s := newStage(t, with)
+				s := newStage(with)
 				s.replica("replica").startReady()
 				s.sink.obey(func(r request) answer {
 					if bad(r.id) {
@@ -44,7 +44,7 @@ func TestDeadLetters(t *testing.T) {
 				traffic.more(100)
 				s.dead.stop()
 				traffic.more(200)
-				s.dead.start(t)
+				s.dead.start(with.t)
 				traffic.more(100)
 				traffic.stop()
 				s.wantNothingLost(s.finish())
@@ -81,10 +81,10 @@ func extension(e event.Event, name string) string {
 
 // TestDeadLetterTopic gives what the sink refuses back to EventMesh, which restarts in the middle of it.
 func TestDeadLetterTopic(t *testing.T) {
-	each(t, func(t *testing.T, with setting) {
+	each(t, func(with setting) {
 		with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}
 		with.environment = []string{"EVENTMESH_DEAD_LETTER_TOPIC=" + deadTopic}
-		s := newStage(t, with)
+		s := newStage(with)
 		s.replica("replica").startReady()
 		s.sink.obey(func(r request) answer {
 			if bad(r.id) {

@@ -9,10 +9,10 @@ import (
 )
 
 // onDiskOf starts a source whose spool is on a small disk.
-func onDiskOf(t *testing.T, d *disk, with setting) (*stage, *replica) {
-	t.Helper()
+func onDiskOf(d *disk, with setting) (*stage, *replica) {
+	with.t.Helper()
 	with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}
-	s := newStage(t, with)
+	s := newStage(with)
 	r := s.replica("replica")
 	r.spool = filepath.Join(d.path, "spool")
 	return s, r
@@ -70,9 +70,9 @@ func (s *stage) finishFull(traffic *traffic) {
 
 // TestDiskFull fills the disk while the sink takes nothing, and makes room again.
 func TestDiskFull(t *testing.T) {
-	eachSpooled(t, func(t *testing.T, with setting) {
-		d := newDisk(t, 4<<10)
-		s, r := onDiskOf(t, d, with)
+	eachSpooled(t, func(with setting) {
+		d := newDisk(with.t, 4<<10)
+		s, r := onDiskOf(d, with)
 		r.startReady()
 		traffic := s.publish()
 		traffic.more(50)
@@ -92,9 +92,9 @@ func TestDiskFull(t *testing.T) {
 
 // TestDiskFullOfTheSpool lets the spool itself fill its disk. Nobody makes room: that the sink takes events again has to do.
 func TestDiskFullOfTheSpool(t *testing.T) {
-	eachSpooled(t, func(t *testing.T, with setting) {
-		d := newDisk(t, 512)
-		s, r := onDiskOf(t, d, with)
+	eachSpooled(t, func(with setting) {
+		d := newDisk(with.t, 512)
+		s, r := onDiskOf(d, with)
 		r.startReady()
 		s.sink.obey(refuse(http.StatusServiceUnavailable))
 		traffic := s.load(load{publishers: 3, pace: pace, data: 800})
@@ -107,9 +107,9 @@ func TestDiskFullOfTheSpool(t *testing.T) {
 
 // TestDiskFullAndKilled kills the source while the disk is full, and starts it again before there is room.
 func TestDiskFullAndKilled(t *testing.T) {
-	eachSpooled(t, func(t *testing.T, with setting) {
-		d := newDisk(t, 4<<10)
-		s, r := onDiskOf(t, d, with)
+	eachSpooled(t, func(with setting) {
+		d := newDisk(with.t, 4<<10)
+		s, r := onDiskOf(d, with)
 		r.startReady()
 		traffic := s.publish()
 		traffic.more(50)
@@ -130,14 +130,14 @@ func TestDiskFullAndKilled(t *testing.T) {
 // TestDiskThatCannotBeWritten starts the source on a disk that is full, and on one that is read-only, with events in its
 // spool.
 func TestDiskThatCannotBeWritten(t *testing.T) {
-	eachSpooled(t, func(t *testing.T, with setting) {
-		d := newDisk(t, 4<<10)
-		s, r := onDiskOf(t, d, with)
+	eachSpooled(t, func(with setting) {
+		d := newDisk(with.t, 4<<10)
+		s, r := onDiskOf(d, with)
 		d.fill()
 		r.start()
 		r.awaitReadiness(http.StatusServiceUnavailable)
 		if n := s.server.Subscribers(topic); n != 0 {
-			t.Errorf("%d subscribers, want none that cannot keep anything", n)
+			with.t.Errorf("%d subscribers, want none that cannot keep anything", n)
 		}
 		d.clear()
 		s.awaitReady()
@@ -146,13 +146,13 @@ func TestDiskThatCannotBeWritten(t *testing.T) {
 		traffic.more(50)
 		r.terminate()
 		if len(r.last().left) == 0 {
-			t.Error("the spool is empty, which tests nothing")
+			with.t.Error("the spool is empty, which tests nothing")
 		}
 		d.protect(true)
 		r.start()
 		r.awaitReadiness(http.StatusServiceUnavailable)
 		if n := s.server.Subscribers(topic); n != 0 {
-			t.Errorf("%d subscribers, want none that cannot keep anything", n)
+			with.t.Errorf("%d subscribers, want none that cannot keep anything", n)
 		}
 		s.sink.obey(accept)
 		d.protect(false)

@@ -58,12 +58,12 @@ func TestEventMesh(t *testing.T) {
 	t.Parallel()
 	for _, i := range interruptions {
 		t.Run(i.name, func(t *testing.T) {
-			each(t, func(t *testing.T, with setting) {
+			each(t, func(with setting) {
 				if i.only != "" && i.only != with.transport {
 					return
 				}
 				with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, GoodbyeTimeout: time.Second}
-				s := newStage(t, with)
+				s := newStage(with)
 				s.replica("replica").startReady()
 				traffic := s.publish()
 				for range 3 {
@@ -82,12 +82,13 @@ func TestEventMesh(t *testing.T) {
 
 // TestEventMeshStalls lets heartbeats go unanswered: the source gives the connection up.
 func TestEventMeshStalls(t *testing.T) {
+	t.Parallel()
 	if !long {
 		t.Skip("a heartbeat is missed after half a minute: FAULTS=long")
 	}
-	each(t, func(t *testing.T, with setting) {
+	eachTransport(t, []string{inRAM, onDisk}, func(with setting) {
 		with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}
-		s := newStage(t, with)
+		s := newStage(with)
 		s.stalled = true
 		s.replica("replica").startReady()
 		traffic := s.publish()
@@ -104,12 +105,12 @@ func TestEventMeshStalls(t *testing.T) {
 
 // TestEventMeshIsKilled runs EventMesh as a process, and kills it while the source holds events that the sink has not taken.
 func TestEventMeshIsKilled(t *testing.T) {
-	each(t, func(t *testing.T, with setting) {
+	each(t, func(with setting) {
 		const held = 40
 		with.environment = []string{"EVENTMESH_MAX_IN_FLIGHT=100", "K_SINK_TIMEOUT=60"}
-		s := emptyStage(t, with)
+		s := emptyStage(with)
 		s.blind = true
-		mesh := newMesh(t, with.transport)
+		mesh := newMesh(with.t, with.transport)
 		s.url = mesh.url
 		mesh.start()
 		s.replica("replica").startReady()
@@ -128,7 +129,7 @@ func TestEventMeshIsKilled(t *testing.T) {
 		})
 		asked := s.sink.asks()
 		s.load(load{publishers: 4, each: held / 4}).wait()
-		eventually(t, func() string {
+		eventually(with.t, func() string {
 			if s.sink.asks() < asked+held {
 				return "not all events have come to the sink"
 			}

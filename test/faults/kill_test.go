@@ -11,12 +11,12 @@ import (
 // TestKill kills the source at random times, while it starts too. Everything that its spool held has to reach the sink, and
 // over TCP everything that was confirmed.
 func TestKill(t *testing.T) {
-	eachSpooled(t, func(t *testing.T, with setting) {
+	eachSpooled(t, func(with setting) {
 		with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}
-		s := newStage(t, with)
+		s := newStage(with)
 		r := s.replica("replica")
 		r.startReady()
-		rnd := newDice(t)
+		rnd := newDice(with.t)
 		s.sink.obey(failingByKey(rnd))
 		traffic := s.publish()
 		spooled := 0
@@ -26,7 +26,7 @@ func TestKill(t *testing.T) {
 			} else {
 				s.sink.obey(failingByKey(rnd))
 			}
-			wait(t.Context(), rnd.between(10*time.Millisecond, 800*time.Millisecond))
+			wait(with.t.Context(), rnd.between(10*time.Millisecond, 800*time.Millisecond))
 			r.kill()
 			spooled += len(r.last().left)
 			if rnd.chance(0.5) { // or RocketMQ storage gives the group only half
@@ -38,9 +38,9 @@ func TestKill(t *testing.T) {
 		s.sink.obey(accept)
 		traffic.more(50)
 		traffic.stop()
-		t.Logf("the spool held %d events at the kills", spooled)
+		with.t.Logf("the spool held %d events at the kills", spooled)
 		if spooled == 0 {
-			t.Error("the spool held nothing at any kill, which tests nothing")
+			with.t.Error("the spool held nothing at any kill, which tests nothing")
 		}
 		s.finishWhole()
 	})

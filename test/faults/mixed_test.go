@@ -10,18 +10,18 @@ import (
 
 // TestMixed lets two replicas meet all faults at once, at random.
 func TestMixed(t *testing.T) {
-	each(t, func(t *testing.T, with setting) {
+	each(t, func(with setting) {
 		with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, GoodbyeTimeout: time.Second}
 		with.environment = []string{"K_SINK_TIMEOUT=1"}
-		s := newStage(t, with)
+		s := newStage(with)
 		for _, name := range []string{"one", "two"} {
 			s.replica(name).startReady()
 		}
 		traffic := s.publish()
-		d := newDice(t)
+		d := newDice(with.t)
 		for end := time.Now().Add(lasting(20*time.Second, 5*time.Minute)); time.Now().Before(end); {
 			s.misfortune(d)
-			wait(t.Context(), d.between(20*time.Millisecond, 500*time.Millisecond))
+			wait(with.t.Context(), d.between(20*time.Millisecond, 500*time.Millisecond))
 		}
 		s.server.SetFaults(eventmeshtest.Faults{})
 		s.sink.obey(accept)

@@ -15,14 +15,14 @@ func TestOrder(t *testing.T) {
 	t.Parallel()
 	for _, ordering := range []string{"key", "strict"} {
 		t.Run(ordering, func(t *testing.T) {
-			each(t, func(t *testing.T, with setting) {
+			each(t, func(with setting) {
 				with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}
 				with.environment = []string{"EVENTMESH_ORDERING=" + ordering}
-				s := newStage(t, with)
+				s := newStage(with)
 				s.ordered, s.strict = ordering == "key", ordering == "strict"
 				r := s.replica("replica")
 				r.startReady()
-				s.sink.obey(failingByKey(newDice(t)))
+				s.sink.obey(failingByKey(newDice(with.t)))
 				traffic := s.publish()
 				for round := range lasting(2, 20) {
 					traffic.more(60)

@@ -35,7 +35,7 @@ type sourceRun struct {
 }
 
 // start starts a process, and waits until it serves probes.
-func (r *replica) start() *sourceRun {
+func (r *replica) start() {
 	r.t.Helper()
 	s := &sourceRun{user: fmt.Sprintf("%s-run%d", r.name, len(r.runs)+1)}
 	environment := append(slices.Clone(r.environment),
@@ -53,7 +53,6 @@ func (r *replica) start() *sourceRun {
 		}
 		return s.user + " does not serve probes:\n" + s.tail(20)
 	})
-	return s
 }
 
 // last is the newest process.

@@ -6,21 +6,21 @@ import (
 )
 
 // twoReplicas starts two members of one group.
-func twoReplicas(t *testing.T, with setting) (s *stage, leaving, staying *replica) {
-	t.Helper()
-	s = newStage(t, with)
-	leaving, staying = s.replica("leaving"), s.replica("staying")
+func twoReplicas(with setting) (s *stage, leaving *replica) {
+	with.t.Helper()
+	s = newStage(with)
+	leaving = s.replica("leaving")
 	leaving.startReady()
-	staying.startReady()
+	s.replica("staying").startReady()
 	s.awaitSubscribers(2)
-	return s, leaving, staying
+	return s, leaving
 }
 
 // TestReplicaLeaves terminates one of two replicas. Over gRPC, EventMesh ends the streams of both, and loses what is
 // published until the other has subscribed again.
 func TestReplicaLeaves(t *testing.T) {
-	each(t, func(t *testing.T, with setting) {
-		s, leaving, _ := twoReplicas(t, with)
+	each(t, func(with setting) {
+		s, leaving := twoReplicas(with)
 		traffic := s.publish()
 		for range 3 {
 			traffic.more(200)
@@ -39,8 +39,8 @@ func TestReplicaLeaves(t *testing.T) {
 // TestReplicaIsKilled kills one of two replicas. Over gRPC, EventMesh goes on writing to the dead stream until the replica
 // is back under its client ID.
 func TestReplicaIsKilled(t *testing.T) {
-	each(t, func(t *testing.T, with setting) {
-		s, leaving, _ := twoReplicas(t, with)
+	each(t, func(with setting) {
+		s, leaving := twoReplicas(with)
 		traffic := s.publish()
 		for range 3 {
 			traffic.more(200)

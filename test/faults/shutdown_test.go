@@ -11,10 +11,10 @@ import (
 
 // TestShutdown terminates the source while events come faster than the sink takes them.
 func TestShutdown(t *testing.T) {
-	each(t, func(t *testing.T, with setting) {
+	each(t, func(with setting) {
 		with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}
 		with.environment = []string{"EVENTMESH_MAX_IN_FLIGHT=4"}
-		s := newStage(t, with)
+		s := newStage(with)
 		r := s.replica("replica")
 		r.startReady()
 		s.sink.obey(func(request) answer { return answer{status: http.StatusAccepted, delay: 20 * time.Millisecond} })
@@ -23,7 +23,7 @@ func TestShutdown(t *testing.T) {
 			traffic.more(300)
 			r.terminate()
 			if a := s.account(); len(a.lostBySource) > 0 {
-				t.Errorf("%d events were lost at the shutdown, such as %s", len(a.lostBySource), a.lostBySource[0])
+				with.t.Errorf("%d events were lost at the shutdown, such as %s", len(a.lostBySource), a.lostBySource[0])
 				s.explain(a.lostBySource[:1])
 			}
 			r.startReady()
@@ -39,10 +39,10 @@ func TestShutdown(t *testing.T) {
 // TestShutdownKeepsTheRest terminates the source while the sink takes nothing. The next process delivers what is in the
 // spool, before anything else.
 func TestShutdownKeepsTheRest(t *testing.T) {
-	eachSpooled(t, func(t *testing.T, with setting) {
+	eachSpooled(t, func(with setting) {
 		with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}
 		with.environment = []string{"EVENTMESH_ORDERING=strict"}
-		s := newStage(t, with)
+		s := newStage(with)
 		s.strict = true
 		r := s.replica("replica")
 		r.startReady()
@@ -54,7 +54,7 @@ func TestShutdownKeepsTheRest(t *testing.T) {
 		s.sink.obey(accept)
 		left := r.last().left
 		if len(left) < 50 {
-			t.Errorf("%d events are in the spool, want nearly the 100 that the sink did not take", len(left))
+			with.t.Errorf("%d events are in the spool, want nearly the 100 that the sink did not take", len(left))
 		}
 		r.startReady()
 		traffic.more(100)

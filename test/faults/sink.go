@@ -33,14 +33,12 @@ type answer struct {
 	how   manner
 }
 
-// manner is how an answer is given.
+// manner is how an answer is given; the zero value is a complete answer.
 type manner int
 
 const (
-	// whole is a complete answer.
-	whole manner = iota
 	// never is no answer until the sender gives up; the event is not taken.
-	never
+	never manner = iota + 1
 	// brokenBefore closes the connection in the middle of the answer, and has not taken the event.
 	brokenBefore
 	// brokenAfter does so when it has taken the event.

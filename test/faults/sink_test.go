@@ -40,13 +40,13 @@ func TestSink(t *testing.T) {
 	t.Parallel()
 	for name := range sinkFaults(newDice(t)) {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(t *testing.T, with setting) {
+			each(t, func(with setting) {
 				with.environment = []string{"K_SINK_TIMEOUT=1", "EVENTMESH_BACKOFF_MAX=1s"}
-				s := newStage(t, with)
+				s := newStage(with)
 				s.replica("replica").startReady()
 				traffic := s.publish()
 				traffic.more(50)
-				s.sink.obey(sinkFaults(newDice(t))[name])
+				s.sink.obey(sinkFaults(newDice(with.t))[name])
 				s.awaitAsked(3)
 				traffic.more(150)
 				s.sink.obey(accept)
@@ -59,14 +59,14 @@ func TestSink(t *testing.T) {
 }
 
 func TestSinkRefusesConnections(t *testing.T) {
-	each(t, func(t *testing.T, with setting) {
-		s := newStage(t, with)
+	each(t, func(with setting) {
+		s := newStage(with)
 		s.replica("replica").startReady()
 		traffic := s.publish()
 		traffic.more(100)
 		s.sink.stop()
 		traffic.more(300)
-		s.sink.start(t)
+		s.sink.start(with.t)
 		traffic.more(100)
 		traffic.stop()
 		s.wantNothingLost(s.finish())
@@ -82,26 +82,26 @@ func TestSinkIsAway(t *testing.T) {
 		"stalls":      {how: never},
 	} {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(t *testing.T, with setting) {
+			each(t, func(with setting) {
 				const inFlight, ceiling = 16, time.Second
 				with.environment = []string{"EVENTMESH_BACKOFF_MIN=50ms", "EVENTMESH_BACKOFF_MAX=1s", "K_SINK_TIMEOUT=1"}
-				s := newStage(t, with)
+				s := newStage(with)
 				s.replica("replica").startReady()
 				traffic := s.publish()
 				traffic.more(100)
 				s.sink.obey(func(request) answer { return refusal })
 				asked, confirmed := s.sink.asks(), traffic.confirmed.Load()
 				away := lasting(3*time.Second, 3*time.Minute)
-				wait(t.Context(), away)
+				wait(with.t.Context(), away)
 				asked, confirmed = s.sink.asks()-asked, traffic.confirmed.Load()-confirmed
 				s.sink.obey(accept)
 				traffic.more(100)
 				traffic.stop()
 				s.wantNothingLost(s.finish())
-				t.Logf("the sink was asked %d times while %d events came", asked, confirmed)
+				with.t.Logf("the sink was asked %d times while %d events came", asked, confirmed)
 				// What was under way, the first attempts, whose waits are short, and then on average two in the largest wait.
 				if most := inFlight + 20 + int(6*away/ceiling); asked > most {
-					t.Errorf("the sink was asked %d times in %v, want at most %d", asked, away, most)
+					with.t.Errorf("the sink was asked %d times in %v, want at most %d", asked, away, most)
 				}
 			})
 		})

@@ -24,7 +24,7 @@ const (
 func spooled(t *testing.T, path string) map[string]bool {
 	t.Helper()
 	ids := map[string]bool{}
-	content, err := os.ReadFile(path)
+	content, err := os.ReadFile(path) //nolint:gosec // a folder of the test's
 	if errors.Is(err, os.ErrNotExist) {
 		return ids
 	}
@@ -32,7 +32,7 @@ func spooled(t *testing.T, path string) map[string]bool {
 		t.Fatal(err)
 	}
 	duplicate := filepath.Join(t.TempDir(), spoolFile)
-	if err := os.WriteFile(duplicate, content, 0o600); err != nil {
+	if err := os.WriteFile(duplicate, content, 0o600); err != nil { //nolint:gosec // a folder of the test's
 		t.Fatal(err)
 	}
 	db, err := bolt.Open(duplicate, 0o600, &bolt.Options{ReadOnly: true})

@@ -26,14 +26,9 @@ const (
 	onDisk = "spool"
 )
 
-// transports and buffers are what most scenarios are played with.
-var (
-	transports = []string{grpc, tcp}
-	buffers    = []string{inRAM, onDisk}
-)
-
 // setting is what a scenario starts from.
 type setting struct {
+	t         *testing.T
 	transport string
 	// buffer is memory or spool.
 	buffer  string
@@ -45,7 +40,6 @@ type setting struct {
 
 // stage is where a scenario is played: an EventMesh, a sink, the source's replicas, publishers.
 type stage struct {
-	t *testing.T
 	setting
 
 	server *eventmeshtest.Server
@@ -60,44 +54,44 @@ type stage struct {
 	ordered, strict, stalled, blind bool
 }
 
-// each plays a scenario over both transports, and with both buffers.
-func each(t *testing.T, play func(*testing.T, setting)) {
+// each plays a scenario over both transports, and with both buffers, all at once.
+func each(t *testing.T, play func(setting)) {
 	t.Helper()
 	t.Parallel()
-	for _, transport := range transports {
+	eachTransport(t, []string{inRAM, onDisk}, play)
+}
+
+// eachSpooled plays a scenario over both transports, with a spool.
+func eachSpooled(t *testing.T, play func(setting)) {
+	t.Helper()
+	t.Parallel()
+	eachTransport(t, []string{onDisk}, play)
+}
+
+func eachTransport(t *testing.T, buffers []string, play func(setting)) {
+	t.Helper()
+	for _, transport := range []string{grpc, tcp} {
 		for _, buffer := range buffers {
 			t.Run(transport+"/"+buffer, func(t *testing.T) {
 				t.Parallel()
-				play(t, setting{transport: transport, buffer: buffer})
+				play(setting{t: t, transport: transport, buffer: buffer})
 			})
 		}
 	}
 }
 
-// eachSpooled plays a scenario over both transports, with a spool.
-func eachSpooled(t *testing.T, play func(*testing.T, setting)) {
-	t.Helper()
-	t.Parallel()
-	for _, transport := range transports {
-		t.Run(transport+"/"+onDisk, func(t *testing.T) {
-			t.Parallel()
-			play(t, setting{transport: transport, buffer: onDisk})
-		})
-	}
-}
-
 // newStage starts an EventMesh and a sink.
-func newStage(t *testing.T, with setting) *stage {
-	t.Helper()
-	s := emptyStage(t, with)
+func newStage(with setting) *stage {
+	with.t.Helper()
+	s := emptyStage(with)
 	log := &recent{}
 	with.options.RecordDeliveries, with.options.Logf = true, log.add
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Logf("end of the log of EventMesh:\n%s", log)
+	with.t.Cleanup(func() {
+		if with.t.Failed() {
+			with.t.Logf("end of the log of EventMesh:\n%s", log)
 		}
 	})
-	s.server = eventmeshtest.New(t, with.options)
+	s.server = eventmeshtest.New(with.t, with.options)
 	s.url = s.server.GRPCURL()
 	if with.transport == tcp {
 		s.url = s.server.TCPURL()
@@ -106,23 +100,23 @@ func newStage(t *testing.T, with setting) *stage {
 }
 
 // emptyStage starts all but an EventMesh.
-func emptyStage(t *testing.T, with setting) *stage {
-	t.Helper()
+func emptyStage(with setting) *stage {
+	with.t.Helper()
 	steps := &atomic.Int64{}
-	s := &stage{t: t, setting: with, sink: newSink(t, steps), ledger: newLedger()}
+	s := &stage{setting: with, sink: newSink(with.t, steps), ledger: newLedger()}
 	if with.deadLetters {
-		s.dead = newSink(t, steps)
+		s.dead = newSink(with.t, steps)
 		s.dead.keep = true
 	}
 	return s
 }
 
 // replica adds a replica, whose process has to be started.
-func (s *stage) replica(name string, environment ...string) *replica {
+func (s *stage) replica(name string) *replica {
 	r := &replica{t: s.t, name: name, environment: slices.Concat([]string{
 		"EVENTMESH_URL=" + s.url, "EVENTMESH_TOPICS=" + topic, "EVENTMESH_GROUP=source", "K_SINK=" + s.sink.url, "K_SINK_TIMEOUT=5",
 		"EVENTMESH_BACKOFF_MIN=5ms", "EVENTMESH_BACKOFF_MAX=250ms",
-	}, s.environment, environment)}
+	}, s.environment)}
 	if s.dead != nil {
 		r.environment = append(r.environment, "EVENTMESH_DEAD_LETTER_SINK="+s.dead.url)
 	}
@@ -300,7 +294,7 @@ func (s *stage) finish() *account {
 func (s *stage) close() *account {
 	s.t.Helper()
 	a := s.account()
-	report(s.t, s.setting, a)
+	report(s.setting, a)
 	if n := len(a.lostBySource); n > 0 {
 		s.t.Errorf("%d events were lost by the source, such as %s", n, strings.Join(a.lostBySource[:min(n, 20)], ", "))
 		s.explain(a.lostBySource[:min(n, 3)])

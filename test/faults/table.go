@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"testing"
 	"text/tabwriter"
 )
 
@@ -17,28 +16,26 @@ var table struct {
 	lines map[string]string
 }
 
-func report(t *testing.T, with setting, a *account) {
-	t.Helper()
+func report(with setting, a *account) {
 	handed := fmt.Sprint(a.handed)
 	if a.blind {
 		handed = "?"
 	}
 	line := fmt.Sprintf("%s\t%s\t%s\t%d\t%d\t%s\t%d\t%d\t%d\t%s\t%d\t%s\t%d\n",
-		scenarioOf(t, with), with.transport, with.buffer, a.published, a.confirmed, handed, a.taken, a.dead, a.spooled,
+		scenarioOf(with), with.transport, with.buffer, a.published, a.confirmed, handed, a.taken, a.dead, a.spooled,
 		reasons(a.lostByEventMesh), len(a.lostBySource), reasons(a.duplicates), len(a.disorder))
 	table.Lock()
 	defer table.Unlock()
 	if table.lines == nil {
 		table.lines = map[string]string{}
 	}
-	table.lines[t.Name()] = line
+	table.lines[with.t.Name()] = line
 }
 
 // scenarioOf is the test's name without what has columns of its own.
-func scenarioOf(t *testing.T, with setting) string {
-	t.Helper()
+func scenarioOf(with setting) string {
 	var parts []string
-	for _, part := range strings.Split(t.Name(), "/") {
+	for _, part := range strings.Split(with.t.Name(), "/") {
 		if part != with.transport && part != with.buffer {
 			parts = append(parts, part)
 		}
