@@ -57,7 +57,7 @@ type evidence struct {
 // account says what became of every event.
 type account struct {
 	published, confirmed, handed, taken, dead, spooled int
-	// stale counts the events in the spool of a source that ended in order that have come to rest.
+	// stale counts the events in the spool of a source that ended in order, though it knew that they had come to rest.
 	stale int
 
 	lostByEventMesh map[string]int
@@ -73,6 +73,13 @@ type handOuts struct {
 	all []eventmeshtest.Delivery
 	// first and last are their places among all deliveries that were sent.
 	first, last int
+}
+
+// once tells whether the source can have kept the event only once.
+func (h *handOuts) once() bool { return h != nil && len(h.all) == 1 }
+
+func answered(takes []take) bool {
+	return slices.ContainsFunc(takes, func(t take) bool { return !t.unanswered })
 }
 
 func (e *evidence) account() *account {
@@ -104,7 +111,7 @@ func (e *evidence) account() *account {
 		switch {
 		case len(takes[id]) > 0:
 			e.duplicates(a, p, takes[id], h)
-			if e.spooled[id] && !e.everKilled() {
+			if e.spooled[id] && !e.everKilled() && h.once() && answered(takes[id]) {
 				a.stale++
 			}
 		case e.spooled[id]:

@@ -300,7 +300,7 @@ func (s *stage) close() *account {
 		s.explain(a.lostBySource[:min(n, 3)])
 	}
 	if a.stale > 0 {
-		s.t.Errorf("%d events are in the spool though the sink has taken them, and the source has ended in order", a.stale)
+		s.t.Errorf("%d events are in the spool though the source has ended in order, and knew that they had been taken", a.stale)
 	}
 	if n := a.duplicates[forNoReason]; n > 0 {
 		s.t.Errorf("%d events came more than once for no reason", n)
