@@ -127,6 +127,27 @@ func TestDiskFullAndKilled(t *testing.T) {
 	})
 }
 
+// TestDiskFullAndTerminated terminates the source while the disk is full. What it has received and could not write, it
+// delivers before it ends.
+func TestDiskFullAndTerminated(t *testing.T) {
+	eachSpooled(t, func(with setting) {
+		d := newDisk(with.t, 4<<10)
+		s, r := onDiskOf(d, with)
+		r.startReady()
+		traffic := s.publish()
+		traffic.more(50)
+		s.sink.obey(refuse(http.StatusServiceUnavailable))
+		d.fill()
+		s.awaitFullDisk(traffic)
+		s.sink.obey(accept)
+		r.terminate()
+		s.wantNoneLostBySource()
+		d.clear()
+		r.startReady()
+		s.finishFull(traffic)
+	})
+}
+
 // TestDiskThatCannotBeWritten starts the source on a disk that is full, and on one that is read-only, with events in its
 // spool.
 func TestDiskThatCannotBeWritten(t *testing.T) {

@@ -22,10 +22,7 @@ func TestShutdown(t *testing.T) {
 		for range 2 {
 			traffic.more(300)
 			r.terminate()
-			if a := s.account(); len(a.lostBySource) > 0 {
-				with.t.Errorf("%d events were lost at the shutdown, such as %s", len(a.lostBySource), a.lostBySource[0])
-				s.explain(a.lostBySource[:1])
-			}
+			s.wantNoneLostBySource()
 			r.startReady()
 		}
 		s.sink.obey(accept)

@@ -311,6 +311,15 @@ func (s *stage) close() *account {
 	return a
 }
 
+// wantNoneLostBySource checks the account in the middle of a scenario. No process runs.
+func (s *stage) wantNoneLostBySource() {
+	s.t.Helper()
+	if lost := s.account().lostBySource; len(lost) > 0 {
+		s.t.Errorf("%d events are nowhere that the source had when it ended, such as %s", len(lost), lost[0])
+		s.explain(lost[:1])
+	}
+}
+
 // explain prints what is known of events.
 func (s *stage) explain(ids []string) {
 	for _, d := range s.deliveries() {
