@@ -22,11 +22,12 @@ var testVariables = []string{"EVENTMESH_GRPC_URL", "EVENTMESH_TCP_URL", "EVENTME
 var frameworkVariables = []string{"PROFILING_PORT"}
 
 var (
-	variablePattern = regexp.MustCompile(`\b(?:EVENTMESH|K)_[A-Z0-9_]*[A-Z0-9]\b`)
+	variablePattern = regexp.MustCompile(`\b(?:EVENTMESH|K|OIDC)_[A-Z0-9_]*[A-Z0-9]\b`)
 	targetPattern   = regexp.MustCompile("(?m)(?:^|`)make ([a-z-]+)")
 	linkPattern     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	yamlPattern     = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
 	shellPattern    = regexp.MustCompile("(?ms)^```sh\n(.*?)^```")
+	testPattern     = regexp.MustCompile(`\[(Test[A-Za-z, \n]+)\]\(([^)\s]+_test\.go)\)`)
 	settingPattern  = regexp.MustCompile(`\bname: ([A-Z][A-Z0-9_]*)`)
 )
 
@@ -100,6 +101,26 @@ func TestLinksLeadToFiles(t *testing.T) {
 				t.Errorf("%s links to %s: %v", path, link[1], err)
 			}
 		}
+	}
+}
+
+// A sentence of a guarantee names the test that shows it.
+func TestNamedTestsExist(t *testing.T) {
+	t.Parallel()
+	named := 0
+	for path, text := range documents(t) {
+		for _, link := range testPattern.FindAllStringSubmatch(text, -1) {
+			for name := range strings.SplitSeq(link[1], ",") {
+				named++
+				file := filepath.Join(filepath.Dir(path), link[2])
+				if !strings.Contains(read(t, file), "\nfunc "+strings.TrimSpace(name)+"(t *testing.T) {") {
+					t.Errorf("%s names the test %s, which %s does not have", path, name, file)
+				}
+			}
+		}
+	}
+	if named < 20 {
+		t.Errorf("got %d tests named in the documents, want the guarantees to name theirs", named)
 	}
 }
 

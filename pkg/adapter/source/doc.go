@@ -4,14 +4,17 @@
 //
 //   - receive.go takes deliveries from EventMesh, for as long as there is room in the buffer. It stays subscribed when there is
 //     none, since leaving a group is what loses events in EventMesh.
-//   - buffer.go keeps them, bounded by number and by bytes.
-//   - deliver.go sends them, several at a time, again with back-off where the sink did not take one.
-//   - send.go is one request, and what its answer means.
+//   - buffer.go keeps them, bounded by number and by bytes: in memory, or in the file of spool.go, which commit.go writes in
+//     groups with one sync each. record.go is an event on disk, and verify.go checks a file before it is used.
+//   - queue.go says which event may be sent next, in the order asked for, and circuit.go whether any may.
+//   - deliver.go sends them, several at a time, again with back-off where the sink did not take one. send.go is one request, and
+//     what its answer means. deadletter.go is where events go that the sink never takes.
 //
-// An event is acknowledged to EventMesh once the sink has taken it, and leaves the buffer then; before only where
-// EVENTMESH_RETRIES bounds the attempts. EventMesh
-// acknowledges by itself much earlier: at once over gRPC, after 3 to 8 seconds over TCP. What is in the buffer when the process dies is
-// lost, therefore; a shutdown by SIGTERM first leaves the group and delivers the buffer.
+// source.go puts this together, and adapter.go runs it in Knative's framework.
 //
-// While the process lives, and with unbounded retries, delivery is at least once for what it has received. It is unordered.
+// With a spool an event is acknowledged to EventMesh once it is on disk, and leaves it once the sink or the dead letters have it.
+// In memory it is acknowledged then. EventMesh acknowledges by itself much earlier: at once over gRPC, after 3 to 8 seconds over TCP.
+// What is in memory when the process dies is lost, therefore; a shutdown by SIGTERM first leaves the group and delivers it.
+//
+// Delivery is at least once for what is kept, with unbounded retries. The order is that of EVENTMESH_ORDERING, and none by default.
 package source

@@ -24,11 +24,11 @@ import (
 )
 
 // senderTo returns a sender to the URL.
-func senderTo(t *testing.T, sink string, change ...func(*Config)) *sender {
-	t.Helper()
+func senderTo(tb testing.TB, sink string, change ...func(*Config)) *sender {
+	tb.Helper()
 	u, err := url.Parse(sink)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	c := &Config{SinkURL: SinkURL{u}, SinkTimeout: 30, MaxInFlight: 4}
 	c.Namespace = "shop"
@@ -36,15 +36,15 @@ func senderTo(t *testing.T, sink string, change ...func(*Config)) *sender {
 		f(c)
 	}
 	s := newSender(c, c.SinkURL)
-	t.Cleanup(s.client.CloseIdleConnections)
+	tb.Cleanup(s.client.CloseIdleConnections)
 	return s
 }
 
 // answering returns the URL of a server that answers so.
-func answering(t *testing.T, h http.HandlerFunc) string {
-	t.Helper()
+func answering(tb testing.TB, h http.HandlerFunc) string {
+	tb.Helper()
 	server := httptest.NewServer(h)
-	t.Cleanup(server.Close)
+	tb.Cleanup(server.Close)
 	return server.URL
 }
 

@@ -262,11 +262,11 @@ func (s *fakeSink) await(t *testing.T, id string) event.Event {
 }
 
 // noMetrics are metrics that nobody reads.
-func noMetrics(t *testing.T) *metrics {
-	t.Helper()
+func noMetrics(tb testing.TB) *metrics {
+	tb.Helper()
 	m, err := newMetrics(noop.NewMeterProvider(), "g", func() state { return state{} })
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return m
 }
