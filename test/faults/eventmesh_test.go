@@ -86,7 +86,7 @@ func TestEventMeshStalls(t *testing.T) {
 	if !long {
 		t.Skip("a heartbeat is missed after half a minute: FAULTS=long")
 	}
-	eachTransport(t, []string{inRAM, onDisk}, func(with setting) {
+	all.play(t, func(with setting) {
 		with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}
 		s := newStage(with)
 		s.stalled = true

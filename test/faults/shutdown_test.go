@@ -28,8 +28,7 @@ func TestShutdown(t *testing.T) {
 		s.sink.obey(accept)
 		traffic.more(100)
 		traffic.stop()
-		s.release()
-		s.wantNothingLost(s.finish())
+		s.finishWhole()
 	})
 }
 

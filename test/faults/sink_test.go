@@ -40,7 +40,7 @@ func TestSink(t *testing.T) {
 	t.Parallel()
 	for name := range sinkFaults(newDice(t)) {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(with setting) {
+			eachOnce(t, func(with setting) {
 				with.environment = []string{"K_SINK_TIMEOUT=1", "EVENTMESH_BACKOFF_MAX=1s"}
 				s := newStage(with)
 				s.replica("replica").startReady()
@@ -82,7 +82,7 @@ func TestSinkIsAway(t *testing.T) {
 		"stalls":      {how: never},
 	} {
 		t.Run(name, func(t *testing.T) {
-			each(t, func(with setting) {
+			eachOnce(t, func(with setting) {
 				const inFlight, ceiling = 16, time.Second
 				with.environment = []string{"EVENTMESH_BACKOFF_MIN=50ms", "EVENTMESH_BACKOFF_MAX=1s", "K_SINK_TIMEOUT=1"}
 				s := newStage(with)

@@ -54,29 +54,46 @@ type stage struct {
 	ordered, strict, stalled, blind bool
 }
 
-// each plays a scenario over both transports, and with both buffers, all at once.
+// variants are the ways to play a scenario: over a transport, with a buffer.
+type variants [][2]string
+
+var (
+	// all are all the ways there are.
+	all = variants{{grpc, inRAM}, {grpc, onDisk}, {tcp, inRAM}, {tcp, onDisk}}
+	// spools are those with a spool.
+	spools = variants{{grpc, onDisk}, {tcp, onDisk}}
+	// some have each transport and each buffer once.
+	some = variants{{grpc, onDisk}, {tcp, inRAM}}
+)
+
+// each plays a scenario in all ways, at once.
 func each(t *testing.T, play func(setting)) {
 	t.Helper()
 	t.Parallel()
-	eachTransport(t, []string{inRAM, onDisk}, play)
+	all.play(t, play)
 }
 
 // eachSpooled plays a scenario over both transports, with a spool.
 func eachSpooled(t *testing.T, play func(setting)) {
 	t.Helper()
 	t.Parallel()
-	eachTransport(t, []string{onDisk}, play)
+	spools.play(t, play)
 }
 
-func eachTransport(t *testing.T, buffers []string, play func(setting)) {
+// eachOnce plays a scenario that is one of many alike: in the short form not in all ways.
+func eachOnce(t *testing.T, play func(setting)) {
 	t.Helper()
-	for _, transport := range []string{grpc, tcp} {
-		for _, buffer := range buffers {
-			t.Run(transport+"/"+buffer, func(t *testing.T) {
-				t.Parallel()
-				play(setting{t: t, transport: transport, buffer: buffer})
-			})
-		}
+	t.Parallel()
+	lasting(some, all).play(t, play)
+}
+
+func (v variants) play(t *testing.T, play func(setting)) {
+	t.Helper()
+	for _, variant := range v {
+		t.Run(variant[0]+"/"+variant[1], func(t *testing.T) {
+			t.Parallel()
+			play(setting{t: t, transport: variant[0], buffer: variant[1]})
+		})
 	}
 }
 
