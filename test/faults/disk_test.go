@@ -68,6 +68,20 @@ func (s *stage) finishFull(traffic *traffic) {
 	s.finishWhole()
 }
 
+// awaitEmptied waits until everything that is in the spool is at the sink too.
+func (s *stage) awaitEmptied(r *replica) {
+	s.t.Helper()
+	r.snapshot()
+	eventually(s.t, func() string {
+		for id := range r.last().held {
+			if !s.sink.has(id) {
+				return "event " + id + " is in the spool, and not at the sink"
+			}
+		}
+		return ""
+	})
+}
+
 // TestDiskFull fills the disk while the sink takes nothing, and makes room again.
 func TestDiskFull(t *testing.T) {
 	eachSpooled(t, func(with setting) {
@@ -140,6 +154,7 @@ func TestDiskFullAndTerminated(t *testing.T) {
 		d.fill()
 		s.awaitFullDisk(traffic)
 		s.sink.obey(accept)
+		s.awaitEmptied(r) // nothing is left to deliver but what the disk does not take
 		r.terminate()
 		s.wantNoneLostBySource()
 		d.clear()
