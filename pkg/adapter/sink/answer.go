@@ -63,15 +63,22 @@ func accept(w http.ResponseWriter) { w.WriteHeader(http.StatusAccepted) }
 // refuse answers why the event was not taken.
 func (h *handler) refuse(w http.ResponseWriter, to destination, err error) {
 	status := statusOf(err)
-	switch status {
-	case http.StatusMethodNotAllowed:
-		w.Header().Set("Allow", http.MethodPost)
-	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", retryAfter)
-	}
-	http.Error(w, strings.Join(strings.Fields(err.Error()), " "), status)
+	setRefusalHeaders(w.Header(), status)
+	http.Error(w, oneLine(err), status)
 	h.logger.Warnw(fmt.Sprintf("event not taken: answered %d", status), "topic", to.topic, zap.Error(err))
 }
+
+// setRefusalHeaders sets what a status needs besides the reason.
+func setRefusalHeaders(header http.Header, status int) {
+	switch status {
+	case http.StatusMethodNotAllowed:
+		header.Set("Allow", http.MethodPost)
+	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		header.Set("Retry-After", retryAfter)
+	}
+}
+
+func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // reply answers with the event that EventMesh has returned for a request.
 func (h *handler) reply(ctx context.Context, w http.ResponseWriter, to destination, e event.Event) {

@@ -31,8 +31,10 @@ type Config struct {
 	RequestTimeout time.Duration `envconfig:"EVENTMESH_REQUEST_TIMEOUT" default:"10s" min:"1ns" desc:"time in which the reply to a request has to come" want:"a duration such as 10s, more than 0"`
 	// MaxEventBytes bounds the body of a request.
 	MaxEventBytes int64 `envconfig:"EVENTMESH_MAX_EVENT_BYTES" default:"1048576" min:"1" desc:"largest body of a request in bytes" want:"a whole number, at least 1"`
-	// MaxInFlight bounds requests that are being answered.
-	MaxInFlight int `envconfig:"EVENTMESH_MAX_IN_FLIGHT" default:"1000" min:"1" desc:"requests that are taken at once; more are answered with 429" want:"a whole number, at least 1"`
+	// MaxBatchEvents bounds the events of a batch.
+	MaxBatchEvents int `envconfig:"EVENTMESH_MAX_BATCH_EVENTS" default:"1000" min:"1" desc:"most events of a batch; EVENTMESH_MAX_EVENT_BYTES bounds its size" want:"a whole number, at least 1"`
+	// MaxInFlight bounds requests that are being answered, and events of batches.
+	MaxInFlight int `envconfig:"EVENTMESH_MAX_IN_FLIGHT" default:"1000" min:"1" desc:"requests that are taken at once; more are answered with 429; events of a batch count each while they are published, up to 16 at once" want:"a whole number, at least 1"`
 	// ShutdownDelay is how long requests are still taken after SIGTERM.
 	ShutdownDelay time.Duration `envconfig:"EVENTMESH_SHUTDOWN_DELAY" default:"5s" min:"0s" desc:"time between SIGTERM, when readiness fails, and the end of taking requests" want:"a duration such as 5s, or 0s"`
 	// DrainTimeout bounds what is in flight after ShutdownDelay.

@@ -9,6 +9,8 @@
 //	GET  /readiness         200 while events can be published, else 503 and why
 //	GET  /health            200
 //
+// /topics/{topic} and / take batches too, as application/cloudevents-batch+json.
+//
 // A GET by the kubelet of any other path is answered as /readiness. Only topics that the configuration opens are served.
 //
 // # Delivery guarantee
@@ -17,23 +19,28 @@
 // EventMesh may have it or not: the sender repeats, so EventMesh can get an event more than once. After any other answer
 // it does not have it. A sender that goes away does not stop the event that it has sent.
 //
-// Each event is published by itself, many at once: no order holds between requests that overlap.
+// Each event is published by itself, many at once: no order holds between requests that overlap, nor within a batch.
+//
+// A batch is accepted, with 202, only when all its events are; an empty one is. Else its answer is the worst of its events',
+// where 503 comes before 429, 413 and 400, so that a batch is repeated as long as that helps one of them. The body, JSON, lists
+// index, id, status and reason of each event that was not taken: EventMesh has the others, and gets them again when the batch is
+// repeated.
 //
 // # Answers
 //
 //	202  EventMesh has the event
 //	200  EventMesh's reply to a request, as CloudEvent in binary mode, or structured where a header cannot hold an attribute
-//	400  no CloudEvent 1.0, or one that EventMesh cannot carry, or no name of a topic
+//	400  no CloudEvent 1.0, or one that EventMesh cannot carry, or no name of a topic, or a batch as a request
 //	403  the topic is not open
 //	404  no such path
 //	405  another method than POST
 //	408  the body did not arrive in full
-//	413  larger than EVENTMESH_MAX_EVENT_BYTES, or than EventMesh takes
+//	413  larger than EVENTMESH_MAX_EVENT_BYTES, or than EventMesh takes, or more events than EVENTMESH_MAX_BATCH_EVENTS
 //	429  EventMesh's rate limit, or EVENTMESH_MAX_IN_FLIGHT, is reached
 //	503  not connected, not confirmed in time, refused for now, or nobody subscribes
 //	504  no reply in time
 //
-// 429 and 503 come with Retry-After. The body of a refusal is one sentence, and never holds data of an event. While there
+// 429 and 503 come with Retry-After. The body of a refusal is one sentence, but for a batch, and never holds data of an event. While there
 // is no connection to EventMesh the answer is 503 at once; the connection comes back by itself.
 //
 // # Shutdown

@@ -56,6 +56,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, to, refusef(http.StatusTooManyRequests, "%d requests are in flight, as many as EVENTMESH_MAX_IN_FLIGHT allows", h.config.MaxInFlight))
 		return
 	}
+	if isBatch(r) {
+		h.batch(w, r, to)
+		return
+	}
 	e, err := h.receive(w, r)
 	if err != nil {
 		h.refuse(w, to, err)

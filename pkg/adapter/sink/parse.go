@@ -1,6 +1,8 @@
 package sink
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"slices"
@@ -13,28 +15,40 @@ import (
 
 // parse returns the CloudEvent of a request, in binary or structured mode. The error says what is wrong with it, and holds
 // nothing of its data.
-func parse(r *http.Request) (e *event.Event, err error) {
-	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return nil, notAnEvent("Content-Encoding %q is not supported", coding)
+func parse(ctx context.Context, r *http.Request) (*event.Event, error) {
+	if err := checkCoding(r); err != nil {
+		return nil, err
 	}
+	message := cehttp.NewMessageFromHttpRequest(r)
+	switch message.ReadEncoding() {
+	case binding.EncodingBinary, binding.EncodingStructured:
+	default:
+		if version := r.Header.Get("Ce-Specversion"); version != "" {
+			return nil, notAnEvent("specversion %q is not supported, only %s", version, event.CloudEventsVersionV1)
+		}
+		return nil, notAnEvent("want a header Ce-Specversion, or Content-Type %s or %s",
+			event.ApplicationCloudEventsJSON, event.ApplicationCloudEventsBatchJSON)
+	}
+	return check(func() (*event.Event, error) { return binding.ToEvent(ctx, message) })
+}
+
+// parseJSON returns the CloudEvent in a JSON text. The error is as that of parse.
+func parseJSON(text []byte) (*event.Event, error) {
+	return check(func() (*event.Event, error) {
+		var e event.Event
+		return &e, json.Unmarshal(text, &e)
+	})
+}
+
+// check lets the SDK parse an event, and refuses what is none.
+func check(read func() (*event.Event, error)) (e *event.Event, err error) {
 	defer func() {
 		// The SDK panics at some malformed events: at a header "Ce-" without a name, and at "data_base64": 1.
 		if recover() != nil {
 			e, err = nil, notAnEvent("an attribute or its data is malformed")
 		}
 	}()
-	message := cehttp.NewMessageFromHttpRequest(r)
-	switch message.ReadEncoding() {
-	case binding.EncodingBinary, binding.EncodingStructured:
-	case binding.EncodingBatch:
-		return nil, notAnEvent("Content-Type %s holds a batch, want a single event", r.Header.Get(cehttp.ContentType))
-	default:
-		if version := r.Header.Get("Ce-Specversion"); version != "" {
-			return nil, notAnEvent("specversion %q is not supported, only %s", version, event.CloudEventsVersionV1)
-		}
-		return nil, notAnEvent("want a header Ce-Specversion, or Content-Type %s", event.ApplicationCloudEventsJSON)
-	}
-	if e, err = binding.ToEvent(r.Context(), message); err != nil {
+	if e, err = read(); err != nil {
 		return nil, notAnEvent("%s", withoutData(err))
 	}
 	if err := e.Validate(); err != nil {
@@ -44,6 +58,14 @@ func parse(r *http.Request) (e *event.Event, err error) {
 		return nil, notAnEvent("specversion %q is not supported, only %s", e.SpecVersion(), event.CloudEventsVersionV1)
 	}
 	return e, nil
+}
+
+// checkCoding refuses bodies that would have to be unpacked.
+func checkCoding(r *http.Request) error {
+	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return notAnEvent("Content-Encoding %q is not supported", coding)
+	}
+	return nil
 }
 
 func notAnEvent(format string, args ...any) error {

@@ -47,6 +47,8 @@ func eventually(t *testing.T, check func() string) {
 type fake struct {
 	ready   func() error
 	publish func(ctx context.Context, topic string) error
+	// each decides on an event by itself, where it is set.
+	each    func(ctx context.Context, e event.Event) error
 	request func(ctx context.Context, topic string) (*event.Event, error)
 
 	mu        sync.Mutex
@@ -55,6 +57,11 @@ type fake struct {
 }
 
 func (f *fake) Publish(ctx context.Context, topic string, e event.Event) error {
+	if f.each != nil {
+		if err := f.each(ctx, e); err != nil {
+			return err
+		}
+	}
 	f.record(topic, e)
 	if f.publish != nil {
 		return f.publish(ctx, topic)
@@ -143,6 +150,10 @@ func binary(more ...string) http.Header {
 const structuredType = "application/cloudevents+json"
 
 func structured() http.Header { return http.Header{"Content-Type": {structuredType}} }
+
+const batchType = "application/cloudevents-batch+json"
+
+func batched() http.Header { return http.Header{"Content-Type": {batchType}} }
 
 type answer struct {
 	status int

@@ -1,0 +1,178 @@
+package sink
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cloudevents/sdk-go/v2/binding"
+	"github.com/cloudevents/sdk-go/v2/event"
+	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"go.uber.org/zap"
+)
+
+// batchPublishes bounds how many events of one batch are published at once.
+const batchPublishes = 16
+
+// batchStatuses are those that an event of a batch can have, the worst first. One that is worth repeating stands above those that
+// are not: a sender that gives up would lose an event that EventMesh takes a second later, and one that repeats in vain learns the
+// final status then.
+var batchStatuses = []int{
+	http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusRequestEntityTooLarge, http.StatusBadRequest,
+}
+
+// failure is an event of a batch that was not taken, as the body of the answer tells of it.
+type failure struct {
+	// Index is the event's place in the batch, from 0.
+	Index int `json:"index"`
+	// ID is the event's, where it could be read.
+	ID string `json:"id,omitempty"`
+	// Status is what the event would have been answered with if it had come alone.
+	Status int `json:"status"`
+	// Reason is one sentence.
+	Reason string `json:"reason"`
+
+	err error
+}
+
+func isBatch(r *http.Request) bool {
+	return cehttp.NewMessage(r.Header, nil).ReadEncoding() == binding.EncodingBatch
+}
+
+// batch publishes the events of a request, each by itself, and answers for all of them. EventMesh's own call for batches tells
+// nothing about single events, nor whether any of them was taken.
+func (h *handler) batch(w http.ResponseWriter, r *http.Request, to destination) {
+	events, err := h.receiveBatch(w, r, to)
+	if err != nil {
+		h.refuse(w, to, err)
+		return
+	}
+	if failures := h.publishBatch(r.Context(), to, events); len(failures) > 0 {
+		h.refuseBatch(w, to, len(events), failures)
+		return
+	}
+	accept(w)
+}
+
+// receiveBatch returns the events of a batch as they stand in it, not yet parsed: one that is malformed says nothing about others.
+func (h *handler) receiveBatch(w http.ResponseWriter, r *http.Request, to destination) ([]json.RawMessage, error) {
+	if to.request {
+		return nil, refusef(http.StatusBadRequest, "a request is a single event, and has a single reply: Content-Type %s holds a batch", r.Header.Get(cehttp.ContentType))
+	}
+	if err := checkCoding(r); err != nil {
+		return nil, err
+	}
+	body, err := h.read(w, r)
+	if err != nil {
+		return nil, err
+	}
+	return splitBatch(body, h.config.MaxBatchEvents)
+}
+
+func splitBatch(body []byte, limit int) ([]json.RawMessage, error) {
+	decoder := json.NewDecoder(bytes.NewReader(body))
+	if token, err := decoder.Token(); err != nil || token != json.Delim('[') {
+		return nil, errNoBatch
+	}
+	var events []json.RawMessage
+	for decoder.More() {
+		if len(events) == limit {
+			return nil, refusef(http.StatusRequestEntityTooLarge, "the batch has more than the %d events that EVENTMESH_MAX_BATCH_EVENTS allows", limit)
+		}
+		var one json.RawMessage
+		if err := decoder.Decode(&one); err != nil {
+			return nil, errNoBatch
+		}
+		events = append(events, one)
+	}
+	if _, err := decoder.Token(); err != nil { // the end of the array
+		return nil, errNoBatch
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errNoBatch
+	}
+	return events, nil
+}
+
+var errNoBatch = refusef(http.StatusBadRequest, "not a batch of CloudEvents: want a JSON array of events")
+
+// publishBatch publishes several events at once, and returns those that failed. The time for an event is that for all of them.
+// The request holds one place of those in flight; whatever is published beside its first event takes another, if there is one.
+func (h *handler) publishBatch(ctx context.Context, to destination, events []json.RawMessage) []failure {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.config.PublishTimeout)
+	defer cancel()
+	failed := make([]*failure, len(events))
+	var next atomic.Int64
+	work := func() {
+		for i := int(next.Add(1)) - 1; i < len(events); i = int(next.Add(1)) - 1 {
+			failed[i] = h.publishOne(ctx, to, i, events[i])
+		}
+	}
+	var others sync.WaitGroup
+spread:
+	for range min(batchPublishes, len(events)) - 1 {
+		select {
+		case h.inFlight <- struct{}{}:
+			others.Go(func() {
+				defer func() { <-h.inFlight }()
+				work()
+			})
+		default:
+			break spread
+		}
+	}
+	work()
+	others.Wait()
+
+	var failures []failure
+	for _, f := range failed {
+		if f != nil {
+			failures = append(failures, *f)
+		}
+	}
+	return failures
+}
+
+func (h *handler) publishOne(ctx context.Context, to destination, index int, raw json.RawMessage) *failure {
+	e, err := parseJSON(raw)
+	if err == nil {
+		continueTrace(ctx, e)
+		_, err = h.publish(ctx, to, *e)
+	}
+	if err == nil {
+		return nil
+	}
+	var named struct {
+		ID string `json:"id"`
+	}
+	_ = json.Unmarshal(raw, &named) // as far as it goes
+	return &failure{Index: index, ID: named.ID, Status: statusOf(err), Reason: oneLine(err), err: err}
+}
+
+// refuseBatch answers with the worst status, and which events have not been taken; EventMesh has the others.
+func (h *handler) refuseBatch(w http.ResponseWriter, to destination, events int, failures []failure) {
+	worst := slices.MinFunc(failures, func(a, b failure) int {
+		return slices.Index(batchStatuses, a.Status) - slices.Index(batchStatuses, b.Status)
+	})
+	body, err := json.Marshal(struct {
+		Events int       `json:"events"`
+		Failed []failure `json:"failed"`
+	}{events, failures})
+	if err != nil {
+		h.refuse(w, to, fmt.Errorf("encoding the answer: %w", err))
+		return
+	}
+	setRefusalHeaders(w.Header(), worst.Status)
+	w.Header().Set("Content-Type", event.ApplicationJSON)
+	w.WriteHeader(worst.Status)
+	_, _ = w.Write(append(body, '\n')) // a sender that has gone repeats
+	h.logger.Warnw(fmt.Sprintf("events of a batch not taken: answered %d", worst.Status),
+		"topic", to.topic, "events", events, "failed", len(failures), zap.Error(worst.err))
+}
