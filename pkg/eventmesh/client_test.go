@@ -181,6 +181,31 @@ func expectAny(t *testing.T, s *eventmesh.Subscriber) *eventmesh.Delivery {
 	return d
 }
 
+// TestOtherSubscribersNeedNotKnowTheMapping: what gRPC carries as it is stands as it is in EventMesh, although it came over TCP.
+func TestOtherSubscribersNeedNotKnowTheMapping(t *testing.T) {
+	server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
+	cfg, told := config(t, server.TCPURL())
+	cfg.Subscribers = eventmesh.GRPCSubscribers
+	p := newPublisher(t, cfg)
+	told.await(t, true)
+	e := newEvent("1")
+	e.SetDataContentType("application/json")
+	e.DataEncoded = []byte(`{"price": 2.50}`)
+	if err := p.Publish(bounded(t), "orders", e); err != nil {
+		t.Fatal(err)
+	}
+	got := server.Published("orders")[0]
+	contentType := got.GetAttributes()["datacontenttype"].GetCeString()
+	if contentType != "application/json" || got.GetTextData() != `{"price": 2.50}` {
+		t.Errorf("got %s of type %s, want it unchanged", got.GetTextData(), contentType)
+	}
+	for name := range got.GetAttributes() {
+		if strings.HasPrefix(name, eventmesh.Prefix) {
+			t.Errorf("got extension %s, want none of the mapping's", name)
+		}
+	}
+}
+
 func TestNotConnected(t *testing.T) {
 	eachTransport(t, eventmeshtest.Options{}, func(t *testing.T, server *eventmeshtest.Server, url string) {
 		t.Helper()

@@ -28,6 +28,8 @@ type Config struct {
 	TLS *tls.Config
 	// Env, IDC and Subsystem are EventMesh's labels for where a client runs; defaults PRD, DEFAULT and 0000.
 	Env, IDC, Subsystem string
+	// Subscribers are those that a Publisher publishes for; default: those of the transport of Addresses.
+	Subscribers Subscribers
 	// Timeout bounds a Publish or Request whose context has no deadline; default 10 s.
 	Timeout time.Duration
 	// Notify, if set, is told of each change: connected, disconnected and why. Calls do not overlap, and it must not call
@@ -72,8 +74,15 @@ func (c Config) validate() error {
 		return errors.New("no client ID given")
 	case c.Group == "":
 		return errors.New("no group given")
+	case c.Subscribers != "" && c.Subscribers != GRPCSubscribers && c.Subscribers != TCPSubscribers:
+		return fmt.Errorf("no subscribers have the transport %q: want %s or %s", c.Subscribers, GRPCSubscribers, TCPSubscribers)
 	}
 	return nil
+}
+
+// crosses tells whether events are published for subscribers of another transport than that of the addresses.
+func (c Config) crosses() bool {
+	return c.Subscribers != "" && string(c.Subscribers) != c.Addresses[0].transport()
 }
 
 // client resolves what a new session tells EventMesh.
@@ -91,6 +100,7 @@ func (c Config) client(role string) (Client, error) {
 		Env: cmp.Or(c.Env, "PRD"), IDC: cmp.Or(c.IDC, "DEFAULT"), Subsystem: cmp.Or(c.Subsystem, "0000"),
 		Credentials: Credentials{Username: cmp.Or(credentials.Username, anonymous), Password: cmp.Or(credentials.Password, anonymous)},
 		TLS:         c.TLS,
+		Subscribers: cmp.Or(c.Subscribers, Subscribers(c.Addresses[0].transport())),
 	}, nil
 }
 

@@ -62,13 +62,14 @@ func TestConfigurationIsChecked(t *testing.T) {
 		change func(*eventmesh.Config, *eventmesh.Subscription)
 		want   string
 	}{
-		"no address":    {func(c *eventmesh.Config, _ *eventmesh.Subscription) { c.Addresses = nil }, "address"},
-		"no client ID":  {func(c *eventmesh.Config, _ *eventmesh.Subscription) { c.ClientID = "" }, "client ID"},
-		"no group":      {func(c *eventmesh.Config, _ *eventmesh.Subscription) { c.Group = "" }, "group"},
-		"no topic":      {func(_ *eventmesh.Config, s *eventmesh.Subscription) { s.Topics = nil }, "topic"},
-		"invalid topic": {func(_ *eventmesh.Config, s *eventmesh.Subscription) { s.Topics = []string{"a b"} }, `"a b"`},
-		"invalid mode":  {func(_ *eventmesh.Config, s *eventmesh.Subscription) { s.Mode = "ANY" }, "ANY"},
-		"invalid type":  {func(_ *eventmesh.Config, s *eventmesh.Subscription) { s.Type = "ANY" }, "ANY"},
+		"no address":          {func(c *eventmesh.Config, _ *eventmesh.Subscription) { c.Addresses = nil }, "address"},
+		"no client ID":        {func(c *eventmesh.Config, _ *eventmesh.Subscription) { c.ClientID = "" }, "client ID"},
+		"no group":            {func(c *eventmesh.Config, _ *eventmesh.Subscription) { c.Group = "" }, "group"},
+		"no topic":            {func(_ *eventmesh.Config, s *eventmesh.Subscription) { s.Topics = nil }, "topic"},
+		"invalid topic":       {func(_ *eventmesh.Config, s *eventmesh.Subscription) { s.Topics = []string{"a b"} }, `"a b"`},
+		"invalid mode":        {func(_ *eventmesh.Config, s *eventmesh.Subscription) { s.Mode = "ANY" }, "ANY"},
+		"invalid type":        {func(_ *eventmesh.Config, s *eventmesh.Subscription) { s.Type = "ANY" }, "ANY"},
+		"invalid subscribers": {func(c *eventmesh.Config, _ *eventmesh.Subscription) { c.Subscribers = "http" }, `"http"`},
 		"no transport": {func(c *eventmesh.Config, _ *eventmesh.Subscription) {
 			c.Addresses = []eventmesh.Address{{Scheme: "tcp", Host: "a:1"}}
 		}, "tcp://a:1"},

@@ -30,13 +30,16 @@ var (
 	// ErrTooLarge: the event is larger than the transport or the server takes.
 	ErrTooLarge = errors.New("event too large")
 
+	// ErrUnsupported: EventMesh has no such thing.
+	ErrUnsupported = errors.New("not supported by EventMesh")
+
 	// ErrClosed: the Publisher or Subscriber has been closed.
 	ErrClosed = errors.New("closed")
 )
 
 // Temporary tells whether the same call can succeed later, when neither the event nor the configuration has changed.
 func Temporary(err error) bool {
-	for _, permanent := range []error{ErrInvalidEvent, ErrInvalidTopic, ErrTooLarge, ErrUnauthorized, ErrClosed} {
+	for _, permanent := range []error{ErrInvalidEvent, ErrInvalidTopic, ErrTooLarge, ErrUnauthorized, ErrUnsupported, ErrClosed} {
 		if errors.Is(err, permanent) {
 			return false
 		}

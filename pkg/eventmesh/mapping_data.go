@@ -18,8 +18,7 @@ import (
 type Form int
 
 const (
-	// NativeForm leaves data and content type as they are, where EventMesh carries them. It is for what is published and
-	// received over gRPC.
+	// NativeForm leaves data and content type as they are, where EventMesh carries them. It is for gRPC subscribers.
 	NativeForm Form = iota
 	// JSONForm makes every event one with JSON data and content type application/cloudevents+json, the only ones that reach
 	// a TCP subscriber.

@@ -15,6 +15,7 @@ import (
 // connection, and EventMesh keeps no order between concurrent calls.
 type Publisher struct {
 	timeout    time.Duration
+	crosses    bool
 	session    atomic.Pointer[PublisherSession]
 	supervisor supervisor[PublisherSession]
 }
@@ -29,7 +30,7 @@ func NewPublisher(cfg Config, transports ...Transport) (*Publisher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating publisher: %w", err)
 	}
-	p := &Publisher{timeout: cmp.Or(cfg.Timeout, defaultTimeout)}
+	p := &Publisher{timeout: cmp.Or(cfg.Timeout, defaultTimeout), crosses: cfg.crosses()}
 	p.supervisor = supervisor[PublisherSession]{
 		addresses: cfg.Addresses,
 		notify:    cfg.Notify,
@@ -67,8 +68,13 @@ func (p *Publisher) Publish(ctx context.Context, topic string, e event.Event) er
 }
 
 // Request publishes the event to topic, and returns what a [Sync] subscriber replies. It fails as Publish does, and with
-// ErrNoReply. EventMesh's standalone storage has no requests over TCP, and refuses them.
+// ErrNoReply. EventMesh's standalone storage has no requests over TCP, and refuses them. Where the Publisher publishes for
+// subscribers of another transport than its own, requests are an ErrUnsupported: a subscriber replies in the form of its own
+// transport, which EventMesh does not deliver to the requester.
 func (p *Publisher) Request(ctx context.Context, topic string, e event.Event) (*event.Event, error) {
+	if p.crosses {
+		return nil, fmt.Errorf("requesting from %s: %w: a reply does not come back from subscribers of another transport", topic, ErrUnsupported)
+	}
 	return p.do(ctx, topic, func(ctx context.Context, s PublisherSession) (*event.Event, error) {
 		return s.Request(ctx, topic, e)
 	})

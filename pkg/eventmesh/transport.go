@@ -31,6 +31,35 @@ type Client struct {
 	Credentials
 	// TLS is for addresses that ask for it; nil stands for the system's defaults.
 	TLS *tls.Config
+	// Subscribers are those that the client publishes for.
+	Subscribers Subscribers
+}
+
+// Subscribers are those of one transport. EventMesh delivers an event to no others than those that its publisher has named, and
+// renders it for them by what the publisher has said of it: nothing tells that somebody else subscribes.
+type Subscribers string
+
+const (
+	// GRPCSubscribers get their events over gRPC.
+	GRPCSubscribers Subscribers = "grpc"
+	// TCPSubscribers get their events over TCP.
+	TCPSubscribers Subscribers = "tcp"
+)
+
+// Form is the one in which the subscribers get events unharmed, whichever transport published them.
+func (s Subscribers) Form() Form {
+	if s == TCPSubscribers {
+		return JSONForm
+	}
+	return NativeForm
+}
+
+// Description is the protocol description that reaches the subscribers.
+func (s Subscribers) Description() string {
+	if s == TCPSubscribers {
+		return "tcp"
+	}
+	return "grpc-cloud-event"
 }
 
 // Session is what every session can do. Its methods may be called from several goroutines.

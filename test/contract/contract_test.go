@@ -1,6 +1,6 @@
 // Package contract runs the suite of the transports against a real EventMesh, where EVENTMESH_GRPC_URL or EVENTMESH_TCP_URL
-// names one, and else against the in-memory one. EVENTMESH_STORAGE=rocketmq says that the real one has such a storage;
-// EVENTMESH_USERNAME and EVENTMESH_PASSWORD are used if set.
+// names one, and else against the in-memory one. Where both name one, it has to be the same. EVENTMESH_STORAGE=rocketmq says that
+// the real one has such a storage; EVENTMESH_USERNAME and EVENTMESH_PASSWORD are used if set.
 package contract_test
 
 import (
@@ -16,44 +16,60 @@ import (
 
 var rocketMQ = contract.Storage{HoldsEvents: true, Requests: true}
 
-func TestGRPC(t *testing.T) {
-	run(t, "EVENTMESH_GRPC_URL", grpc.Transport{}, (*eventmeshtest.Server).GRPCURL)
+// way is a transport, and where a server takes it.
+type way struct {
+	transport eventmesh.Transport
+	variable  string
+	inMemory  func(*eventmeshtest.Server) string
 }
 
-func TestTCP(t *testing.T) {
-	run(t, "EVENTMESH_TCP_URL", tcp.Transport{}, (*eventmeshtest.Server).TCPURL)
-}
+var (
+	overGRPC = way{grpc.Transport{}, "EVENTMESH_GRPC_URL", (*eventmeshtest.Server).GRPCURL}
+	overTCP  = way{tcp.Transport{}, "EVENTMESH_TCP_URL", (*eventmeshtest.Server).TCPURL}
+)
 
-func run(t *testing.T, variable string, transport eventmesh.Transport, inMemory func(*eventmeshtest.Server) string) {
+func TestGRPC(t *testing.T) { run(t, overGRPC, overTCP) }
+
+func TestTCP(t *testing.T) { run(t, overTCP, overGRPC) }
+
+func run(t *testing.T, tested, other way) {
 	t.Helper()
 	target := contract.Target{
-		Transport: transport,
+		Transport: tested.transport,
 		Credentials: func() (eventmesh.Credentials, error) {
 			return eventmesh.Credentials{Username: os.Getenv("EVENTMESH_USERNAME"), Password: os.Getenv("EVENTMESH_PASSWORD")}, nil
 		},
 	}
-	if url := os.Getenv(variable); url != "" {
+	if url := os.Getenv(tested.variable); url != "" {
 		if os.Getenv("EVENTMESH_STORAGE") == "rocketmq" {
 			target.Storage = rocketMQ
 		}
-		runAt(t, target, url)
+		target.Addresses = addresses(t, url)
+		if url := os.Getenv(other.variable); url != "" {
+			target.Other = &contract.Other{Addresses: addresses(t, url), Transport: other.transport}
+		}
+		contract.Run(t, target)
 		return
 	}
-	t.Run("standalone", func(t *testing.T) {
-		runAt(t, target, inMemory(eventmeshtest.New(t, eventmeshtest.Options{})))
-	})
-	t.Run("rocketmq", func(t *testing.T) {
-		target.Storage = rocketMQ
-		runAt(t, target, inMemory(eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})))
-	})
+	for name, storage := range map[string]eventmeshtest.Storage{"standalone": eventmeshtest.Standalone, "rocketmq": eventmeshtest.RocketMQ} {
+		t.Run(name, func(t *testing.T) {
+			server := eventmeshtest.New(t, eventmeshtest.Options{Storage: storage})
+			target := target
+			if storage == eventmeshtest.RocketMQ {
+				target.Storage = rocketMQ
+			}
+			target.Addresses = addresses(t, tested.inMemory(server))
+			target.Other = &contract.Other{Addresses: addresses(t, other.inMemory(server)), Transport: other.transport}
+			contract.Run(t, target)
+		})
+	}
 }
 
-func runAt(t *testing.T, target contract.Target, url string) {
+func addresses(t *testing.T, url string) []eventmesh.Address {
 	t.Helper()
-	addresses, err := eventmesh.ParseAddresses(url)
+	parsed, err := eventmesh.ParseAddresses(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	target.Addresses = addresses
-	contract.Run(t, target)
+	return parsed
 }

@@ -45,6 +45,7 @@ func (s *sink) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	client.Subscribers = s.config.Subscribers
 	listener, err := adapter.Listen(ctx, s.config.Port)
 	if err != nil {
 		return err

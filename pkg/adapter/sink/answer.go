@@ -38,6 +38,7 @@ var statuses = []struct {
 	{eventmesh.ErrInvalidEvent, http.StatusBadRequest},
 	{eventmesh.ErrInvalidTopic, http.StatusBadRequest},
 	{eventmesh.ErrTooLarge, http.StatusRequestEntityTooLarge},
+	{eventmesh.ErrUnsupported, http.StatusForbidden},
 	{eventmesh.ErrRateLimited, http.StatusTooManyRequests},
 	{eventmesh.ErrNoReply, http.StatusGatewayTimeout},
 }

@@ -26,6 +26,7 @@ func TestAnswersTellWhatFailed(t *testing.T) {
 		{eventmesh.ErrInvalidEvent, 400, ""},
 		{eventmesh.ErrInvalidTopic, 400, ""},
 		{eventmesh.ErrTooLarge, 413, ""},
+		{eventmesh.ErrUnsupported, 403, ""},
 		{eventmesh.ErrRateLimited, 429, "1"},
 		{eventmesh.ErrNotConnected, 503, "1"},
 		{eventmesh.ErrUnconfirmed, 503, "1"},

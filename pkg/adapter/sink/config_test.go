@@ -40,6 +40,7 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 		{"negative port", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "PORT=-1"}, []string{"PORT", `"-1"`, "65535"}},
 		{"port too high", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "PORT=65536"}, []string{"PORT", `"65536"`, "65535"}},
 		{"invalid group", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_GROUP=a b"}, []string{"EVENTMESH_GROUP", `"a b"`, "letters"}},
+		{"unknown subscribers", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_SUBSCRIBER_TRANSPORT=http"}, []string{"EVENTMESH_SUBSCRIBER_TRANSPORT", `"http"`, "grpc or tcp"}},
 		{"no time", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_PUBLISH_TIMEOUT=0s"}, []string{"EVENTMESH_PUBLISH_TIMEOUT", `"0s"`, "more than 0"}},
 		{"no bytes", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_MAX_EVENT_BYTES=0"}, []string{"EVENTMESH_MAX_EVENT_BYTES", `"0"`, "at least 1"}},
 		{"two passwords", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_PASSWORD=hidden", "EVENTMESH_PASSWORD_FILE=" + file}, []string{"EVENTMESH_PASSWORD", "EVENTMESH_PASSWORD_FILE"}},

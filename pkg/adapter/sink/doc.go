@@ -31,7 +31,7 @@
 //	202  EventMesh has the event
 //	200  EventMesh's reply to a request, as CloudEvent in binary mode, or structured where a header cannot hold an attribute
 //	400  no CloudEvent 1.0, or one that EventMesh cannot carry, or no name of a topic, or a batch as a request
-//	403  the topic is not open
+//	403  the topic is not open, or requests with an EVENTMESH_SUBSCRIBER_TRANSPORT that is not EVENTMESH_URL's
 //	404  no such path
 //	405  another method than POST
 //	408  the body did not arrive in full

@@ -147,6 +147,30 @@ func TestEventsArriveWhole(t *testing.T) {
 	}
 }
 
+func TestEventsForSubscribersOfTheOtherTransport(t *testing.T) {
+	for _, transport := range transports {
+		t.Run(transport, func(t *testing.T) {
+			server, url := eventMesh(t, transport, eventmeshtest.Options{})
+			otherURL, other := server.TCPURL(), "tcp"
+			if transport == "TCP" {
+				otherURL, other = server.GRPCURL(), "grpc"
+			}
+			receiver := subscribe(t, otherURL, eventmesh.Async)
+			s := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPICS=orders", "EVENTMESH_SUBSCRIBER_TRANSPORT="+other)
+			s.awaitReadiness(t, http.StatusOK)
+			if got := postEvent(t, s.url+"/topics/orders", sample(), false); got.status != http.StatusAccepted {
+				t.Fatalf("got %d %q, want 202", got.status, got.body)
+			}
+			if diff := same(receive(t, receiver).Event, sample()); diff != "" {
+				t.Error(diff)
+			}
+			if got := postEvent(t, s.url+"/requests/orders", sample(), false); got.status != http.StatusForbidden || !strings.Contains(got.body, "another transport") {
+				t.Errorf("request: got %d %q, want 403", got.status, got.body)
+			}
+		})
+	}
+}
+
 func TestRequestsGetReplies(t *testing.T) {
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) {

@@ -5,5 +5,6 @@
 // after the crash of one of several members, that share is lost until the session expires, 60 s later, or until a stream with the
 // same client ID takes its place.
 //
-// A message is at most 4 MiB. What is published here reaches gRPC subscribers only.
+// A message is at most 4 MiB. What is published here reaches gRPC subscribers only, or TCP subscribers only where the
+// configuration names those.
 package grpc

@@ -23,7 +23,7 @@ type publisher struct {
 	publish   pb.PublisherServiceClient
 	alive     pb.HeartbeatServiceClient
 	client    attributes
-	group     string
+	form      eventmesh.Form
 	ctx       context.Context
 	cancelAll context.CancelFunc
 }
@@ -36,11 +36,11 @@ func (Transport) OpenPublisher(ctx context.Context, a eventmesh.Address, c event
 	}
 	p := &publisher{
 		conn: conn, publish: pb.NewPublisherServiceClient(conn), alive: pb.NewHeartbeatServiceClient(conn),
-		client: clientAttributes(c), group: c.Group,
+		client: clientAttributes(c), form: c.Subscribers.Form(),
 	}
 	maps.Copy(p.client, attributes{
 		"producergroup": text(c.Group),
-		"protocoltype":  text(protocolType), "protocolversion": text(protocolVersion), "protocoldesc": text(description),
+		"protocoltype":  text(protocolType), "protocolversion": text(protocolVersion), "protocoldesc": text(c.Subscribers.Description()),
 	})
 	p.ctx, p.cancelAll = context.WithCancel(context.Background())
 	if err := p.Heartbeat(ctx); err != nil {
@@ -104,7 +104,7 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 }
 
 func (p *publisher) message(e event.Event, topic string) (*pb.CloudEvent, error) {
-	wire, err := eventmesh.Encode(e, topic, eventmesh.NativeForm)
+	wire, err := eventmesh.Encode(e, topic, p.form)
 	if err != nil {
 		return nil, err
 	}

@@ -8,5 +8,5 @@
 // confirmed within [ConfirmTimeout] is sent again, so an event may be in EventMesh twice.
 //
 // Data above 1,000 characters is refused unless the server's eventMesh.server.maxEventSize is raised. What is published here
-// reaches TCP subscribers only.
+// reaches TCP subscribers only, or gRPC subscribers only where the configuration names those.
 package tcp

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -23,9 +24,11 @@ const (
 
 type publisher struct {
 	*connection
-	slots  chan struct{}
-	ended  chan struct{}
-	reason error
+	form       eventmesh.Form
+	properties map[string]any
+	slots      chan struct{}
+	ended      chan struct{}
+	reason     error
 }
 
 // OpenPublisher connects and says hello.
@@ -34,7 +37,11 @@ func (Transport) OpenPublisher(ctx context.Context, a eventmesh.Address, c event
 	if err != nil {
 		return nil, err
 	}
-	p := &publisher{connection: session, slots: make(chan struct{}, maxInFlight), ended: make(chan struct{})}
+	p := &publisher{
+		connection: session, form: c.Subscribers.Form(), properties: maps.Clone(properties),
+		slots: make(chan struct{}, maxInFlight), ended: make(chan struct{}),
+	}
+	p.properties["protocoldesc"] = c.Subscribers.Description()
 	go func() {
 		defer close(p.ended)
 		p.reason = p.read()
@@ -60,7 +67,7 @@ func (p *publisher) read() error {
 }
 
 func (p *publisher) Publish(ctx context.Context, topic string, e event.Event) error {
-	body, err := encode(e, topic, timeToLive)
+	body, err := p.encode(e, topic, timeToLive)
 	if err != nil {
 		return err
 	}
@@ -69,7 +76,7 @@ func (p *publisher) Publish(ctx context.Context, topic string, e event.Event) er
 		return err
 	}
 	defer release()
-	message := frame.Frame{Header: frame.Header{Command: frame.AsyncMessageToServer, Properties: properties}, Body: body}
+	message := frame.Frame{Header: frame.Header{Command: frame.AsyncMessageToServer, Properties: p.properties}, Body: body}
 	for {
 		attempt, cancel := context.WithTimeout(ctx, ConfirmTimeout)
 		_, err := p.call(attempt, message)
@@ -85,7 +92,7 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 	if deadline, ok := ctx.Deadline(); ok {
 		ttl = time.Until(deadline)
 	}
-	body, err := encode(e, topic, ttl)
+	body, err := p.encode(e, topic, ttl)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +101,7 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 		return nil, err
 	}
 	defer release()
-	answer, err := p.call(ctx, frame.Frame{Header: frame.Header{Command: frame.RequestToServer, Properties: properties}, Body: body})
+	answer, err := p.call(ctx, frame.Frame{Header: frame.Header{Command: frame.RequestToServer, Properties: p.properties}, Body: body})
 	if errors.Is(err, eventmesh.ErrUnconfirmed) {
 		return nil, fmt.Errorf("%w: %w", eventmesh.ErrNoReply, ctx.Err())
 	}
@@ -114,6 +121,18 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 		return nil, fmt.Errorf("acknowledging the reply: %w", err)
 	}
 	return &reply, nil
+}
+
+// encode returns the event as the body of a frame.
+func (p *publisher) encode(e event.Event, topic string, ttl time.Duration) ([]byte, error) {
+	wire, err := eventmesh.Encode(e, topic, p.form)
+	if err != nil {
+		return nil, err
+	}
+	wire.SetExtension("ttl", fmt.Sprint(max(ttl.Milliseconds(), 1)))
+	// In base64 EventMesh hands data to gRPC subscribers byte for byte; as JSON it would write it anew.
+	wire.DataBase64 = p.form == eventmesh.NativeForm
+	return marshalEvent(wire)
 }
 
 // acquire waits until another publish fits into the session.

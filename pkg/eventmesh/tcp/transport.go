@@ -85,16 +85,6 @@ func connect(ctx context.Context, a eventmesh.Address, c eventmesh.Client, purpo
 	return session, nil
 }
 
-// encode returns the event as the body of a frame.
-func encode(e event.Event, topic string, ttl time.Duration) ([]byte, error) {
-	wire, err := eventmesh.Encode(e, topic, eventmesh.JSONForm)
-	if err != nil {
-		return nil, err
-	}
-	wire.SetExtension("ttl", fmt.Sprint(max(ttl.Milliseconds(), 1)))
-	return marshalEvent(wire)
-}
-
 func marshalEvent(wire event.Event) ([]byte, error) {
 	body, err := json.Marshal(wire)
 	if err != nil {

@@ -24,10 +24,18 @@ type Target struct {
 	Addresses []eventmesh.Address
 	// Transport is the one under test.
 	Transport eventmesh.Transport
+	// Other is the same server by its other transport; nil leaves out the tests of both.
+	Other *Other
 	// Storage tells what the server's storage can do.
 	Storage Storage
 	// Credentials, if the server wants some.
 	Credentials func() (eventmesh.Credentials, error)
+}
+
+// Other is another way to the server of a target.
+type Other struct {
+	Addresses []eventmesh.Address
+	Transport eventmesh.Transport
 }
 
 // Storage is what storages of EventMesh do differently.
@@ -60,6 +68,8 @@ func Run(t *testing.T, target Target) {
 		"a request gets its reply":                      request,
 		"EventMesh's own messages become events":        messages,
 		"a request that is a message gets its reply":    messageRequest,
+		"events for subscribers of the other transport": crossing,
+		"requests to subscribers of the other one":      crossingRequest,
 		"a server that is not there":                    away,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, target) })
@@ -87,8 +97,15 @@ func (target Target) config(group string, connected chan<- struct{}) eventmesh.C
 
 func (target Target) publisher(t *testing.T) *eventmesh.Publisher {
 	t.Helper()
+	return target.publisherFor(t, "")
+}
+
+func (target Target) publisherFor(t *testing.T, subscribers eventmesh.Subscribers) *eventmesh.Publisher {
+	t.Helper()
 	connected := make(chan struct{}, 1)
-	p, err := eventmesh.NewPublisher(target.config(unique("producers"), connected), target.Transport)
+	cfg := target.config(unique("producers"), connected)
+	cfg.Subscribers = subscribers
+	p, err := eventmesh.NewPublisher(cfg, target.Transport)
 	if err != nil {
 		t.Fatal(err)
 	}
