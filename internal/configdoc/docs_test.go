@@ -19,10 +19,10 @@ const root = "../.."
 var testVariables = []string{"EVENTMESH_GRPC_URL", "EVENTMESH_TCP_URL", "EVENTMESH_STORAGE"}
 
 // frameworkVariables are read by Knative's framework outside its configuration struct.
-var frameworkVariables = []string{"PROFILING_PORT"}
+var frameworkVariables = []string{"PROFILING_PORT", "TLS_MIN_VERSION", "TLS_MAX_VERSION", "TLS_CIPHER_SUITES", "TLS_CURVE_PREFERENCES"}
 
 var (
-	variablePattern = regexp.MustCompile(`\b(?:EVENTMESH|K|OIDC)_[A-Z0-9_]*[A-Z0-9]\b`)
+	variablePattern = regexp.MustCompile(`\b(?:EVENTMESH|K|OIDC|TLS)_[A-Z0-9_]*[A-Z0-9]\b`)
 	targetPattern   = regexp.MustCompile("(?m)(?:^|`)make ([a-z-]+)")
 	linkPattern     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	yamlPattern     = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")

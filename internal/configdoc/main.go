@@ -40,6 +40,8 @@ These are read by Knative's framework.
 | ` + "`NAMESPACE`" + ` | none | namespace of the pod; the source sends it with each event as header Kn-Namespace |
 | ` + "`K_LOGGING_CONFIG`" + ` | ` + "`{}`" + ` | logging as JSON, as in Knative's ConfigMap config-logging |
 | ` + "`K_OBSERVABILITY_CONFIG`" + ` | ` + "`{}`" + ` | metrics, traces and profiling as JSON; all are off by default |
+| ` + "`TLS_MIN_VERSION`, `TLS_MAX_VERSION`" + ` | ` + "`1.3`" + `, none | versions of TLS, 1.2 or 1.3, that the source uses towards its sink and the sink towards senders |
+| ` + "`TLS_CIPHER_SUITES`, `TLS_CURVE_PREFERENCES`" + ` | none | cipher suites of TLS 1.2 and curves, comma separated, by the names of Go; by default Go's choice |
 | ` + "`K_CA_CERTS`" + ` | none | certificates in PEM that the source trusts for an https sink, besides the system's and Knative's trust bundles |
 | ` + "`PROFILING_PORT`" + ` | ` + "`8008`" + ` | port of pprof, which answers 404 unless profiling is on |
 `

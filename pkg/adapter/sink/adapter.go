@@ -46,6 +46,10 @@ func (s *sink) Start(ctx context.Context) error {
 		return err
 	}
 	client.Subscribers = s.config.Subscribers
+	encryption, err := tlsConfig(s.config, s.logger)
+	if err != nil {
+		return err
+	}
 	listener, err := adapter.Listen(ctx, s.config.Port)
 	if err != nil {
 		return err
@@ -55,16 +59,25 @@ func (s *sink) Start(ctx context.Context) error {
 		return errors.Join(err, listener.Close())
 	}
 	// Requests are served for longer than the context lives.
-	err = s.serve(ctx, listener, newHandler(s.config, publisher, s.logger))
+	h := newHandler(s.config, publisher, s.logger)
+	server := newServer(s.config, h, s.logger)
+	server.TLSConfig = encryption
+	err = s.serve(ctx, listener, server, h)
 	return errors.Join(err, publisher.Close())
 }
 
 // serve answers requests until the context ends and those in flight are finished.
-func (s *sink) serve(ctx context.Context, listener net.Listener, h *handler) error {
-	server := newServer(s.config, h, s.logger)
+func (s *sink) serve(ctx context.Context, listener net.Listener, server *http.Server, h *handler) error {
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(listener) }()
-	s.logger.Infow("serving", "address", listener.Addr().String())
+	secure := server.TLSConfig != nil // asked first, since Serve sets one of its own
+	go func() {
+		if secure {
+			ended <- server.ServeTLS(listener, "", "")
+			return
+		}
+		ended <- server.Serve(listener)
+	}()
+	s.logger.Infow("serving", "address", listener.Addr().String(), "tls", secure)
 
 	select {
 	case <-ctx.Done():

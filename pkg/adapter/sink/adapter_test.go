@@ -211,7 +211,8 @@ func TestListenerThatBreaks(t *testing.T) {
 			}
 			_ = listener.Close()
 			began := time.Now()
-			if err := s.serve(c.ctx(t.Context()), listener, newHandler(s.config, &fake{}, s.logger)); err == nil || !strings.Contains(err.Error(), "serving on") {
+			h := newHandler(s.config, &fake{}, s.logger)
+			if err := s.serve(c.ctx(t.Context()), listener, newServer(s.config, h, s.logger), h); err == nil || !strings.Contains(err.Error(), "serving on") {
 				t.Errorf("got %v, want an error", err)
 			}
 			if took := time.Since(began); took > patience {

@@ -19,6 +19,9 @@ type Config struct {
 
 	// Port is where requests and probes are served.
 	Port int `envconfig:"PORT" default:"8080" min:"0" desc:"port that requests and probes are served on" want:"a port, 0 to 65535; 0 lets the kernel choose"`
+	// TLSCertFile and TLSKeyFile make the port one of HTTPS.
+	TLSCertFile string `envconfig:"TLS_CERT_FILE" desc:"file with the certificate, and those that lead to its authority; with it requests and probes come by HTTPS alone; read again when it changes" want:"the path of a file in PEM, such as tls.crt of a Secret; together with TLS_KEY_FILE"`
+	TLSKeyFile  string `envconfig:"TLS_KEY_FILE" desc:"file with the certificate's key, read again when it changes" want:"the path of a file in PEM, such as tls.key of a Secret"`
 	// Topic is where / publishes to; it is open.
 	Topic string `envconfig:"EVENTMESH_TOPIC" desc:"topic that POST / publishes to; it is open without being one of EVENTMESH_TOPICS" want:"the name of a topic; this or EVENTMESH_TOPICS is needed"`
 	// Topics are open besides Topic.
@@ -68,7 +71,11 @@ func (c *Config) Validate() error {
 	if c.Topic != "" && eventmesh.ValidateTopic(c.Topic) != nil {
 		return adapter.Invalid("EVENTMESH_TOPIC", c.Topic, "1 to 127 letters, digits and characters of ._%|-")
 	}
-	_, err := c.ClientConfig(c.Group, zap.NewNop().Sugar())
+	nobody := zap.NewNop().Sugar()
+	if _, err := tlsConfig(c, nobody); err != nil {
+		return err
+	}
+	_, err := c.ClientConfig(c.Group, nobody)
 	return err
 }
 

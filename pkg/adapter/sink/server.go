@@ -19,10 +19,11 @@ const (
 	maxHeaderBytes = 128 << 10
 )
 
-// newServer returns a server of HTTP/1.1 and of HTTP/2 without TLS, which continues the traces of requests.
+// newServer returns a server of HTTP/1.1 and HTTP/2, with TLS or without, which continues the traces of requests.
 func newServer(config *Config, h *handler, logger *zap.SugaredLogger) *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler: otelhttp.NewHandler(h, "receive",
@@ -35,6 +36,6 @@ func newServer(config *Config, h *handler, logger *zap.SugaredLogger) *http.Serv
 		WriteTimeout:      readTimeout + max(config.PublishTimeout, config.RequestTimeout) + writeMargin,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          zap.NewStdLog(sampled(logger).Desugar()),
+		ErrorLog:          newConnectionLog(logger),
 	}
 }

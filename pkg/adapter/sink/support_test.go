@@ -159,6 +159,7 @@ type answer struct {
 	status int
 	header http.Header
 	body   string
+	proto  string
 }
 
 // send sends a request, and returns the answer.
@@ -178,7 +179,7 @@ func send(t *testing.T, client *http.Client, method, url string, header http.Hea
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{response.StatusCode, response.Header, string(text)}
+	return answer{response.StatusCode, response.Header, string(text), response.Proto}
 }
 
 // post posts an event in binary mode.
