@@ -13,17 +13,6 @@ import (
 // parallel is how many scenarios are played at once: most of the time they wait.
 const parallel = "12"
 
-// long asks for the long form.
-var long = os.Getenv("FAULTS") == "long"
-
-// lasting returns how long a fault or a traffic lasts, or how often it comes.
-func lasting[T any](short, longer T) T {
-	if long {
-		return longer
-	}
-	return short
-}
-
 func TestMain(m *testing.M) {
 	flag.Parse()
 	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
