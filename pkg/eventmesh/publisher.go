@@ -14,10 +14,17 @@ import (
 // Publisher publishes events to EventMesh. Its methods may be called from any number of goroutines; all of them share one
 // connection, and EventMesh keeps no order between concurrent calls.
 type Publisher struct {
+	config     Config
 	timeout    time.Duration
 	crosses    bool
-	session    atomic.Pointer[PublisherSession]
+	session    atomic.Pointer[openPublisher]
 	supervisor supervisor[PublisherSession]
+}
+
+// openPublisher is a session with the credentials that it was opened with.
+type openPublisher struct {
+	PublisherSession
+	credentials Credentials
 }
 
 // NewPublisher returns a Publisher that connects in the background, and goes on trying until Close. The error is one of the
@@ -30,7 +37,7 @@ func NewPublisher(cfg Config, transports ...Transport) (*Publisher, error) {
 	if err != nil {
 		return nil, fmt.Errorf("creating publisher: %w", err)
 	}
-	p := &Publisher{timeout: cmp.Or(cfg.Timeout, defaultTimeout), crosses: cfg.crosses()}
+	p := &Publisher{config: cfg, timeout: cmp.Or(cfg.Timeout, defaultTimeout), crosses: cfg.crosses()}
 	p.supervisor = supervisor[PublisherSession]{
 		addresses: cfg.Addresses,
 		notify:    cfg.Notify,
@@ -43,7 +50,7 @@ func NewPublisher(cfg Config, transports ...Transport) (*Publisher, error) {
 			if err != nil {
 				return nil, err
 			}
-			p.session.Store(&session)
+			p.session.Store(&openPublisher{PublisherSession: session, credentials: client.Credentials})
 			return session, nil
 		},
 		serve: func(session PublisherSession) error {
@@ -93,7 +100,10 @@ func (p *Publisher) do(ctx context.Context, topic string, call func(context.Cont
 		ctx, cancel = context.WithTimeout(ctx, p.timeout)
 		defer cancel()
 	}
-	reply, err := call(ctx, *session)
+	reply, err := call(ctx, session)
+	if errors.Is(err, ErrUnauthorized) {
+		p.renew(session)
+	}
 	if errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ErrUnconfirmed) && !errors.Is(err, ErrNoReply) {
 		err = fmt.Errorf("%w: %w", ErrUnconfirmed, err)
 	}
@@ -101,6 +111,13 @@ func (p *Publisher) do(ctx context.Context, topic string, call func(context.Cont
 		return nil, fmt.Errorf("publishing to %s: %w", topic, err)
 	}
 	return reply, nil
+}
+
+// renew ends a session whose credentials EventMesh refuses, if there are others by now: the next session has those.
+func (p *Publisher) renew(session *openPublisher) {
+	if client, err := p.config.client(rolePublisher); err == nil && client.Credentials != session.credentials {
+		_ = session.Close()
+	}
 }
 
 // Ready returns nil while a session is up, and otherwise says why there is none.

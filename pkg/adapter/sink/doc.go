@@ -6,7 +6,7 @@
 //	POST /topics/{topic}    publishes the event to the topic
 //	POST /requests/{topic}  publishes it as a request, and answers with the event that a subscriber replies
 //	POST /                  publishes it to EVENTMESH_TOPIC
-//	GET  /readiness         200 while events can be published, else 503 and why
+//	GET  /readiness         200 while events can be published, as far as is known, else 503 and why
 //	GET  /health            200
 //
 // /topics/{topic} and / take batches too, as application/cloudevents-batch+json.
@@ -41,7 +41,8 @@
 //	504  no reply in time
 //
 // 429 and 503 come with Retry-After. The body of a refusal is one sentence, but for a batch, and never holds data of an event. While there
-// is no connection to EventMesh the answer is 503 at once; the connection comes back by itself.
+// is no connection to EventMesh the answer is 503 at once; the connection comes back by itself. So it is while EventMesh is
+// connected and confirms nothing: after five time-outs in a row, one request at a time finds out whether it does again.
 //
 // # Shutdown
 //

@@ -30,7 +30,8 @@ type handler struct {
 }
 
 func newHandler(config *Config, p publisher, logger *zap.SugaredLogger) *handler {
-	h := &handler{config: config, publisher: p, logger: sampled(logger), inFlight: make(chan struct{}, config.MaxInFlight)}
+	h := &handler{config: config, logger: sampled(logger), inFlight: make(chan struct{}, config.MaxInFlight)}
+	h.publisher = &guard{publisher: p, logger: h.logger}
 	h.probes = adapter.Probes{Ready: h.ready}
 	return h
 }
