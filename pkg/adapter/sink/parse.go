@@ -29,15 +29,33 @@ func parse(ctx context.Context, r *http.Request) (*event.Event, error) {
 		return nil, notAnEvent("want a header Ce-Specversion, or Content-Type %s or %s",
 			event.ApplicationCloudEventsJSON, event.ApplicationCloudEventsBatchJSON)
 	}
-	return check(func() (*event.Event, error) { return binding.ToEvent(ctx, message) })
+	return check(func() (*event.Event, error) {
+		e, err := binding.ToEvent(ctx, message)
+		if err == nil && message.ReadEncoding() == binding.EncodingStructured {
+			imply(e)
+		}
+		return e, err
+	})
 }
 
 // parseJSON returns the CloudEvent in a JSON text. The error is as that of parse.
 func parseJSON(text []byte) (*event.Event, error) {
 	return check(func() (*event.Event, error) {
 		var e event.Event
-		return &e, json.Unmarshal(text, &e)
+		err := json.Unmarshal(text, &e)
+		if err == nil {
+			imply(&e)
+		}
+		return &e, err
 	})
+}
+
+// imply sets the content type that data has in the JSON format when there is none. In EventMesh it would imply nothing, which is
+// why CloudEvents wants it set by whoever takes an event from one format to another.
+func imply(e *event.Event) {
+	if e.Context != nil && e.DataContentType() == "" && e.Data() != nil && !e.DataBase64 {
+		e.SetDataContentType(event.ApplicationJSON)
+	}
 }
 
 // check lets the SDK parse an event, and refuses what is none.

@@ -35,6 +35,7 @@ func TestTakesEvents(t *testing.T) {
 		{"binary without data", binary(append(base, "Content-Type=application/json")...), "", "application/json", ""},
 		{"structured", structured(), `{"specversion":"1.0","id":"1","source":"/shop","type":"order.placed","subject":"o/1","region":"eu","datacontenttype":"application/json","data":{"n": 1.50}}`, "application/json", `{"n": 1.50}`},
 		{"structured with parameter", http.Header{"Content-Type": {"application/cloudevents+json; charset=UTF-8"}}, `{"data_base64":"AP8=","datacontenttype":"image/png","specversion":"1.0","id":"1","source":"/shop","type":"order.placed","subject":"o/1","region":"eu"}`, "image/png", "\x00\xff"},
+		{"structured without a content type", structured(), `{"specversion":"1.0","id":"1","source":"/shop","type":"order.placed","subject":"o/1","region":"eu","data":"text"}`, "application/json", `"text"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := &fake{}
