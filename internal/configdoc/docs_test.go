@@ -45,21 +45,27 @@ func TestVariablesAreKnown(t *testing.T) {
 
 func TestManifestsSetKnownVariables(t *testing.T) {
 	t.Parallel()
-	blocks := yamlPattern.FindAllStringSubmatch(documents(t)["README.md"], -1)
-	if len(blocks) < 2 {
-		t.Fatalf("README.md has %d YAML blocks, want one for the source and one for the sink", len(blocks))
-	}
-	for i, program := range []struct {
-		name   string
-		config any
-	}{{"source", source.NewConfig()}, {"sink", sink.NewConfig()}} {
-		settings := settingPattern.FindAllStringSubmatch(blocks[i][1], -1)
+	for _, manifest := range []struct {
+		document string
+		block    int // of YAML
+		program  string
+		config   any
+	}{
+		{"README.md", 0, "source", source.NewConfig()},
+		{"README.md", 1, "sink", sink.NewConfig()},
+		{"docs/operations.md", 0, "sink", sink.NewConfig()},
+	} {
+		blocks := yamlPattern.FindAllStringSubmatch(documents(t)[manifest.document], -1)
+		if len(blocks) <= manifest.block {
+			t.Fatalf("%s has %d YAML blocks, want one for the %s", manifest.document, len(blocks), manifest.program)
+		}
+		settings := settingPattern.FindAllStringSubmatch(blocks[manifest.block][1], -1)
 		if len(settings) == 0 {
-			t.Errorf("YAML block %d of README.md sets no variable, want some of the %s", i+1, program.name)
+			t.Errorf("YAML block %d of %s sets no variable, want some of the %s", manifest.block+1, manifest.document, manifest.program)
 		}
 		for _, setting := range settings {
-			if !slices.Contains(known(program.config), setting[1]) {
-				t.Errorf("YAML block %d of README.md sets %s, which the %s does not know", i+1, setting[1], program.name)
+			if !slices.Contains(known(manifest.config), setting[1]) {
+				t.Errorf("YAML block %d of %s sets %s, which the %s does not know", manifest.block+1, manifest.document, setting[1], manifest.program)
 			}
 		}
 	}

@@ -60,6 +60,13 @@ func (s *sink) Start(ctx context.Context) error {
 	}
 	// Requests are served for longer than the context lives.
 	h := newHandler(s.config, publisher, s.logger)
+	if s.config.OIDC.Audience != "" {
+		h.senders = newAuthenticator(s.config.OIDC, s.logger)
+		if len(s.config.Subjects) == 0 {
+			s.logger.Warn("OIDC_SUBJECTS is not set: everybody may send who has a token of the issuer for the audience")
+		}
+		defer h.senders.start(ctx)()
+	}
 	server := newServer(s.config, h, s.logger)
 	server.TLSConfig = encryption
 	err = s.serve(ctx, listener, server, h)

@@ -16,6 +16,7 @@ import (
 type Config struct {
 	framework.EnvConfig
 	adapter.EventMesh
+	OIDC
 
 	// Port is where requests and probes are served.
 	Port int `envconfig:"PORT" default:"8080" min:"0" desc:"port that requests and probes are served on" want:"a port, 0 to 65535; 0 lets the kernel choose"`
@@ -73,6 +74,9 @@ func (c *Config) Validate() error {
 	}
 	nobody := zap.NewNop().Sugar()
 	if _, err := tlsConfig(c, nobody); err != nil {
+		return err
+	}
+	if err := c.validateTokens(); err != nil {
 		return err
 	}
 	_, err := c.ClientConfig(c.Group, nobody)

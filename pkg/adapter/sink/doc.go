@@ -31,13 +31,15 @@
 //	202  EventMesh has the event
 //	200  EventMesh's reply to a request, as CloudEvent in binary mode, or structured where a header cannot hold an attribute
 //	400  no CloudEvent 1.0, or one that EventMesh cannot carry, or no name of a topic, or a batch as a request
-//	403  the topic is not open, or requests with an EVENTMESH_SUBSCRIBER_TRANSPORT that is not EVENTMESH_URL's
+//	401  no token that is valid, where OIDC_AUDIENCE asks for one; with WWW-Authenticate
+//	403  the topic is not open, or the sender is not one of OIDC_SUBJECTS, or a request and EVENTMESH_SUBSCRIBER_TRANSPORT is not
+//	     EVENTMESH_URL's
 //	404  no such path
 //	405  another method than POST
 //	408  the body did not arrive in full
 //	413  larger than EVENTMESH_MAX_EVENT_BYTES, or than EventMesh takes, or more events than EVENTMESH_MAX_BATCH_EVENTS
 //	429  EventMesh's rate limit, or EVENTMESH_MAX_IN_FLIGHT, is reached
-//	503  not connected, not confirmed in time, refused for now, or nobody subscribes
+//	503  not connected, not confirmed in time, refused for now, nobody subscribes, or the keys for a token cannot be read
 //	504  no reply in time
 //
 // 429 and 503 come with Retry-After. The body of a refusal is one sentence, but for a batch, and never holds data of an event. While there

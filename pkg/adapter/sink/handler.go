@@ -23,6 +23,7 @@ type publisher interface {
 type handler struct {
 	config    *Config
 	publisher publisher
+	senders   *authenticator // nil: whoever sends
 	probes    adapter.Probes
 	logger    *zap.SugaredLogger
 	inFlight  chan struct{} // holds one for each request
@@ -43,6 +44,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if isProbe(r) {
 		h.probe(w, r)
+		return
+	}
+	if err := h.senders.authenticate(w, r); err != nil {
+		h.refuse(w, destination{}, err)
 		return
 	}
 	to, err := h.route(r)
@@ -81,6 +86,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (h *handler) ready() error {
 	if h.leaving.Load() {
 		return errors.New("shutting down")
+	}
+	if err := h.senders.ready(); err != nil {
+		return err
 	}
 	return h.publisher.Ready()
 }
