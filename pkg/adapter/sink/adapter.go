@@ -69,7 +69,7 @@ func (s *sink) Start(ctx context.Context) error {
 	}
 	server := newServer(s.config, h, s.logger)
 	server.TLSConfig = encryption
-	err = s.serve(ctx, listener, server, h)
+	err = s.serve(ctx, newConnections(s.config.maxConnections()).bound(server, listener), server, h)
 	return errors.Join(err, publisher.Close())
 }
 
@@ -101,7 +101,7 @@ func (s *sink) serve(ctx context.Context, listener net.Listener, server *http.Se
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
 	defer cancel()
 	if err := server.Shutdown(drain); err != nil {
-		s.logger.Warnw("cutting off requests that are still in flight: their senders get no answer", "requests", len(h.inFlight), zap.Error(err))
+		s.logger.Warnw("cutting off requests that are still in flight: their senders get no answer", "requests", h.serving.Load(), zap.Error(err))
 		_ = server.Close() // which is what cuts them off
 	}
 	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {

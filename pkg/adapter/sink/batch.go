@@ -49,31 +49,40 @@ func isBatch(r *http.Request) bool {
 // batch publishes the events of a request, each by itself, and answers for all of them. EventMesh's own call for batches tells
 // nothing about single events, nor whether any of them was taken.
 func (h *handler) batch(w http.ResponseWriter, r *http.Request, to destination) {
-	events, err := h.receiveBatch(w, r, to)
-	if err != nil {
+	events, failures, err := h.takeBatch(w, r, to)
+	switch {
+	case err != nil:
 		h.refuse(w, to, err)
-		return
+	case len(failures) > 0:
+		h.refuseBatch(w, to, events, failures)
+	default:
+		accept(w)
 	}
-	if failures := h.publishBatch(r.Context(), to, events); len(failures) > 0 {
-		h.refuseBatch(w, to, len(events), failures)
-		return
-	}
-	accept(w)
 }
 
-// receiveBatch returns the events of a batch as they stand in it, not yet parsed: one that is malformed says nothing about others.
-func (h *handler) receiveBatch(w http.ResponseWriter, r *http.Request, to destination) ([]json.RawMessage, error) {
+// takeBatch publishes the events of a batch, and returns how many there are, and which failed. Events are parsed one by one: one
+// that is malformed says nothing about others.
+func (h *handler) takeBatch(w http.ResponseWriter, r *http.Request, to destination) (events int, failures []failure, err error) {
 	if to.request {
-		return nil, refusef(http.StatusBadRequest, "a request is a single event, and has a single reply: Content-Type %s holds a batch", r.Header.Get(cehttp.ContentType))
+		return 0, nil, refusef(http.StatusBadRequest, "a request is a single event, and has a single reply: Content-Type %s holds a batch", r.Header.Get(cehttp.ContentType))
 	}
 	if err := checkCoding(r); err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	body, err := h.read(w, r)
+	leave, err := h.admit(w, r)
 	if err != nil {
-		return nil, err
+		return 0, nil, err
 	}
-	return splitBatch(body, h.config.MaxBatchEvents)
+	defer leave()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return 0, nil, fmt.Errorf("reading a body that has arrived: %w", err)
+	}
+	raw, err := splitBatch(body, h.config.MaxBatchEvents)
+	if err != nil {
+		return 0, nil, err
+	}
+	return len(raw), h.publishBatch(r.Context(), to, raw), nil
 }
 
 func splitBatch(body []byte, limit int) ([]json.RawMessage, error) {

@@ -2,6 +2,7 @@ package sink
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -39,8 +40,12 @@ type Config struct {
 	MaxEventBytes int64 `envconfig:"EVENTMESH_MAX_EVENT_BYTES" default:"1048576" min:"1" desc:"largest body of a request in bytes" want:"a whole number, at least 1"`
 	// MaxBatchEvents bounds the events of a batch.
 	MaxBatchEvents int `envconfig:"EVENTMESH_MAX_BATCH_EVENTS" default:"1000" min:"1" desc:"most events of a batch; EVENTMESH_MAX_EVENT_BYTES bounds its size" want:"a whole number, at least 1"`
-	// MaxInFlight bounds requests that are being answered, and events of batches.
-	MaxInFlight int `envconfig:"EVENTMESH_MAX_IN_FLIGHT" default:"1000" min:"1" desc:"requests that are taken at once; more are answered with 429; events of a batch count each while they are published, up to 16 at once" want:"a whole number, at least 1"`
+	// BufferBytes bounds the bodies of all requests together.
+	BufferBytes int64 `envconfig:"EVENTMESH_BUFFER_BYTES" default:"67108864" min:"1" desc:"how many bytes of bodies are held at once, of those that arrive and those in flight; more are answered with 429, slow ones first" want:"a whole number, not below EVENTMESH_MAX_EVENT_BYTES"`
+	// MaxInFlight bounds events that are being published.
+	MaxInFlight int `envconfig:"EVENTMESH_MAX_IN_FLIGHT" default:"1000" min:"1" desc:"events that are being published at once, up to 16 of a batch among them; more are answered with 429" want:"a whole number, at least 1"`
+	// MaxConnections bounds the connections that are open.
+	MaxConnections int `envconfig:"EVENTMESH_MAX_CONNECTIONS" min:"0" desc:"connections that are open at once; for one more, that is closed which has kept the sink waiting for longest" want:"a whole number above EVENTMESH_MAX_IN_FLIGHT; by default 1000 above it"`
 	// ShutdownDelay is how long requests are still taken after SIGTERM.
 	ShutdownDelay time.Duration `envconfig:"EVENTMESH_SHUTDOWN_DELAY" default:"5s" min:"0s" desc:"time between SIGTERM, when readiness fails, and the end of taking requests" want:"a duration such as 5s, or 0s"`
 	// DrainTimeout bounds what is in flight after ShutdownDelay.
@@ -68,6 +73,12 @@ func (c *Config) Validate() error {
 		return adapter.Invalid("EVENTMESH_SUBSCRIBER_TRANSPORT", string(c.Subscribers), "grpc or tcp")
 	case !adapter.ValidGroup(c.Group):
 		return adapter.Invalid("EVENTMESH_GROUP", c.Group, adapter.WantGroup)
+	}
+	if c.BufferBytes < c.MaxEventBytes {
+		return adapter.Invalid("EVENTMESH_BUFFER_BYTES", strconv.FormatInt(c.BufferBytes, 10), fmt.Sprintf("at least the %d of EVENTMESH_MAX_EVENT_BYTES", c.MaxEventBytes))
+	}
+	if c.MaxConnections != 0 && c.MaxConnections <= c.MaxInFlight {
+		return adapter.Invalid("EVENTMESH_MAX_CONNECTIONS", strconv.Itoa(c.MaxConnections), fmt.Sprintf("more than the %d of EVENTMESH_MAX_IN_FLIGHT", c.MaxInFlight))
 	}
 	if c.Topic != "" && eventmesh.ValidateTopic(c.Topic) != nil {
 		return adapter.Invalid("EVENTMESH_TOPIC", c.Topic, "1 to 127 letters, digits and characters of ._%|-")

@@ -17,6 +17,9 @@ func TestConfigDefaults(t *testing.T) {
 		t.Errorf("got port %d, group %s, time-outs %s %s, limits %d %d, shutdown %s %s", c.Port, c.Group, c.PublishTimeout, c.RequestTimeout,
 			c.MaxEventBytes, c.MaxInFlight, c.ShutdownDelay, c.DrainTimeout)
 	}
+	if c.BufferBytes != 64<<20 || c.maxConnections() != 2000 {
+		t.Errorf("got limits %d %d, want 64 MiB and 2000 connections", c.BufferBytes, c.maxConnections())
+	}
 	if c.GetSinktimeout() != -1 {
 		t.Errorf("got a time-out for K_SINK, which the sink has not")
 	}
@@ -43,6 +46,8 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 		{"unknown subscribers", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_SUBSCRIBER_TRANSPORT=http"}, []string{"EVENTMESH_SUBSCRIBER_TRANSPORT", `"http"`, "grpc or tcp"}},
 		{"no time", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_PUBLISH_TIMEOUT=0s"}, []string{"EVENTMESH_PUBLISH_TIMEOUT", `"0s"`, "more than 0"}},
 		{"no bytes", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_MAX_EVENT_BYTES=0"}, []string{"EVENTMESH_MAX_EVENT_BYTES", `"0"`, "at least 1"}},
+		{"room below an event", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_MAX_EVENT_BYTES=100", "EVENTMESH_BUFFER_BYTES=99"}, []string{"EVENTMESH_BUFFER_BYTES", `"99"`, "100 of EVENTMESH_MAX_EVENT_BYTES"}},
+		{"connections below events", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_MAX_IN_FLIGHT=10", "EVENTMESH_MAX_CONNECTIONS=10"}, []string{"EVENTMESH_MAX_CONNECTIONS", `"10"`, "10 of EVENTMESH_MAX_IN_FLIGHT"}},
 		{"two passwords", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_PASSWORD=hidden", "EVENTMESH_PASSWORD_FILE=" + file}, []string{"EVENTMESH_PASSWORD", "EVENTMESH_PASSWORD_FILE"}},
 		{"no certificates", []string{"EVENTMESH_URL=grpcs://e", "EVENTMESH_TOPIC=a", "EVENTMESH_CA_FILE=" + file}, []string{"EVENTMESH_CA_FILE", file, "PEM"}},
 	} {

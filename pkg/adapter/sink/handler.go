@@ -26,12 +26,14 @@ type handler struct {
 	senders   *authenticator // nil: whoever sends
 	probes    adapter.Probes
 	logger    *zap.SugaredLogger
-	inFlight  chan struct{} // holds one for each request
+	bodies    *bodies
+	inFlight  chan struct{} // holds one for each event that is being published
+	serving   atomic.Int64  // requests without an answer
 	leaving   atomic.Bool
 }
 
 func newHandler(config *Config, p publisher, logger *zap.SugaredLogger) *handler {
-	h := &handler{config: config, logger: sampled(logger), inFlight: make(chan struct{}, config.MaxInFlight)}
+	h := &handler{config: config, logger: sampled(logger), bodies: newBodies(config.BufferBytes), inFlight: make(chan struct{}, config.MaxInFlight)}
 	h.publisher = &guard{publisher: p, logger: h.logger}
 	h.probes = adapter.Probes{Ready: h.ready}
 	return h
@@ -46,6 +48,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.probe(w, r)
 		return
 	}
+	h.serving.Add(1)
+	defer h.serving.Add(-1)
 	if err := h.senders.authenticate(w, r); err != nil {
 		h.refuse(w, destination{}, err)
 		return
@@ -55,23 +59,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, to, err)
 		return
 	}
-	select {
-	case h.inFlight <- struct{}{}:
-		defer func() { <-h.inFlight }()
-	default:
-		h.refuse(w, to, refusef(http.StatusTooManyRequests, "%d requests are in flight, as many as EVENTMESH_MAX_IN_FLIGHT allows", h.config.MaxInFlight))
-		return
-	}
 	if isBatch(r) {
 		h.batch(w, r, to)
 		return
 	}
-	e, err := h.receive(w, r)
-	if err != nil {
-		h.refuse(w, to, err)
-		return
-	}
-	reply, err := h.publish(r.Context(), to, *e)
+	reply, err := h.take(w, r, to)
 	switch {
 	case err != nil:
 		h.refuse(w, to, err)
@@ -80,6 +72,21 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		accept(w)
 	}
+}
+
+// take publishes the event of a request. When it returns the request takes no place any more, however slowly its sender reads
+// the answer.
+func (h *handler) take(w http.ResponseWriter, r *http.Request, to destination) (reply *event.Event, err error) {
+	leave, err := h.admit(w, r)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	e, err := h.receive(r)
+	if err != nil {
+		return nil, err
+	}
+	return h.publish(r.Context(), to, *e)
 }
 
 // ready returns nil, or why no more requests should come.

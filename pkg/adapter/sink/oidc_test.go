@@ -17,8 +17,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 )
 
-// guard serves a handler that wants tokens, with keys that are looked for without pauses.
-func guard(t *testing.T, p publisher, environment ...string) (*handler, *httptest.Server, *observer.ObservedLogs) {
+// guarded serves a handler that wants tokens, with keys that are looked for without pauses.
+func guarded(t *testing.T, p publisher, environment ...string) (*handler, *httptest.Server, *observer.ObservedLogs) {
 	t.Helper()
 	h, server, logs := serve(t, p, environment...)
 	h.senders = newAuthenticator(h.config.OIDC, h.logger)
@@ -92,7 +92,7 @@ func TestAuthentication(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := &fake{}
-			h, server, logs := guard(t, p, issuer.environment("OIDC_SUBJECTS="+sender+", system:serviceaccount:knative-eventing:*")...)
+			h, server, logs := guarded(t, p, issuer.environment("OIDC_SUBJECTS="+sender+", system:serviceaccount:knative-eventing:*")...)
 			awaitReady(t, h)
 			header := binary()
 			if c.authorization != "" {
@@ -122,7 +122,7 @@ func TestAuthentication(t *testing.T) {
 
 func TestAuthenticationComesFirst(t *testing.T) {
 	issuer := newRealIssuer(t)
-	h, server, _ := guard(t, &fake{}, issuer.environment()...)
+	h, server, _ := guarded(t, &fake{}, issuer.environment()...)
 	awaitReady(t, h)
 	for _, c := range []struct {
 		name, method, path string
@@ -154,7 +154,7 @@ func TestAuthenticationComesFirst(t *testing.T) {
 func TestIssuerThatComesLater(t *testing.T) {
 	issuer := newRealIssuer(t)
 	issuer.breakDown(true)
-	h, server, logs := guard(t, &fake{}, issuer.environment()...)
+	h, server, logs := guarded(t, &fake{}, issuer.environment()...)
 	eventually(t, func() string {
 		if err := h.ready(); err == nil || !strings.Contains(err.Error(), "502 Bad Gateway") {
 			return fmt.Sprintf("ready: %v", err)
@@ -183,7 +183,7 @@ func TestIssuerThatComesLater(t *testing.T) {
 
 func TestKeysAreReplaced(t *testing.T) {
 	issuer := newRealIssuer(t)
-	h, server, _ := guard(t, &fake{}, issuer.environment()...)
+	h, server, _ := guarded(t, &fake{}, issuer.environment()...)
 	awaitReady(t, h)
 	status := func(token string) int {
 		return send(t, server.Client(), http.MethodPost, server.URL, bearer(token), strings.NewReader("{}")).status

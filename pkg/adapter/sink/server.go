@@ -17,6 +17,15 @@ const (
 	idleTimeout = 2 * time.Minute
 	// maxHeaderBytes leaves room for the 64 KiB of an event that every intermediary has to forward.
 	maxHeaderBytes = 128 << 10
+	// maxStreams are the requests that one HTTP/2 connection may have open.
+	maxStreams = 250
+	// streamBytes and connectionBytes are what HTTP/2 holds of bodies that no handler has read yet.
+	streamBytes     = 64 << 10
+	connectionBytes = 256 << 10
+	// pingInterval is when a silent HTTP/2 connection is asked whether it still lives.
+	pingInterval = 30 * time.Second
+	// writeStall is how long an HTTP/2 connection may take nothing.
+	writeStall = 10 * time.Second
 )
 
 // newServer returns a server of HTTP/1.1 and HTTP/2, with TLS or without, which continues the traces of requests.
@@ -36,6 +45,10 @@ func newServer(config *Config, h *handler, logger *zap.SugaredLogger) *http.Serv
 		WriteTimeout:      readTimeout + max(config.PublishTimeout, config.RequestTimeout) + writeMargin,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    maxHeaderBytes,
-		ErrorLog:          newConnectionLog(logger),
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: streamBytes, MaxReceiveBufferPerConnection: connectionBytes,
+			SendPingTimeout: pingInterval, WriteByteTimeout: writeStall,
+		},
+		ErrorLog: newConnectionLog(logger),
 	}
 }

@@ -1,0 +1,184 @@
+package sink
+
+import (
+	"context"
+	"crypto/tls"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+)
+
+// serveBounded serves a handler on a bounded number of connections.
+func serveBounded(t *testing.T, p publisher, limit int, secure *tls.Config) (*handler, *connections, string) {
+	t.Helper()
+	c := config(t, "EVENTMESH_URL=grpc://eventmesh", "EVENTMESH_TOPIC=orders")
+	s := &sink{config: c, logger: zap.NewNop().Sugar()}
+	h := newHandler(c, p, s.logger)
+	server := newServer(c, h, s.logger)
+	server.TLSConfig = secure
+	listener, err := adapter.Listen(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := newConnections(limit)
+	ctx, cancel := context.WithCancel(t.Context())
+	s.config.ShutdownDelay = 0
+	ended := make(chan error, 1)
+	go func() { ended <- s.serve(ctx, all.bound(server, listener), server, h) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		all.mu.Lock()
+		defer all.mu.Unlock()
+		if all.open != 0 || all.fresh.Len() != 0 || all.idle.Len() != 0 {
+			t.Errorf("%d connections are open in the end, %d fresh, %d idle", all.open, all.fresh.Len(), all.idle.Len())
+		}
+	})
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h, all, net.JoinHostPort("127.0.0.1", port)
+}
+
+func dial(t *testing.T, host string) net.Conn {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", host)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// awaitClosed waits until the other side has closed a connection.
+func awaitClosed(t *testing.T, conn net.Conn) {
+	t.Helper()
+	if _, err := io.Copy(io.Discard, conn); err != nil && !strings.Contains(err.Error(), "reset") {
+		t.Error(err)
+	}
+}
+
+func TestConnectionsThatWaitForLongestAreClosed(t *testing.T) {
+	ca := newAuthority(t)
+	cert, key, _ := ca.issue(t)
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var h2c http.Protocols
+	h2c.SetUnencryptedHTTP2(true)
+	for _, c := range []struct {
+		name      string
+		secure    *tls.Config
+		transport *http.Transport
+	}{
+		{"HTTP/1.1", nil, &http.Transport{}},
+		{"HTTP/2", nil, &http.Transport{Protocols: &h2c}},
+		{"TLS", &tls.Config{Certificates: []tls.Certificate{pair}}, &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.pool()}, ForceAttemptHTTP2: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			began, goOn := make(chan struct{}, 2), make(chan struct{})
+			p := &fake{publish: func(context.Context, string) error {
+				began <- struct{}{}
+				<-goOn
+				return nil
+			}}
+			const limit = 3
+			_, all, host := serveBounded(t, p, limit, c.secure)
+			url := "http://" + host
+			if c.secure != nil {
+				url = "https://" + host
+			}
+			client := &http.Client{Transport: c.transport}
+			t.Cleanup(client.CloseIdleConnections)
+
+			status := make(chan int, 1)
+			go func() { status <- send(t, client, http.MethodPost, url, binary(), strings.NewReader("{}")).status }()
+			<-began
+			idle := &http.Client{Transport: c.transport.Clone()}
+			t.Cleanup(idle.CloseIdleConnections)
+			if got := send(t, idle, http.MethodGet, url+"/health", nil, nil); got.status != http.StatusOK {
+				t.Errorf("got %d, want 200", got.status)
+			}
+			// One is in flight, one idle. Half-open ones take the third place one after the other.
+			half := dial(t, host)
+			for range 20 {
+				next := dial(t, host)
+				_, _ = io.WriteString(next, "POST / HTTP/1.1\r\nHost:")
+				awaitClosed(t, half)
+				half = next
+			}
+			// A good one is served all the same.
+			other := &http.Client{Transport: c.transport.Clone()}
+			t.Cleanup(other.CloseIdleConnections)
+			if got := send(t, other, http.MethodGet, url+"/readiness", nil, nil); got.status != http.StatusOK {
+				t.Errorf("got %d %q, want 200", got.status, got.body)
+			}
+			awaitClosed(t, half)
+			// There is no half-open one left, so the idle one goes, and that in flight stays.
+			last := dial(t, host)
+			eventually(t, func() string {
+				all.mu.Lock()
+				defer all.mu.Unlock()
+				if all.open != limit || all.fresh.Len() != 1 || all.idle.Len() != 1 {
+					return "too many connections, or too few"
+				}
+				return ""
+			})
+			_ = last.Close()
+			close(goOn)
+			if got := <-status; got != http.StatusAccepted {
+				t.Errorf("the one in flight: got %d, want 202", got)
+			}
+		})
+	}
+}
+
+func TestConnectionsAllInFlight(t *testing.T) {
+	all := newConnections(1)
+	here, there := net.Pipe()
+	defer func() { _ = there.Close() }()
+	first, victim := all.add(here)
+	if victim != nil {
+		t.Fatal("the first connection was one too many")
+	}
+	end := begin(context.WithValue(t.Context(), connectionKey{}, first))
+	second, victim := all.add(here)
+	if victim != second {
+		t.Errorf("got victim %p, want the second connection: the first has an event in flight", victim)
+	}
+	_ = second.Close()
+	_ = second.Close()
+	end()
+	third, victim := all.add(here)
+	if victim != first {
+		t.Errorf("got victim %p, want the first connection, which is idle", victim)
+	}
+	_ = victim.Close()
+	_ = third.Close()
+	if all.open != 0 {
+		t.Errorf("%d connections are open, want none", all.open)
+	}
+}
+
+func TestHalfOpenConnectionsOfTheSink(t *testing.T) {
+	server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
+	s := start(t, "EVENTMESH_URL="+server.GRPCURL(), "EVENTMESH_TOPIC=orders", "EVENTMESH_MAX_IN_FLIGHT=1", "EVENTMESH_MAX_CONNECTIONS=4")
+	s.awaitReadiness(t, http.StatusOK)
+	for range 100 {
+		dial(t, strings.TrimPrefix(s.url, "http://"))
+	}
+	if got := post(t, s.url); got.status != http.StatusAccepted {
+		t.Errorf("got %d %q, want 202", got.status, got.body)
+	}
+}
