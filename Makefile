@@ -53,7 +53,7 @@ contract: ## the transports' suite; against a real EventMesh where EVENTMESH_GRP
 	$(GO) test -count=1 -v ./test/contract
 
 .PHONY: test-faults
-test-faults: ## break everything around the source, and count its events; FAULTS=long takes an hour
+test-faults: ## break everything around the source, and count its events; FAULTS=long takes half an hour
 	$(GO) -C test/faults test -race -count=1 -timeout 2h
 
 .PHONY: fuzz

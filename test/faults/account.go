@@ -243,15 +243,15 @@ func (e *evidence) duplicates(a *account, p publication, takes []take, h *handOu
 			extra -= n
 		}
 	}
-	lost, sent := 0, 0
+	lost := 0
 	for _, t := range takes[:len(takes)-1] {
 		if t.unanswered {
 			lost++
 		}
 	}
-	explain(answerLost, lost)
+	explain(answerLost, lost+e.cutsBetween(takes[0].at, takes[len(takes)-1].at))
 	if h != nil {
-		publications := map[uint64]bool{}
+		publications, sent := map[uint64]bool{}, 0
 		for _, d := range h.all {
 			if d.Lost == "" {
 				publications[d.Publication] = true
@@ -264,15 +264,32 @@ func (e *evidence) duplicates(a *account, p publication, takes []take, h *handOu
 	if e.blind {
 		explain(repeated, p.attempts-1)
 	}
-	explain(ended, max(sent, 1)*e.endsBetween(takes[0].at, takes[len(takes)-1].at)) // the source keeps each delivery
+	explain(ended, e.endedBefore(takes))
 	explain(forNoReason, extra)
 }
 
-// endsBetween counts the processes that ended in a time. A process takes a moment to end after it was told to.
-func (e *evidence) endsBetween(from, to time.Time) int {
+// cutsBetween counts how often a sink's connections were cut in a time, and perhaps an answer with them.
+func (e *evidence) cutsBetween(from, to time.Time) int {
 	n := 0
-	for _, r := range e.runs {
-		if !r.running() && !r.until.Before(from) && !r.until.After(to) {
+	for _, s := range e.sinks {
+		s.mu.Lock()
+		for _, at := range s.stops {
+			if !at.Before(from) && !at.After(to) {
+				n++
+			}
+		}
+		s.mu.Unlock()
+	}
+	return n
+}
+
+// endedBefore counts the takes whose process had ended when the last was asked for. It may have ended before the sink even
+// saw its request.
+func (e *evidence) endedBefore(takes []take) int {
+	n := 0
+	last := takes[len(takes)-1]
+	for _, t := range takes[:len(takes)-1] {
+		if r := e.runs[t.by]; r != nil && t.by != last.by && !r.running() && r.until.Before(last.at) {
 			n++
 		}
 	}

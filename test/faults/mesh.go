@@ -28,7 +28,7 @@ func newMesh(t *testing.T, transport string) *mesh {
 // freeAddress returns one that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", loopback+":0")
 	if err != nil {
 		t.Fatal(err)
 	}

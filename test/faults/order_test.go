@@ -23,7 +23,7 @@ func TestOrder(t *testing.T) {
 				r := s.replica("replica")
 				r.startReady()
 				s.sink.obey(failingByKey(newDice(with.t)))
-				traffic := s.publish()
+				traffic := s.load(load{publishers: 3, pace: 4 * pace}) // one after the other takes its time
 				for round := range lasting(2, 20) {
 					traffic.more(60)
 					if with.buffer == onDisk && round%2 == 0 {

@@ -22,7 +22,7 @@ type replica struct {
 }
 
 // sourceRun is one process of a replica. It calls itself by a user name of its own, by which EventMesh tells who was handed
-// an event.
+// an event, and the sink who asked.
 type sourceRun struct {
 	*process
 	user   string
@@ -39,7 +39,8 @@ func (r *replica) start() {
 	r.t.Helper()
 	s := &sourceRun{user: fmt.Sprintf("%s-run%d", r.name, len(r.runs)+1)}
 	environment := append(slices.Clone(r.environment),
-		"EVENTMESH_CLIENT_ID="+r.name, "EVENTMESH_USERNAME="+s.user, "EVENTMESH_PASSWORD=of-"+r.name, "PROBES_PORT=0")
+		"EVENTMESH_CLIENT_ID="+r.name, "EVENTMESH_USERNAME="+s.user, "EVENTMESH_PASSWORD=of-"+r.name, "PROBES_PORT=0",
+		"NAMESPACE="+s.user) // comes with each request
 	if r.spool != "" {
 		environment = append(environment, "EVENTMESH_SPOOL_DIR="+r.spool)
 	}

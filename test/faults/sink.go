@@ -56,6 +56,8 @@ func refuse(status int) rule { return func(request) answer { return answer{statu
 type take struct {
 	at   time.Time
 	step int64
+	// by is the user name of the process that asked.
+	by string
 	// unanswered says that the sender has not got the answer.
 	unanswered bool
 }
@@ -76,6 +78,7 @@ type sink struct {
 	asked    map[string]int64 // the step of the first request
 	takes    map[string][]take
 	events   map[string]event.Event
+	stops    []time.Time // when its connections were cut
 	server   *http.Server
 	ended    chan struct{}
 }
@@ -84,7 +87,7 @@ type sink struct {
 func newSink(t *testing.T, steps *atomic.Int64) *sink {
 	t.Helper()
 	s := &sink{
-		address: "127.0.0.1:0", steps: steps, rule: accept,
+		address: loopback + ":0", steps: steps, rule: accept,
 		attempts: map[string]int{}, asked: map[string]int64{}, takes: map[string][]take{}, events: map[string]event.Event{},
 	}
 	s.start(t)
@@ -117,6 +120,9 @@ func (s *sink) start(t *testing.T) {
 func (s *sink) stop() {
 	_ = s.server.Close()
 	<-s.ended
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stops = append(s.stops, time.Now())
 }
 
 // obey sets what decides on requests from now on.
@@ -142,7 +148,7 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if a.status < http.StatusMultipleChoices {
-		s.take(*e, a.how == brokenAfter || r.Context().Err() != nil)
+		s.take(*e, r.Header.Get("Kn-Namespace"), a.how == brokenAfter || r.Context().Err() != nil)
 	}
 	if a.how == brokenAfter {
 		breakOff(w)
@@ -169,10 +175,10 @@ func (s *sink) ask(e event.Event) answer {
 	return decide(r)
 }
 
-func (s *sink) take(e event.Event, unanswered bool) {
+func (s *sink) take(e event.Event, by string, unanswered bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.takes[e.ID()] = append(s.takes[e.ID()], take{at: time.Now(), step: s.steps.Add(1), unanswered: unanswered})
+	s.takes[e.ID()] = append(s.takes[e.ID()], take{at: time.Now(), step: s.steps.Add(1), by: by, unanswered: unanswered})
 	if s.keep {
 		s.events[e.ID()] = e
 	}

@@ -103,6 +103,7 @@ func newStage(with setting) *stage {
 	s := emptyStage(with)
 	log := &recent{}
 	with.options.RecordDeliveries, with.options.Logf = true, log.add
+	with.options.GRPCAddress, with.options.TCPAddress = loopback+":0", loopback+":0"
 	with.t.Cleanup(func() {
 		if with.t.Failed() {
 			with.t.Logf("end of the log of EventMesh:\n%s", log)
@@ -244,15 +245,22 @@ func (s *stage) deadLetterTopic() *sink {
 	return rest
 }
 
-// settle waits until the source has brought everything it holds to the sink.
+// settle waits until the source has brought everything it holds to the sink, for as long as it goes on.
 func (s *stage) settle() {
 	s.t.Helper()
-	eventually(s.t, func() string {
-		if a := s.account(); len(a.lostBySource) > 0 {
-			return fmt.Sprintf("%d events that the source should have are not at the sink, such as %s", len(a.lostBySource), a.lostBySource[0])
+	left, since := -1, time.Now()
+	for {
+		missing := s.account().lostBySource
+		switch {
+		case len(missing) == 0:
+			return
+		case len(missing) != left:
+			left, since = len(missing), time.Now()
+		case time.Since(since) > patience:
+			s.t.Fatalf("for %s now %d events that the source should have are not at the sink, such as %s", patience, left, missing[0])
 		}
-		return ""
-	})
+		wait(s.t.Context(), 20*time.Millisecond)
+	}
 }
 
 // release restarts EventMesh, which makes RocketMQ storage deliver what it holds back, and waits until everything that was
