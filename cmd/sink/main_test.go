@@ -329,7 +329,9 @@ func TestTerminationLosesNothing(t *testing.T) {
 			accepted := make(chan string)
 			var sending sync.WaitGroup
 			for sender := range senders {
-				sending.Go(func() { sendUntilRefused(t, p.url, sender, accepted) })
+				client := &http.Client{Transport: &http.Transport{}}
+				defer client.CloseIdleConnections()
+				sending.Go(func() { sendUntilRefused(t, client, p.url, sender, accepted) })
 			}
 			go func() {
 				sending.Wait()
@@ -362,10 +364,8 @@ func TestTerminationLosesNothing(t *testing.T) {
 }
 
 // sendUntilRefused posts numbered events one after the other, until the program takes no more connections.
-func sendUntilRefused(t *testing.T, url string, sender int, accepted chan<- string) {
+func sendUntilRefused(t *testing.T, client *http.Client, url string, sender int, accepted chan<- string) {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{}}
-	defer client.CloseIdleConnections()
 	for n := 0; ; n++ {
 		id := strconv.Itoa(sender) + "-" + strconv.Itoa(n)
 		r, err := event(t.Context(), url, id, "{}")
