@@ -5,6 +5,7 @@
 GO ?= go
 TOOL = $(GO) tool -modfile=tools/go.mod
 COVERAGE_MIN = 80
+IMAGE_MAX = 30000000
 
 .PHONY: help
 help: ## list the targets
@@ -13,6 +14,24 @@ help: ## list the targets
 .PHONY: build
 build: ## build the programs into bin/
 	$(GO) build -o bin/ ./cmd/...
+
+.PHONY: tools
+tools: ## build ko and kustomize into bin/tools/
+	$(GO) -C tools/cluster build -trimpath -o ../../bin/tools/ tool
+
+.PHONY: images
+images: tools ## build the images, and push them to KO_DOCKER_REPO
+	bin/tools/ko build --base-import-paths ./cmd/...
+
+.PHONY: image-size
+image-size: ## fail when the program of an adapter takes more than 30 MB in its image, compressed; the base is below 1 MB
+	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
+	for program in source sink; do \
+		CGO_ENABLED=0 $(GO) build -trimpath -ldflags='-s -w' -o "$$dir/$$program" ./cmd/$$program && \
+		size=$$(gzip -c "$$dir/$$program" | wc -c) && \
+		echo "$$program: $$size bytes" && \
+		{ test "$$size" -le $(IMAGE_MAX) || { echo "want at most $(IMAGE_MAX)"; exit 1; }; } || exit 1; \
+	done
 
 .PHONY: demo
 demo: build ## play both directions of events with separate processes
