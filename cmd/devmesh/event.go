@@ -72,6 +72,17 @@ func (f *eventFlags) event(args []string, in io.Reader) (event.Event, error) {
 	return e, nil
 }
 
+// replyTo makes the reply to an event.
+func replyTo(request event.Event, data string) event.Event {
+	e := event.New()
+	e.SetID(request.ID() + "-reply")
+	e.SetType(request.Type() + ".reply")
+	e.SetSource("devmesh")
+	e.SetTime(time.Now())
+	setData(&e, []byte(data))
+	return e
+}
+
 // setData sets the data, and the content type that it looks like.
 func setData(e *event.Event, data []byte) {
 	e.DataEncoded, e.DataBase64 = data, !utf8.Valid(data)

@@ -58,6 +58,25 @@ func TestSendTellsTheAnswer(t *testing.T) {
 	contains(t, start(t, "", "send", "--url", "http://127.0.0.1:1", "x").exit(1), "connection refused")
 }
 
+func TestReceiveAnswersAsTold(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		flags []string
+		exit  int
+		want  []string
+	}{
+		{"an event", []string{"--reply", "Yes."}, 0, []string{"200 OK", "☁️  cloudevents.Event in reply", "type: question.reply", "id: 1-reply", "Yes."}},
+		{"a status", []string{"--status", "422"}, 1, []string{"answers 422 Unprocessable Entity"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			receiver := start(t, "", append([]string{"receive", "--address", "127.0.0.1:0", "--count", "1"}, c.flags...)...)
+			url := strings.Fields(receiver.await("HTTP "))[1]
+			contains(t, start(t, "", "send", "--url", url, "--id", "1", "--type", "question", "May I?").exit(c.exit), c.want...)
+			contains(t, receiver.exit(0), "May I?")
+		})
+	}
+}
+
 func TestReceiveEndsBySignal(t *testing.T) {
 	receiver := start(t, "", "receive", "--address", "127.0.0.1:0")
 	receiver.await("HTTP ")

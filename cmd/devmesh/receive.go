@@ -19,20 +19,32 @@ import (
 const shutdownTimeout = 5 * time.Second
 
 type receiveFlags struct {
-	address string
-	count   int
+	address       string
+	count, status int
+	reply         *string
 }
 
 func declareReceive(flags *flag.FlagSet) action {
 	f := &receiveFlags{}
 	flags.StringVar(&f.address, "address", "127.0.0.1:8080", "`host:port` to listen on; port 0 is a free one")
 	flags.IntVar(&f.count, "count", 0, "`number` of events after which to end; 0 is never")
+	flags.IntVar(&f.status, "status", http.StatusAccepted, "`status` to answer events with, such as 422 to refuse them, or 503 to have them again")
+	flags.Func("reply", "answer each event with 200 and an event with this `data`", func(s string) error {
+		f.reply = &s
+		return nil
+	})
 	return f.receive
 }
 
 func (f *receiveFlags) receive(ctx context.Context, s streams, _ []string) error {
 	if f.count < 0 {
 		return usageError("--count is less than 0")
+	}
+	if f.status < 200 || f.status > 599 {
+		return usageError("--status is none of 200 to 599")
+	}
+	if f.reply != nil && f.status != http.StatusAccepted {
+		return usageError("--reply and --status do not go together")
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", f.address)
 	if err != nil {
@@ -44,7 +56,7 @@ func (f *receiveFlags) receive(ctx context.Context, s streams, _ []string) error
 	}
 	ctx, finish := context.WithCancel(ctx)
 	defer finish()
-	sink := &eventSink{printer: printer{out: s.out}, streams: s, count: int64(f.count), finish: finish}
+	sink := &eventSink{printer: printer{out: s.out}, streams: s, flags: f, finish: finish}
 	server := &http.Server{Handler: sink, ReadHeaderTimeout: shutdownTimeout}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
@@ -69,12 +81,12 @@ func (f *receiveFlags) receive(ctx context.Context, s streams, _ []string) error
 type eventSink struct {
 	printer  printer
 	streams  streams
-	count    int64
+	flags    *receiveFlags
 	received atomic.Int64
 	finish   func()
 }
 
-// ServeHTTP answers 202 to an event, and 400 with the reason to anything else.
+// ServeHTTP answers an event as the flags say, and anything else with 400 and the reason.
 func (s *eventSink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	e, err := readEvent(r)
 	if err != nil {
@@ -86,9 +98,20 @@ func (s *eventSink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	w.WriteHeader(http.StatusAccepted)
-	if s.received.Add(1) == s.count {
+	s.answer(w, r, *e)
+	if s.received.Add(1) == int64(s.flags.count) {
 		s.finish()
+	}
+}
+
+func (s *eventSink) answer(w http.ResponseWriter, r *http.Request, e event.Event) {
+	if s.flags.reply == nil {
+		w.WriteHeader(s.flags.status)
+		return
+	}
+	reply := replyTo(e, *s.flags.reply)
+	if err := cehttp.WriteResponseWriter(r.Context(), binding.ToMessage(&reply), http.StatusOK, w); err != nil {
+		fmt.Fprintf(s.streams.err, "replying to event %s: %s\n", e.ID(), err)
 	}
 }
 

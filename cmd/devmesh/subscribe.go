@@ -9,8 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
-
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
@@ -155,7 +153,7 @@ func (r *receiver) handle(ctx context.Context, d *eventmesh.Delivery) error {
 		return err // and leave the event to another member
 	}
 	if r.reply != nil {
-		if err := d.Reply(ctx, r.replyTo(d.Event)); err != nil {
+		if err := d.Reply(ctx, replyTo(d.Event, *r.reply)); err != nil {
 			fmt.Fprintf(r.streams.err, "event %s: %s\n", d.Event.ID(), err)
 		}
 	}
@@ -167,16 +165,6 @@ func (r *receiver) acknowledge(d *eventmesh.Delivery) {
 	if err := d.Ack(); err != nil {
 		fmt.Fprintf(r.streams.err, "%s; it may come again\n", err)
 	}
-}
-
-func (r *receiver) replyTo(request event.Event) event.Event {
-	e := event.New()
-	e.SetID(request.ID() + "-reply")
-	e.SetType(request.Type() + ".reply")
-	e.SetSource("devmesh")
-	e.SetTime(time.Now())
-	setData(&e, []byte(*r.reply))
-	return e
 }
 
 // leave leaves the group, and handles what EventMesh had sent before.
