@@ -307,6 +307,7 @@ func (b *buffer) stop() <-chan struct{} {
 		for _, k := range b.unsaved {
 			b.queue.add(k)
 		}
+		b.changed.Broadcast()
 	}
 	b.checkDrained()
 	return b.drained

@@ -55,6 +55,10 @@ func (c *committer) commit() bool {
 		began := time.Now()
 		err := c.buffer.spool.commit(group, forgotten)
 		c.metrics.committed(len(group), time.Since(began), err)
+		if err != nil && len(group) > 0 && len(forgotten) > 0 && c.buffer.spool.commit(nil, forgotten) == nil {
+			c.buffer.saved(nil, len(forgotten)) // which made room
+			continue
+		}
 		if err != nil {
 			if !c.failed {
 				c.logger.Errorw("the spool cannot be written: nothing more is received until it can", zap.Error(err))

@@ -92,12 +92,14 @@ func (s *source) run(ctx context.Context) error {
 	running, abandon := context.WithCancel(context.WithoutCancel(ctx))
 	defer abandon()
 	var received, committed sync.WaitGroup
+	receiving, stopReceiving := context.WithCancel(running)
+	defer stopReceiving()
 	received.Go(func() {
 		r := receiver{
 			subscriber: s.subscriber, buffer: s.buffer, overrides: s.config.Overrides, wrap: s.deliverer.deadLetters != nil,
 			metrics: s.metrics, logger: s.logger,
 		}
-		r.run(running)
+		r.run(receiving)
 	})
 	delivered := make(chan struct{})
 	go func() {
@@ -119,7 +121,7 @@ func (s *source) run(ctx context.Context) error {
 		defer cancel()
 		stop := context.AfterFunc(drain, abandon)
 		defer stop()
-		s.leave(drain, &received)
+		s.leave(drain, &received, stopReceiving)
 		stopCommitting()
 		committed.Wait()
 		select {
@@ -140,13 +142,20 @@ func (s *source) run(ctx context.Context) error {
 	return errors.Join(s.buffer.status().failure, s.close())
 }
 
-// leave leaves the group, and returns when everything that still arrives has been received.
-func (s *source) leave(ctx context.Context, received *sync.WaitGroup) {
+// leave leaves the group, and returns when everything that still arrives has been received. What the spool does not take is
+// delivered and acknowledged only afterwards, and then there is no sense in waiting for its acknowledgement, as TCP does.
+func (s *source) leave(ctx context.Context, received *sync.WaitGroup, stopReceiving func()) {
 	s.buffer.leave()
+	if s.buffer.status().writing != nil {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, s.config.DrainTimeout/4)
+		defer cancel()
+	}
 	var leaving sync.WaitGroup
 	leaving.Go(func() {
 		if err := s.subscriber.Leave(ctx); err != nil {
 			s.logger.Warnw("EventMesh did not let this replica leave its group", zap.Error(err))
+			stopReceiving()
 		}
 	})
 	received.Wait()
