@@ -23,7 +23,7 @@ const (
 	backoffMax = 30 * time.Second
 	// healthyAfter is how long a session has to last for the next attempt to be the first again, which is made at once:
 	// while no member of a gRPC group is subscribed, EventMesh loses what is published.
-	healthyAfter = 10 * time.Second
+	healthyAfter = time.Second
 )
 
 // supervisor keeps one session open: connect, heartbeat, and after its end connect again. It alone decides when.
