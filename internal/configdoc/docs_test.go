@@ -3,12 +3,12 @@ package main
 import (
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/sink"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/source"
 )
@@ -17,9 +17,6 @@ const root = "../.."
 
 // testVariables are those of test/contract.
 var testVariables = []string{"EVENTMESH_GRPC_URL", "EVENTMESH_TCP_URL", "EVENTMESH_STORAGE"}
-
-// frameworkVariables are read by Knative's framework outside its configuration struct.
-var frameworkVariables = []string{"PROFILING_PORT", "TLS_MIN_VERSION", "TLS_MAX_VERSION", "TLS_CIPHER_SUITES", "TLS_CURVE_PREFERENCES"}
 
 var (
 	variablePattern = regexp.MustCompile(`\b(?:EVENTMESH|K|OIDC|TLS)_[A-Z0-9_]*[A-Z0-9]\b`)
@@ -33,7 +30,7 @@ var (
 
 func TestVariablesAreKnown(t *testing.T) {
 	t.Parallel()
-	all := slices.Concat(known(source.NewConfig()), known(sink.NewConfig()), testVariables)
+	all := slices.Concat(adapter.Names(source.NewConfig()), adapter.Names(sink.NewConfig()), testVariables)
 	for path, text := range documents(t) {
 		for _, name := range variablePattern.FindAllString(text, -1) {
 			if !slices.Contains(all, name) {
@@ -64,7 +61,7 @@ func TestManifestsSetKnownVariables(t *testing.T) {
 			t.Errorf("YAML block %d of %s sets no variable, want some of the %s", manifest.block+1, manifest.document, manifest.program)
 		}
 		for _, setting := range settings {
-			if !slices.Contains(known(manifest.config), setting[1]) {
+			if !slices.Contains(adapter.Names(manifest.config), setting[1]) {
 				t.Errorf("YAML block %d of %s sets %s, which the %s does not know", manifest.block+1, manifest.document, setting[1], manifest.program)
 			}
 		}
@@ -159,23 +156,4 @@ func read(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-// known returns the variables that a program reads, those of Knative's framework included.
-func known(config any) []string {
-	return append(tags(reflect.TypeOf(config).Elem()), frameworkVariables...)
-}
-
-func tags(t reflect.Type) []string {
-	var names []string
-	for i := range t.NumField() {
-		field := t.Field(i)
-		if name := field.Tag.Get("envconfig"); name != "" {
-			names = append(names, name)
-		}
-		if field.Anonymous && field.Type.Kind() == reflect.Struct {
-			names = append(names, tags(field.Type)...)
-		}
-	}
-	return names
 }

@@ -53,6 +53,28 @@ func variables(v reflect.Value) []Variable {
 	return all
 }
 
+// frameworkNames are read by Knative's framework outside its configuration struct.
+var frameworkNames = []string{"PROFILING_PORT", "TLS_MIN_VERSION", "TLS_MAX_VERSION", "TLS_CIPHER_SUITES", "TLS_CURVE_PREFERENCES"}
+
+// Names lists the variables that a program with such a configuration reads, those of Knative's framework included.
+func Names(config any) []string {
+	return append(names(reflect.TypeOf(config).Elem()), frameworkNames...)
+}
+
+func names(t reflect.Type) []string {
+	var all []string
+	for i := range t.NumField() {
+		field := t.Field(i)
+		if name := field.Tag.Get("envconfig"); name != "" {
+			all = append(all, name)
+		}
+		if field.Anonymous && field.Type.Kind() == reflect.Struct {
+			all = append(all, names(field.Type)...)
+		}
+	}
+	return all
+}
+
 // Validator is a configuration with rules that tags cannot express.
 type Validator interface {
 	Validate() error
