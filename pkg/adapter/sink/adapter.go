@@ -69,12 +69,13 @@ func (s *sink) Start(ctx context.Context) error {
 	}
 	server := newServer(s.config, h, s.logger)
 	server.TLSConfig = encryption
-	err = s.serve(ctx, newConnections(s.config.maxConnections()).bound(server, listener), server, h)
+	err = s.serve(ctx, listener, server, h, newConnections(s.config.maxConnections()))
 	return errors.Join(err, publisher.Close())
 }
 
 // serve answers requests until the context ends and those in flight are finished.
-func (s *sink) serve(ctx context.Context, listener net.Listener, server *http.Server, h *handler) error {
+func (s *sink) serve(ctx context.Context, listener net.Listener, server *http.Server, h *handler, all *connections) error {
+	listener = all.bound(server, listener)
 	ended := make(chan error, 1)
 	secure := server.TLSConfig != nil // asked first, since Serve sets one of its own
 	go func() {
@@ -100,6 +101,7 @@ func (s *sink) serve(ctx context.Context, listener net.Listener, server *http.Se
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
 	defer cancel()
+	defer all.closeUnused()()
 	if err := server.Shutdown(drain); err != nil {
 		s.logger.Warnw("cutting off requests that are still in flight: their senders get no answer", "requests", h.serving.Load(), zap.Error(err))
 		_ = server.Close() // which is what cuts them off

@@ -6,28 +6,33 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"time"
 )
 
-// connections bounds how many connections are open. When there is one too many, the one is closed that has kept the sink waiting
-// for longest: of those that have not sent the header of a request yet, else of all that have no event in flight. A limit that
-// makes new connections wait would let slow senders keep all others out.
+// unusedAge is when a connection without a request is closed at shutdown: after the second in which net/http lets a client of
+// HTTP/2 read its answers and the goodbye.
+const unusedAge = 2 * time.Second
+
+// connections bounds how many connections are open. When there is one too many, of those without an event in flight the one is
+// closed that has kept the sink waiting for longest: since it was made, since the header of its request came, or since its last
+// answer. A limit that makes new connections wait would let slow senders keep all others out.
 type connections struct {
 	limit int
 
 	mu   sync.Mutex
 	open int
-	// fresh have never sent a whole header, idle have; both the longest waiting first. Those with events in flight are in
-	// neither.
-	fresh, idle list.List
+	// waiting are those without events in flight, the longest waiting first.
+	waiting list.List
 }
 
 // connection is one of them. Its fields are guarded by the mutex of connections.
 type connection struct {
 	net.Conn
 	all    *connections
-	list   *list.List // nil while it has events in flight, and after its end
-	place  *list.Element
-	busy   int // events in flight: one over HTTP/1.1, any number over HTTP/2
+	place  *list.Element // nil while it has events in flight, and after its end
+	busy   int           // events in flight: one over HTTP/1.1, any number over HTTP/2
+	active bool          // whether a request has begun that has no answer yet
+	since  time.Time     // of the last change
 	closed bool
 }
 
@@ -63,12 +68,12 @@ func (l *boundListener) Accept() (net.Conn, error) {
 func (c *connections) add(conn net.Conn) (accepted, victim *connection) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	accepted = &connection{Conn: conn, all: c}
+	accepted = &connection{Conn: conn, all: c, since: time.Now()}
 	c.open++
 	if c.open > c.limit {
 		victim = c.longestWaiting()
 	}
-	accepted.put(&c.fresh)
+	accepted.put()
 	if victim == nil && c.open > c.limit { // all have events in flight
 		victim = accepted
 	}
@@ -76,14 +81,13 @@ func (c *connections) add(conn net.Conn) (accepted, victim *connection) {
 }
 
 func (c *connections) longestWaiting() *connection {
-	for _, waiting := range []*list.List{&c.fresh, &c.idle} {
-		if front := waiting.Front(); front != nil {
-			victim, _ := front.Value.(*connection)
-			victim.remove() // so that it is chosen once
-			return victim
-		}
+	front := c.waiting.Front()
+	if front == nil {
+		return nil
 	}
-	return nil
+	victim, _ := front.Value.(*connection)
+	victim.remove() // so that it is chosen once
+	return victim
 }
 
 // changed notes that a header has come, or that an answer has gone.
@@ -94,10 +98,48 @@ func (c *connections) changed(conn net.Conn, state http.ConnState) {
 	if one := connectionOf(conn); one != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		if one.list != nil {
-			one.put(&c.idle)
+		one.active, one.since = state == http.StateActive, time.Now()
+		if one.place != nil {
+			one.put()
 		}
 	}
+}
+
+// closeUnused closes connections without a request until it is stopped: net/http waits for those of HTTP/2 that have been made
+// while it was shutting down, until their client closes them.
+func (c *connections) closeUnused() (stop func()) {
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		ticker := time.NewTicker(unusedAge / 4)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-done:
+				return
+			case <-ticker.C:
+			}
+			for _, one := range c.unused() {
+				_ = one.Close()
+			}
+		}
+	}()
+	return func() {
+		close(done)
+		<-ended
+	}
+}
+
+func (c *connections) unused() []*connection {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var all []*connection
+	for place := c.waiting.Front(); place != nil; place = place.Next() {
+		if one, ok := place.Value.(*connection); ok && !one.active && time.Since(one.since) > unusedAge {
+			all = append(all, one)
+		}
+	}
+	return all
 }
 
 // begin keeps the connection of a request open until end is called.
@@ -114,7 +156,7 @@ func begin(ctx context.Context) (end func()) {
 		one.all.mu.Lock()
 		defer one.all.mu.Unlock()
 		if one.busy--; one.busy == 0 && !one.closed {
-			one.put(&one.all.idle)
+			one.put()
 		}
 	}
 }
@@ -130,16 +172,16 @@ func connectionOf(conn net.Conn) *connection {
 	return one
 }
 
-// put makes the connection the last of a list. The caller holds the mutex.
-func (o *connection) put(in *list.List) {
+// put makes the connection the last of those that wait. The caller holds the mutex.
+func (o *connection) put() {
 	o.remove()
-	o.list, o.place = in, in.PushBack(o)
+	o.place = o.all.waiting.PushBack(o)
 }
 
 func (o *connection) remove() {
-	if o.list != nil {
-		o.list.Remove(o.place)
-		o.list, o.place = nil, nil
+	if o.place != nil {
+		o.all.waiting.Remove(o.place)
+		o.place = nil
 	}
 }
 

@@ -31,7 +31,7 @@ func serveBounded(t *testing.T, p publisher, limit int, secure *tls.Config) (*ha
 	ctx, cancel := context.WithCancel(t.Context())
 	s.config.ShutdownDelay = 0
 	ended := make(chan error, 1)
-	go func() { ended <- s.serve(ctx, all.bound(server, listener), server, h) }()
+	go func() { ended <- s.serve(ctx, listener, server, h, all) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -39,8 +39,8 @@ func serveBounded(t *testing.T, p publisher, limit int, secure *tls.Config) (*ha
 		}
 		all.mu.Lock()
 		defer all.mu.Unlock()
-		if all.open != 0 || all.fresh.Len() != 0 || all.idle.Len() != 0 {
-			t.Errorf("%d connections are open in the end, %d fresh, %d idle", all.open, all.fresh.Len(), all.idle.Len())
+		if all.open != 0 || all.waiting.Len() != 0 {
+			t.Errorf("%d connections are open in the end, %d wait", all.open, all.waiting.Len())
 		}
 	})
 	_, port, err := net.SplitHostPort(listener.Addr().String())
@@ -80,11 +80,12 @@ func TestConnectionsThatWaitForLongestAreClosed(t *testing.T) {
 	for _, c := range []struct {
 		name      string
 		secure    *tls.Config
+		half      string
 		transport *http.Transport
 	}{
-		{"HTTP/1.1", nil, &http.Transport{}},
-		{"HTTP/2", nil, &http.Transport{Protocols: &h2c}},
-		{"TLS", &tls.Config{Certificates: []tls.Certificate{pair}}, &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.pool()}, ForceAttemptHTTP2: true}},
+		{"HTTP/1.1", nil, "POST / HTTP/1.1\r\nHost:", &http.Transport{}},
+		{"HTTP/2", nil, "PRI * HTTP/2.0\r\n", &http.Transport{Protocols: &h2c}},
+		{"TLS", &tls.Config{Certificates: []tls.Certificate{pair}}, "\x16\x03\x01\x02\x00\x01", &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.pool()}, ForceAttemptHTTP2: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			began, goOn := make(chan struct{}, 2), make(chan struct{})
@@ -110,13 +111,13 @@ func TestConnectionsThatWaitForLongestAreClosed(t *testing.T) {
 			if got := send(t, idle, http.MethodGet, url+"/health", nil, nil); got.status != http.StatusOK {
 				t.Errorf("got %d, want 200", got.status)
 			}
-			// One is in flight, one idle. Half-open ones take the third place one after the other.
-			half := dial(t, host)
+			// One is in flight. The idle one goes first, and then half-open ones, one after the other.
+			half := []net.Conn{dial(t, host), dial(t, host)}
 			for range 20 {
 				next := dial(t, host)
-				_, _ = io.WriteString(next, "POST / HTTP/1.1\r\nHost:")
-				awaitClosed(t, half)
-				half = next
+				_, _ = io.WriteString(next, c.half)
+				awaitClosed(t, half[0])
+				half = []net.Conn{half[1], next}
 			}
 			// A good one is served all the same.
 			other := &http.Client{Transport: c.transport.Clone()}
@@ -124,18 +125,12 @@ func TestConnectionsThatWaitForLongestAreClosed(t *testing.T) {
 			if got := send(t, other, http.MethodGet, url+"/readiness", nil, nil); got.status != http.StatusOK {
 				t.Errorf("got %d %q, want 200", got.status, got.body)
 			}
-			awaitClosed(t, half)
-			// There is no half-open one left, so the idle one goes, and that in flight stays.
-			last := dial(t, host)
-			eventually(t, func() string {
-				all.mu.Lock()
-				defer all.mu.Unlock()
-				if all.open != limit || all.fresh.Len() != 1 || all.idle.Len() != 1 {
-					return "too many connections, or too few"
-				}
-				return ""
-			})
-			_ = last.Close()
+			awaitClosed(t, half[0])
+			all.mu.Lock()
+			if all.open != limit || all.waiting.Len() != limit-1 {
+				t.Errorf("%d connections are open, %d wait; want %d and all but one", all.open, all.waiting.Len(), limit)
+			}
+			all.mu.Unlock()
 			close(goOn)
 			if got := <-status; got != http.StatusAccepted {
 				t.Errorf("the one in flight: got %d, want 202", got)
@@ -181,4 +176,40 @@ func TestHalfOpenConnectionsOfTheSink(t *testing.T) {
 	if got := post(t, s.url); got.status != http.StatusAccepted {
 		t.Errorf("got %d %q, want 202", got.status, got.body)
 	}
+}
+
+func TestUnusedConnectionsAreClosedAtShutdown(t *testing.T) {
+	all := newConnections(10)
+	var conns []*connection
+	for range 4 {
+		here, there := net.Pipe()
+		defer func() { _ = there.Close() }()
+		one, _ := all.add(here)
+		conns = append(conns, one)
+	}
+	fresh, idle, active, busy := conns[0], conns[1], conns[2], conns[3]
+	all.changed(idle, http.StateActive)
+	all.changed(idle, http.StateIdle)
+	all.changed(active, http.StateActive)
+	end := begin(context.WithValue(t.Context(), connectionKey{}, busy))
+	if got := all.unused(); len(got) != 0 {
+		t.Errorf("got %d unused connections that have just changed, want none", len(got))
+	}
+	for _, one := range conns {
+		one.since = one.since.Add(-2 * unusedAge)
+	}
+	stop := all.closeUnused()
+	eventually(t, func() string {
+		all.mu.Lock()
+		defer all.mu.Unlock()
+		if !fresh.closed || !idle.closed {
+			return "the unused connections are open"
+		}
+		return ""
+	})
+	stop()
+	if active.closed || busy.closed {
+		t.Error("a connection with a request was closed")
+	}
+	end()
 }
