@@ -75,6 +75,10 @@ contract: ## the transports' suite; against a real EventMesh where EVENTMESH_GRP
 test-faults: ## break everything around the source, and count its events; FAULTS=long takes half an hour
 	$(GO) -C test/faults test -race -count=1 -timeout 2h
 
+.PHONY: test-load
+test-load: ## the load tests of the sink in full, some four minutes; needs 12,000 open files
+	LOAD=full $(GO) test -count=1 -v -timeout 30m -run '^TestLoad' ./cmd/sink
+
 .PHONY: fuzz
 fuzz: ## a minute for each fuzz target
 	$(GO) test -run='^$$' -fuzz=FuzzMapping -fuzztime=1m ./pkg/eventmesh
