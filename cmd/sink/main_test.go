@@ -132,15 +132,15 @@ func (p *process) terminate(t *testing.T) {
 }
 
 // awaitExit waits for the end of the program, with code 0.
-func (p *process) awaitExit(t *testing.T, limit time.Duration) {
+func (p *process) awaitExit(t *testing.T) {
 	t.Helper()
 	select {
 	case err := <-p.ended:
 		if err != nil {
 			t.Errorf("ended with %v", err)
 		}
-	case <-time.After(limit):
-		t.Fatalf("runs %s after SIGTERM", limit)
+	case <-time.After(patience):
+		t.Fatalf("runs %s after SIGTERM", patience)
 	}
 }
 
@@ -304,7 +304,7 @@ func TestEventMeshThatComesLater(t *testing.T) {
 		t.Errorf("got %v in EventMesh, want event 2", got)
 	}
 	p.terminate(t)
-	p.awaitExit(t, patience)
+	p.awaitExit(t)
 	if n := strings.Count(p.said(), `"not connected to EventMesh"`); n != 1 {
 		t.Errorf("got %d lines of not being connected, want 1", n)
 	}
@@ -346,7 +346,7 @@ func TestTerminationLosesNothing(t *testing.T) {
 					p.terminate(t)
 				}
 			}
-			p.awaitExit(t, patience)
+			p.awaitExit(t)
 			if terminated == 0 || len(ids) <= terminated {
 				t.Errorf("got %d events accepted, want some after SIGTERM, at %d", len(ids), before)
 			}

@@ -56,7 +56,7 @@ func TestTerminationAnswersEveryEvent(t *testing.T) {
 				}
 			}
 			<-notReady
-			p.awaitExit(t, patience)
+			p.awaitExit(t)
 			if late == 0 {
 				t.Error("no event was taken after readiness had failed")
 			}
