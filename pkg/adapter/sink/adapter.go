@@ -9,6 +9,7 @@ import (
 	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2"
+	"go.opentelemetry.io/otel"
 	"go.uber.org/zap"
 	framework "knative.dev/eventing/pkg/adapter/v2"
 	"knative.dev/pkg/logging"
@@ -60,6 +61,10 @@ func (s *sink) Start(ctx context.Context) error {
 	}
 	// Requests are served for longer than the context lives.
 	h := newHandler(s.config, publisher, s.logger)
+	stopMeasuring, err := h.measure(ctx, otel.GetMeterProvider())
+	if err != nil {
+		return errors.Join(err, listener.Close(), publisher.Close())
+	}
 	if s.config.OIDC.Audience != "" {
 		h.senders = newAuthenticator(s.config.OIDC, s.logger)
 		if len(s.config.Subjects) == 0 {
@@ -70,7 +75,7 @@ func (s *sink) Start(ctx context.Context) error {
 	server := newServer(s.config, h, s.logger)
 	server.TLSConfig = encryption
 	err = s.serve(ctx, listener, server, h, newConnections(s.config.maxConnections()))
-	return errors.Join(err, publisher.Close())
+	return errors.Join(err, publisher.Close(), stopMeasuring())
 }
 
 // serve answers requests until the context ends and those in flight are finished.

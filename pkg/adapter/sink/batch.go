@@ -82,6 +82,7 @@ func (h *handler) takeBatch(w http.ResponseWriter, r *http.Request, to destinati
 	if err != nil {
 		return 0, nil, err
 	}
+	h.batches.Record(r.Context(), int64(len(raw)))
 	return len(raw), h.publishBatch(r.Context(), to, raw), nil
 }
 

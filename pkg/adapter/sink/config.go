@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -96,6 +97,17 @@ func (c *Config) Validate() error {
 
 // GetSinktimeout is -1, for none: this adapter has no K_SINK, and Knative's framework would warn of a missing time-out.
 func (c *Config) GetSinktimeout() int { return -1 }
+
+// named are the topics that are open and have a name, not a pattern.
+func (c *Config) named() []string {
+	var named []string
+	for _, topic := range append([]string{c.Topic}, c.Topics...) {
+		if topic != "" && !strings.HasSuffix(topic, wildcard) {
+			named = append(named, topic)
+		}
+	}
+	return named
+}
 
 // open tells whether requests may name the topic.
 func (c *Config) open(topic string) bool { return topic == c.Topic || c.Topics.match(topic) }

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
 	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
@@ -21,20 +23,24 @@ type publisher interface {
 
 // handler answers requests and probes.
 type handler struct {
-	config    *Config
-	publisher publisher
-	senders   *authenticator // nil: whoever sends
-	probes    adapter.Probes
-	logger    *zap.SugaredLogger
-	bodies    *bodies
-	inFlight  chan struct{} // holds one for each event that is being published
-	serving   atomic.Int64  // requests without an answer
-	leaving   atomic.Bool
+	config   *Config
+	guard    *guard
+	senders  *authenticator // nil: whoever sends
+	probes   adapter.Probes
+	logger   *zap.SugaredLogger
+	bodies   *bodies
+	inFlight chan struct{} // holds one for each event that is being published
+	batches  metric.Int64Histogram
+	serving  atomic.Int64 // requests without an answer
+	leaving  atomic.Bool
 }
 
 func newHandler(config *Config, p publisher, logger *zap.SugaredLogger) *handler {
-	h := &handler{config: config, logger: sampled(logger), bodies: newBodies(config.BufferBytes), inFlight: make(chan struct{}, config.MaxInFlight)}
-	h.publisher = &guard{publisher: p, logger: h.logger}
+	h := &handler{
+		config: config, logger: sampled(logger), bodies: newBodies(config.BufferBytes), inFlight: make(chan struct{}, config.MaxInFlight),
+		batches: noop.Int64Histogram{},
+	}
+	h.guard = &guard{publisher: p, logger: h.logger}
 	h.probes = adapter.Probes{Ready: h.ready}
 	return h
 }
@@ -97,7 +103,7 @@ func (h *handler) ready() error {
 	if err := h.senders.ready(); err != nil {
 		return err
 	}
-	return h.publisher.Ready()
+	return h.guard.Ready()
 }
 
 // leave makes readiness fail, and asks senders to close their connections.

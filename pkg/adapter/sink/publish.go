@@ -16,7 +16,7 @@ func (h *handler) publish(ctx context.Context, to destination, e event.Event) (*
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	if to.request {
-		return h.publisher.Request(ctx, to.topic, e)
+		return h.guard.Request(ctx, to.topic, e)
 	}
-	return nil, h.publisher.Publish(ctx, to.topic, e)
+	return nil, h.guard.Publish(ctx, to.topic, e)
 }

@@ -22,12 +22,15 @@ type destination struct {
 func (h *handler) route(r *http.Request) (to destination, err error) {
 	path := r.URL.Path
 	root := path == "/" || path == ""
-	switch {
+	switch { // the pattern becomes the route in metrics, which a path must not
 	case root:
+		r.Pattern = "/"
 		to.topic = h.config.Topic
 	case strings.HasPrefix(path, topicsPath):
+		r.Pattern = topicsPath + "{topic}"
 		to.topic = strings.TrimPrefix(path, topicsPath)
 	case strings.HasPrefix(path, requestsPath):
+		r.Pattern = requestsPath + "{topic}"
 		to = destination{topic: strings.TrimPrefix(path, requestsPath), request: true}
 	default:
 		return to, refusef(http.StatusNotFound, "no such path: events go to %s{topic}, %s{topic} or /", topicsPath, requestsPath)

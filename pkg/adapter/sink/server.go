@@ -1,7 +1,9 @@
 package sink
 
 import (
+	"net"
 	"net/http"
+	"strconv"
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
@@ -37,6 +39,7 @@ func newServer(config *Config, h *handler, logger *zap.SugaredLogger) *http.Serv
 	return &http.Server{
 		Handler: otelhttp.NewHandler(h, "receive",
 			otelhttp.WithPropagators(tracing.DefaultTextMapPropagator()),
+			otelhttp.WithServerName(serverName(config.Port)), // else metrics take any name that a sender gives as Host
 			otelhttp.WithFilter(func(r *http.Request) bool { return !isProbe(r) }),
 		),
 		Protocols:         &protocols,
@@ -52,3 +55,5 @@ func newServer(config *Config, h *handler, logger *zap.SugaredLogger) *http.Serv
 		ErrorLog: newConnectionLog(logger),
 	}
 }
+
+func serverName(port int) string { return net.JoinHostPort("eventmesh-sink", strconv.Itoa(port)) }

@@ -1,0 +1,165 @@
+package sink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.41.0"
+	"go.opentelemetry.io/otel/semconv/v1.41.0/messagingconv"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+)
+
+const (
+	// telemetryScope names this package to OpenTelemetry.
+	telemetryScope = "github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/sink"
+
+	// maxTopics bounds the values of messaging.destination.name: where EVENTMESH_TOPICS has a *, it is senders that name topics.
+	maxTopics = 1000
+
+	operationPublish = "publish"
+	operationRequest = "request"
+)
+
+var (
+	// operationBounds in seconds are those that the conventions recommend.
+	operationBounds = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
+	batchBounds     = []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000}
+
+	systemEventMesh = semconv.MessagingSystemKey.String("eventmesh")
+)
+
+// errorTypes are the values of error.type, besides the conventions' own for all else. The first that fits counts.
+var errorTypes = []struct {
+	kind error
+	name string
+}{
+	{eventmesh.ErrNoReply, "no_reply"},
+	{eventmesh.ErrUnconfirmed, "unconfirmed"},
+	{eventmesh.ErrNotConnected, "not_connected"},
+	{eventmesh.ErrRateLimited, "rate_limited"},
+	{eventmesh.ErrNoSubscriber, "no_subscriber"},
+	{eventmesh.ErrRefused, "refused"},
+	{eventmesh.ErrUnauthorized, "unauthorized"},
+	{eventmesh.ErrInvalidEvent, "invalid_event"},
+	{eventmesh.ErrTooLarge, "too_large"},
+}
+
+func errorType(err error) attribute.KeyValue {
+	for _, t := range errorTypes {
+		if errors.Is(err, t.kind) {
+			return semconv.ErrorTypeKey.String(t.name)
+		}
+	}
+	return semconv.ErrorTypeOther
+}
+
+// state is what the gauges show.
+type state struct {
+	// inFlight counts requests that are being answered, and events of batches, of at most maxInFlight.
+	inFlight, maxInFlight int64
+	// connected tells whether there is a session with EventMesh, open whether publishes are held back all the same.
+	connected, open bool
+}
+
+// metrics counts and measures what the sink does. Its methods may be called by several goroutines.
+type metrics struct {
+	sent     metric.Int64Counter
+	duration metric.Float64Histogram
+	batches  metric.Int64Histogram
+	gauges   metric.Registration
+
+	mu     sync.Mutex
+	topics map[string]bool
+}
+
+// newMetrics creates the instruments. state is called whenever the metrics are collected. The counters of the topics start at 0: of
+// one that starts at 1 Prometheus sees no increase.
+func newMetrics(ctx context.Context, provider metric.MeterProvider, topics []string, state func() state) (*metrics, error) {
+	meter := provider.Meter(telemetryScope)
+	m := &metrics{topics: map[string]bool{}}
+	var errs [4]error
+	m.sent, errs[0] = meter.Int64Counter(messagingconv.ClientSentMessages{}.Name(),
+		metric.WithUnit(messagingconv.ClientSentMessages{}.Unit()), metric.WithDescription("Events sent to EventMesh, those that it did not take included."))
+	m.duration, errs[1] = meter.Float64Histogram(messagingconv.ClientOperationDuration{}.Name(), metric.WithUnit("s"),
+		metric.WithDescription("Duration until EventMesh has confirmed an event, replied to a request, or failed to."), metric.WithExplicitBucketBoundaries(operationBounds...))
+	m.batches, errs[2] = meter.Int64Histogram("eventmesh.sink.batch.events", metric.WithUnit("{event}"),
+		metric.WithDescription("Events in a batch."), metric.WithExplicitBucketBoundaries(batchBounds...))
+	m.gauges, errs[3] = observe(meter, state)
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, fmt.Errorf("creating metrics: %w", err)
+	}
+	for _, topic := range topics {
+		attributes := m.attributes(topic, operationPublish)
+		m.sent.Add(ctx, 0, metric.WithAttributes(attributes...))
+		m.sent.Add(ctx, 0, metric.WithAttributes(append(attributes, errorType(eventmesh.ErrUnauthorized))...)) // which is alerted on
+	}
+	return m, nil
+}
+
+// observe creates the instruments that show the state, and registers the one callback that asks for it.
+func observe(meter metric.Meter, current func() state) (metric.Registration, error) {
+	inFlight, err1 := meter.Int64ObservableUpDownCounter("eventmesh.sink.in_flight", metric.WithUnit("{request}"),
+		metric.WithDescription("Requests that are being answered, and events of batches that are published beside."))
+	limit, err2 := meter.Int64ObservableUpDownCounter("eventmesh.sink.limit.in_flight", metric.WithUnit("{request}"),
+		metric.WithDescription("Requests that are answered at once."))
+	connected, err3 := meter.Int64ObservableGauge("eventmesh.sink.connected", metric.WithUnit("{session}"),
+		metric.WithDescription("Whether the sink is connected to EventMesh: 1, or 0."))
+	open, err4 := meter.Int64ObservableGauge("eventmesh.sink.circuit.open", metric.WithUnit("{circuit}"),
+		metric.WithDescription("Whether events are held back since EventMesh confirms none in time: 1, or 0."))
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return nil, err
+	}
+	return meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		s := current()
+		o.ObserveInt64(inFlight, s.inFlight)
+		o.ObserveInt64(limit, s.maxInFlight)
+		o.ObserveInt64(connected, flag(s.connected))
+		o.ObserveInt64(open, flag(s.open))
+		return nil
+	}, inFlight, limit, connected, open)
+}
+
+func flag(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// close unregisters what newMetrics has registered.
+func (m *metrics) close() error {
+	if err := m.gauges.Unregister(); err != nil {
+		return fmt.Errorf("unregistering metrics: %w", err)
+	}
+	return nil
+}
+
+// published counts and measures one call of EventMesh.
+func (m *metrics) published(ctx context.Context, topic, operation string, took time.Duration, err error) {
+	attributes := m.attributes(topic, operation)
+	if err != nil {
+		attributes = append(attributes, errorType(err))
+	}
+	m.sent.Add(ctx, 1, metric.WithAttributes(attributes...))
+	m.duration.Record(ctx, took.Seconds(), metric.WithAttributes(attributes...))
+}
+
+// attributes are those of a call; past maxTopics the name of a topic is left empty.
+func (m *metrics) attributes(topic, operation string) []attribute.KeyValue {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.topics[topic] {
+		if len(m.topics) < maxTopics {
+			m.topics[topic] = true
+		} else {
+			topic = ""
+		}
+	}
+	return []attribute.KeyValue{systemEventMesh, semconv.MessagingOperationName(operation), semconv.MessagingDestinationName(topic)}
+}
