@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -29,7 +30,7 @@ func (g *guard) Request(ctx context.Context, topic string, e event.Event) (*even
 	return g.do(ctx, topic, e, func() (*event.Event, error) { return g.publisher.Request(ctx, topic, e) })
 }
 
-func (g *guard) do(ctx context.Context, topic string, e event.Event, call func() (*event.Event, error)) (*event.Event, error) {
+func (g *guard) do(ctx context.Context, topic string, e event.Event, call func() (*event.Event, error)) (reply *event.Event, err error) {
 	if ctx.Err() != nil { // which says nothing about EventMesh
 		return nil, fmt.Errorf("publishing to %s: %w: no time was left for it", topic, eventmesh.ErrUnconfirmed)
 	}
@@ -38,22 +39,36 @@ func (g *guard) do(ctx context.Context, topic string, e event.Event, call func()
 		return nil, refusef(http.StatusServiceUnavailable,
 			"publishing to %s: EventMesh has not confirmed the latest %d events in time, and is asked for one at a time until it does", topic, tripAfter)
 	}
-	reply, err := call()
-	opened, closed := g.circuit.end(attempt, err, time.Now())
-	refused, taken := g.authorization.learn(err, time.Now())
+	defer func() {
+		// Events of a batch have goroutines of their own: one that makes a library panic must not end the process.
+		if reason := recover(); reason != nil {
+			g.logger.Errorw("an event could not be published: panic", "topic", topic, "reason", reason, zap.StackSkip("stack", 1))
+			reply, err = nil, fmt.Errorf("publishing to %s: %w", topic, errPanic)
+		}
+		g.learn(attempt, err)
+	}()
+	return call()
+}
+
+var errPanic = errors.New("internal error")
+
+// learn takes note of what became of a publish, and logs what is new by it.
+func (g *guard) learn(a *attempt, err error) {
+	now := time.Now()
+	opened, closed := g.circuit.end(a, err, now)
+	refused, taken := g.authorization.learn(err, now)
 	switch {
 	case opened:
-		g.logger.Warnw("EventMesh does not confirm events in time: answering 503 at once, but for one request at a time", "topic", topic, zap.Error(err))
+		g.logger.Warnw("EventMesh does not confirm events in time: answering 503 at once, but for one request at a time", "topic", a.topic, zap.Error(err))
 	case closed:
-		g.logger.Infow("EventMesh answers in time again", "topic", topic)
+		g.logger.Infow("EventMesh answers in time again", "topic", a.topic)
 	}
 	switch {
 	case refused:
-		g.logger.Errorw("EventMesh does not take the credentials, or does not let them publish: not ready until it takes an event", "topic", topic, zap.Error(err))
+		g.logger.Errorw("EventMesh does not take the credentials, or does not let them publish: not ready until it takes an event", "topic", a.topic, zap.Error(err))
 	case taken:
-		g.logger.Infow("EventMesh takes the credentials", "topic", topic)
+		g.logger.Infow("EventMesh takes the credentials", "topic", a.topic)
 	}
-	return reply, err
 }
 
 // Ready returns nil, or why events cannot be published. That events are held back is none: without traffic there were no probe.

@@ -93,6 +93,23 @@ func TestNoTimeLeftSaysNothingAboutEventMesh(t *testing.T) {
 	}
 }
 
+func TestPanicOfOneEvent(t *testing.T) {
+	p := &fake{each: func(_ context.Context, e event.Event) error {
+		if e.ID() == "poison" {
+			panic("odd event")
+		}
+		return nil
+	}}
+	_, server, logs := serve(t, p)
+	got, says := sendBatch(t, server.URL, batchOf("1", "poison", "2"))
+	if got.status != http.StatusServiceUnavailable || len(says.Failed) != 1 || says.Failed[0].ID != "poison" || strings.Contains(got.body, "odd") {
+		t.Errorf("got %d %q, want 503 for that event alone", got.status, got.body)
+	}
+	if logs.FilterMessageSnippet("panic").Len() != 1 {
+		t.Errorf("got log %v, want one line about the panic", logs.All())
+	}
+}
+
 func TestRefusedCredentials(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var answer error
