@@ -16,8 +16,8 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
-// load is what many senders send to a sink, each event until it is accepted, and what they are told of it.
-type load struct {
+// traffic is what many senders send to a sink, each event until it is accepted, and what they are told of it.
+type traffic struct {
 	url, topic string
 	answers    chan int // a status for each answer
 
@@ -33,12 +33,12 @@ const (
 	pad       = "................................................................"
 )
 
-func newLoad(url, topic string) *load {
-	return &load{url: url, topic: topic, answers: make(chan int), accepted: map[string]string{}, statuses: map[int]int{}}
+func newTraffic(url, topic string) *traffic {
+	return &traffic{url: url, topic: topic, answers: make(chan int), accepted: map[string]string{}, statuses: map[int]int{}}
 }
 
 // begin starts the senders, every third of which sends batches. They end with the context, or when nobody listens any more.
-func (l *load) begin(t *testing.T, ctx context.Context) { //nolint:revive // as in testing
+func (l *traffic) begin(t *testing.T, ctx context.Context) { //nolint:revive // as in testing
 	t.Helper()
 	for sender := range senders {
 		l.sending.Go(func() {
@@ -67,7 +67,7 @@ func (l *load) begin(t *testing.T, ctx context.Context) { //nolint:revive // as 
 func data(id string) string { return fmt.Sprintf(`{"id":%q,"pad":%q}`, id, pad) }
 
 // send sends events once. It tells whether they have to be sent again, and whether somebody listens.
-func (l *load) send(ctx context.Context, client *http.Client, ids []string) (again, listens bool) {
+func (l *traffic) send(ctx context.Context, client *http.Client, ids []string) (again, listens bool) {
 	url := l.url + "/topics/" + l.topic
 	r, err := event(ctx, url, ids[0], data(ids[0]))
 	if len(ids) > 1 {
@@ -100,7 +100,7 @@ func (l *load) send(ctx context.Context, client *http.Client, ids []string) (aga
 	return response.StatusCode != http.StatusAccepted, true
 }
 
-func (l *load) learn(status int, body []byte, ids []string) {
+func (l *traffic) learn(status int, body []byte, ids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.statuses[status]++
@@ -122,7 +122,7 @@ func (l *load) learn(status int, body []byte, ids []string) {
 }
 
 // await waits for some answers, of one status unless that is 0.
-func (l *load) await(t *testing.T, n, status int) {
+func (l *traffic) await(t *testing.T, n, status int) {
 	t.Helper()
 	deadline := time.NewTimer(patience)
 	defer deadline.Stop()
@@ -140,7 +140,7 @@ func (l *load) await(t *testing.T, n, status int) {
 }
 
 // drain lets the senders finish.
-func (l *load) drain() {
+func (l *traffic) drain() {
 	ended := make(chan struct{})
 	go func() {
 		l.sending.Wait()
@@ -156,7 +156,7 @@ func (l *load) drain() {
 }
 
 // count compares what was accepted with what is in EventMesh.
-func (l *load) count(t *testing.T, server *eventmeshtest.Server) {
+func (l *traffic) count(t *testing.T, server *eventmeshtest.Server) {
 	t.Helper()
 	stored := map[string]string{}
 	all := server.Published(l.topic)
@@ -195,7 +195,7 @@ func TestFaultsUnderLoad(t *testing.T) {
 			}
 			p := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPICS=orders", "EVENTMESH_PUBLISH_TIMEOUT=300ms", "EVENTMESH_SHUTDOWN_DELAY=100ms")
 			p.awaitReadiness(t, http.StatusOK)
-			l := newLoad(p.url, "orders")
+			l := newTraffic(p.url, "orders")
 			ctx, cancel := context.WithCancel(t.Context())
 			defer cancel()
 			l.begin(t, ctx)
@@ -227,7 +227,7 @@ func TestFaultsUnderLoad(t *testing.T) {
 			l.await(t, 20, 0)
 			p.terminate(t)
 			l.drain()
-			p.awaitExit(t, patience)
+			p.awaitExit(t)
 			l.count(t, server)
 		})
 	}
@@ -239,13 +239,13 @@ func TestMixedUpConfirmations(t *testing.T) {
 	server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, RecordLimit: 1_000_000})
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var loads []*load
+	var loads []*traffic
 	var refused sync.WaitGroup
 	enough := make(chan struct{})
 	for i := range 2 {
 		p := start(t, "EVENTMESH_URL="+server.TCPURL(), "EVENTMESH_TOPICS=*", fmt.Sprintf("EVENTMESH_CLIENT_ID=sink-%d", i))
 		p.awaitReadiness(t, http.StatusOK)
-		l := newLoad(p.url, fmt.Sprintf("orders-%d", i))
+		l := newTraffic(p.url, fmt.Sprintf("orders-%d", i))
 		loads = append(loads, l)
 		large := `"` + strings.Repeat("x", 2000) + `"` // more than EventMesh takes over TCP
 		refused.Go(func() {
