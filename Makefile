@@ -9,7 +9,7 @@ IMAGE_MAX = 30000000
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 .PHONY: build
 build: ## build the programs into bin/
@@ -66,6 +66,17 @@ check-generate: ## fail when generated files are not what make generate makes
 		diff -u "pkg/eventmesh/grpc/eventmeshpb/$$f" "$$dir/pkg/eventmesh/grpc/eventmeshpb/$$f" || { echo "run make generate"; exit 1; }; \
 	done && \
 	$(GO) run ./internal/configdoc | diff -u docs/configuration.md - || { echo "run make generate"; exit 1; }
+
+# The cluster beside the repository, for when KUBECONFIG names none.
+CLUSTER ?= ../shared/cluster
+
+.PHONY: e2e
+e2e: tools ## what is deployed, in the cluster that KUBECONFIG names, with images by KO_DOCKER_REPO
+	@if test -z "$$KUBECONFIG" && test -x $(CLUSTER)/up; then \
+		variables=$$($(CLUSTER)/up) && eval "$$variables" && export PATH="$$(cd $(CLUSTER) && pwd):$$PATH"; \
+	fi && \
+	export PATH="$$PWD/bin/tools:$$PATH" KOCACHE="$${KOCACHE:-$$PWD/bin/ko}" && \
+	$(GO) test -tags=e2e -count=1 -timeout=25m -v ./test/e2e
 
 .PHONY: contract
 contract: ## the transports' suite; against a real EventMesh where EVENTMESH_GRPC_URL or EVENTMESH_TCP_URL names one

@@ -20,7 +20,7 @@ var testVariables = []string{"EVENTMESH_GRPC_URL", "EVENTMESH_TCP_URL", "EVENTME
 
 var (
 	variablePattern = regexp.MustCompile(`\b(?:EVENTMESH|K|OIDC|TLS)_[A-Z0-9_]*[A-Z0-9]\b`)
-	targetPattern   = regexp.MustCompile("(?m)(?:^|`)make ([a-z-]+)")
+	targetPattern   = regexp.MustCompile("(?m)(?:^|`)make ([a-z0-9-]+)")
 	linkPattern     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	yamlPattern     = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
 	shellPattern    = regexp.MustCompile("(?ms)^```sh\n(.*?)^```")
@@ -40,30 +40,20 @@ func TestVariablesAreKnown(t *testing.T) {
 	}
 }
 
+// Those in config/ and samples/ are checked by test/manifests.
 func TestManifestsSetKnownVariables(t *testing.T) {
 	t.Parallel()
-	for _, manifest := range []struct {
-		document string
-		block    int // of YAML
-		program  string
-		config   any
-	}{
-		{"README.md", 0, "source", source.NewConfig()},
-		{"README.md", 1, "sink", sink.NewConfig()},
-		{"docs/operations.md", 0, "sink", sink.NewConfig()},
-	} {
-		blocks := yamlPattern.FindAllStringSubmatch(documents(t)[manifest.document], -1)
-		if len(blocks) <= manifest.block {
-			t.Fatalf("%s has %d YAML blocks, want one for the %s", manifest.document, len(blocks), manifest.program)
-		}
-		settings := settingPattern.FindAllStringSubmatch(blocks[manifest.block][1], -1)
-		if len(settings) == 0 {
-			t.Errorf("YAML block %d of %s sets no variable, want some of the %s", manifest.block+1, manifest.document, manifest.program)
-		}
-		for _, setting := range settings {
-			if !slices.Contains(adapter.Names(manifest.config), setting[1]) {
-				t.Errorf("YAML block %d of %s sets %s, which the %s does not know", manifest.block+1, manifest.document, setting[1], manifest.program)
-			}
+	block := yamlPattern.FindStringSubmatch(documents(t)["docs/operations.md"])
+	if block == nil {
+		t.Fatal("docs/operations.md has no block of YAML")
+	}
+	settings := settingPattern.FindAllStringSubmatch(block[1], -1)
+	if len(settings) == 0 {
+		t.Error("the first YAML block of docs/operations.md sets no variable, want some of the sink")
+	}
+	for _, setting := range settings {
+		if !slices.Contains(adapter.Names(sink.NewConfig()), setting[1]) {
+			t.Errorf("the first YAML block of docs/operations.md sets %s, which the sink does not know", setting[1])
 		}
 	}
 }
@@ -137,14 +127,19 @@ func TestConfigurationIsCurrent(t *testing.T) {
 // documents returns the texts for people, by path.
 func documents(t *testing.T) map[string]string {
 	t.Helper()
-	paths, err := filepath.Glob(filepath.Join(root, "docs", "*.md"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	texts := map[string]string{"README.md": read(t, "README.md")}
-	for _, path := range paths {
-		name := filepath.Join("docs", filepath.Base(path))
-		texts[name] = read(t, name)
+	texts := map[string]string{}
+	for _, pattern := range []string{"*.md", "docs/*.md", "config/*.md", "config/*/*.md", "samples/*.md", "samples/*/*.md"} {
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("%s: got %v and %v, want documents", pattern, paths, err)
+		}
+		for _, path := range paths {
+			name, err := filepath.Rel(root, path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts[name] = read(t, name)
+		}
 	}
 	return texts
 }
