@@ -7,9 +7,12 @@ package manifests_test
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"io"
 	"io/fs"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -202,6 +205,10 @@ func checkPod(t *testing.T, pod *corev1.PodSpec, settings map[string]map[string]
 	t.Helper()
 	c := pod.Containers[0]
 	checkRestricted(t, pod)
+	token := pod.AutomountServiceAccountToken
+	if needed := settings[pod.ServiceAccountName]["OIDC_AUDIENCE"] != ""; token == nil || *token != needed {
+		t.Errorf("the pod gets a token of Kubernetes, or none: %v, want %t", token, needed)
+	}
 	if len(c.Resources.Requests) != 2 || c.Resources.Limits.Memory().IsZero() {
 		t.Errorf("%s has not both requests and a limit of memory", c.Name)
 	}
@@ -232,9 +239,6 @@ func checkRestricted(t *testing.T, pod *corev1.PodSpec) {
 	if p == nil || p.RunAsNonRoot == nil || !*p.RunAsNonRoot || p.RunAsUser == nil || *p.RunAsUser == 0 ||
 		p.SeccompProfile == nil || p.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
 		t.Errorf("the pod is not restricted: %+v", p)
-	}
-	if pod.AutomountServiceAccountToken == nil || *pod.AutomountServiceAccountToken {
-		t.Error("the pod gets a token that it does not need")
 	}
 	for _, c := range pod.Containers {
 		s := c.SecurityContext
@@ -272,7 +276,7 @@ func load(t *testing.T, config any, c corev1.Container, settings map[string]map[
 			value = "from elsewhere"
 		case strings.HasPrefix(value, "/") && mounted(c, value):
 			value = filepath.Join(t.TempDir(), "mounted")
-			if err := os.WriteFile(value, []byte("content"), 0o600); err != nil {
+			if err := os.WriteFile(value, secret(t), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -282,6 +286,22 @@ func load(t *testing.T, config any, c corev1.Container, settings map[string]map[
 	if err := adapter.Load(config); err != nil {
 		t.Errorf("the program does not start: %v", err)
 	}
+}
+
+// secret returns what does for a certificate, for its key, and for a password.
+func secret(t *testing.T) []byte {
+	t.Helper()
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	pair := server.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return slices.Concat(
+		pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: pair.Certificate[0]}),
+		pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: key}),
+	)
 }
 
 func mounted(c corev1.Container, path string) bool {
