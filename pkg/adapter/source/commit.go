@@ -13,6 +13,10 @@ const (
 	// linger is how long events that have been delivered may stay in the spool, so that many are removed at once, and with the
 	// writing of others. After a crash they are delivered again.
 	linger = 100 * time.Millisecond
+	// pause is the time between two groups while many events come, so that more of them share a sync. After a group of few there
+	// is none: they would wait for nobody.
+	pause     = 2 * time.Millisecond
+	pauseFrom = 17
 	// rewrite is the wait after a failure to write.
 	rewrite = time.Second
 )
@@ -31,14 +35,14 @@ func (c *committer) run(ctx context.Context) {
 		select {
 		case <-c.buffer.work:
 		case <-ctx.Done():
-			c.commit()
+			c.commit(ctx)
 			return
 		}
-		for !c.commit() {
+		for !c.commit(ctx) {
 			select {
 			case <-time.After(rewrite):
 			case <-ctx.Done():
-				c.commit()
+				c.commit(ctx)
 				return
 			}
 		}
@@ -46,7 +50,7 @@ func (c *committer) run(ctx context.Context) {
 }
 
 // commit writes all there is, and tells whether it could.
-func (c *committer) commit() bool {
+func (c *committer) commit(ctx context.Context) bool {
 	for {
 		group, forgotten := c.buffer.group()
 		if len(group)+len(forgotten) == 0 {
@@ -77,5 +81,11 @@ func (c *committer) commit() bool {
 			}
 		}
 		c.buffer.saved(group, len(forgotten))
+		if len(group) >= pauseFrom {
+			select {
+			case <-time.After(pause):
+			case <-ctx.Done():
+			}
+		}
 	}
 }

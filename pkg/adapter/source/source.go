@@ -136,7 +136,7 @@ func (s *source) run(ctx context.Context) error {
 	committed.Wait()
 	<-delivered
 	if s.buffer.spool != nil {
-		c.commit() // what has been delivered since, to be forgotten
+		c.commit(running) // what has been delivered since, to be forgotten
 	}
 	s.tell()
 	return errors.Join(s.buffer.status().failure, s.close())
