@@ -367,3 +367,23 @@ func TestBufferConcurrently(t *testing.T) {
 		}
 	}
 }
+
+// That events can be removed from a full disk does not mean that others can be added.
+func TestSpoolIsWrittenAgainOnlyWhenEventsAre(t *testing.T) {
+	s := open(t, t.TempDir())
+	b, err := newBuffer(10, 100*kib, Unordered, slow, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, b, sized("a", kib))
+	b.unwritten(errors.New("no room"))
+	b.saved(nil, 0)
+	if b.status().writing == nil {
+		t.Error("the spool is said to be written, and an event is not on disk")
+	}
+	group, _ := b.group()
+	b.saved(group, 0)
+	if err := b.status().writing; err != nil {
+		t.Errorf("got %v after everything was written", err)
+	}
+}

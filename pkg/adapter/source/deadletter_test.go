@@ -16,6 +16,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
@@ -201,5 +202,23 @@ func TestDeadLetterSinkTakesOverHTTP(t *testing.T) {
 	status = http.StatusInternalServerError
 	if err := (deadLetterSink{s}).take(t.Context(), sample("a")); err == nil {
 		t.Error("got no error of a refusal")
+	}
+}
+
+// An event that no record can hold must not hold up those after it.
+func TestEventThatNoRecordHolds(t *testing.T) {
+	core, logs := observer.New(zap.DebugLevel)
+	b, _ := onDisk(t, t.TempDir(), 10, 100*kib, Unordered)
+	r := &receiver{buffer: b, metrics: noMetrics(t), logger: zap.New(core).Sugar()}
+	for _, topic := range []string{strings.Repeat("x", 1<<16), "orders"} {
+		if err := r.take(t.Context(), &eventmesh.Delivery{Event: sample("a"), Topic: topic}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if k := b.next(t.Context()); k.topic != "orders" || events(b) != 1 {
+		t.Errorf("got topic %.10s of %d events, want the second alone", k.topic, events(b))
+	}
+	if n := logs.FilterLevelExact(zap.ErrorLevel).Len(); n != 1 {
+		t.Errorf("got %d errors logged, want one", n)
 	}
 }

@@ -58,11 +58,18 @@ func (r *receiver) take(ctx context.Context, d *eventmesh.Delivery) error {
 		k.event, k.undecodable = r.wrapped(d), true
 	}
 	k.key = orderingKey(&k.event, d.Topic)
-	if err := r.buffer.put(ctx, k); err != nil {
+	err := r.buffer.put(ctx, k)
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
 		r.logger.Errorw("an event found no room in the buffer before the deadline, and is lost", append(describe(k), zap.Error(err))...)
 		return err
+	default: // no record can hold it, now or later; the others go on
+		d.Err = err
+		r.lose(d)
+		return nil
 	}
-	return nil
 }
 
 func (r *receiver) keep(d *eventmesh.Delivery) *kept {

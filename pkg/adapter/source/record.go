@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"time"
 	"unicode/utf8"
 
@@ -33,6 +34,9 @@ func encodeRecord(k *kept) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encoding event: %w", err)
 	}
+	if len(k.topic) > math.MaxUint16 {
+		return nil, fmt.Errorf("encoding event: its topic has %d bytes", len(k.topic))
+	}
 	var flags byte
 	if k.undecodable {
 		flags = flagUndecodable
@@ -41,7 +45,7 @@ func encodeRecord(k *kept) ([]byte, error) {
 	record = append(record, recordVersion, flags)
 	record = binary.BigEndian.AppendUint64(record, uint64(k.received.UnixNano()))
 	record = binary.BigEndian.AppendUint64(record, k.key)
-	record = binary.BigEndian.AppendUint16(record, uint16(len(k.topic))) //nolint:gosec // EventMesh's names are short
+	record = binary.BigEndian.AppendUint16(record, uint16(len(k.topic))) //nolint:gosec // checked above
 	record = binary.BigEndian.AppendUint32(record, uint32(len(encoded))) //nolint:gosec // far below 4 GiB
 	record = append(record, k.topic...)
 	record = append(record, encoded...)

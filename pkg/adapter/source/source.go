@@ -35,7 +35,7 @@ func newSource(config *Config, client eventmesh.Config, spool *spool, logger *za
 	if s.buffer, err = newBuffer(config.BufferEvents, config.BufferBytes, config.Ordering, wait, spool); err != nil {
 		return nil, err
 	}
-	places, err := s.deadLetters(client)
+	places, err := s.deadLetters()
 	if err != nil {
 		return nil, err
 	}
@@ -58,12 +58,15 @@ func newSource(config *Config, client eventmesh.Config, spool *spool, logger *za
 }
 
 // deadLetters returns the place for dead letters, and nil where there is none.
-func (s *source) deadLetters(client eventmesh.Config) (deadLetters, error) {
+func (s *source) deadLetters() (deadLetters, error) {
 	switch c := s.config; {
 	case c.DeadLetterSink.URL != nil:
 		return deadLetterSink{newSender(c, c.DeadLetterSink)}, nil
 	case c.DeadLetterTopic != "":
-		var err error
+		client, err := c.ClientConfig(c.Group, s.logger.With("for", "dead letters"))
+		if err != nil {
+			return nil, err
+		}
 		s.publisher, err = eventmesh.NewPublisher(client, adapter.Transports...)
 		return deadLetterTopic{publisher: s.publisher, topic: c.DeadLetterTopic, timeout: s.sender.timeout}, err
 	default:
@@ -115,20 +118,21 @@ func (s *source) run(ctx context.Context) error {
 
 	select {
 	case <-ctx.Done():
-		s.stopping.Store(true)
-		s.logger.Infow("shutting down", "events", s.buffer.status().totals.events, "timeout", s.config.DrainTimeout.String())
-		drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
-		defer cancel()
-		stop := context.AfterFunc(drain, abandon)
-		defer stop()
-		s.leave(drain, &received, stopReceiving)
-		stopCommitting()
-		committed.Wait()
-		select {
-		case <-s.buffer.stop():
-		case <-drain.Done():
-		}
 	case <-delivered: // the spool is damaged
+	}
+	s.stopping.Store(true)
+	s.logger.Infow("shutting down", "events", s.buffer.status().totals.events, "timeout", s.config.DrainTimeout.String())
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
+	defer cancel()
+	stop := context.AfterFunc(drain, abandon)
+	defer stop()
+	s.leave(drain, &received, stopReceiving)
+	stopCommitting()
+	committed.Wait()
+	select {
+	case <-s.buffer.stop():
+	case <-delivered:
+	case <-drain.Done():
 	}
 	abandon()
 	_ = s.subscriber.Close() // deliveries that are not acknowledged come again

@@ -1,7 +1,9 @@
 package source
 
 import (
+	"bytes"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -206,6 +208,60 @@ func TestProcessPublishesDeadLetters(t *testing.T) {
 				t.Error(diff)
 			}
 			awaitOnDisk(t, dir, 0)
+		})
+	}
+}
+
+// A spool that turns out to be damaged ends the source, in order: the others of its group take its events.
+func TestProcessEndsWithADamagedSpool(t *testing.T) {
+	t.Parallel()
+	for name, address := range transports {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, dir := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}), t.TempDir()
+			sink := newSink(t)
+			sink.answers(always(http.StatusServiceUnavailable))
+			s := run(t, "EVENTMESH_URL="+address(server), "K_SINK="+sink.url, "EVENTMESH_SPOOL_DIR="+dir)
+			s.awaitReadiness(t, http.StatusOK)
+			e := sample("a")
+			e.DataEncoded = []byte(`"` + strings.Repeat("damage me", 100) + `"`)
+			publish(t, connect(t, address(server), eventmesh.Credentials{}), e)
+			awaitOnDisk(t, dir, 1)
+
+			path := filepath.Join(dir, spoolFile)
+			file, err := os.OpenFile(path, os.O_RDWR, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = file.Close() }()
+			content, err := io.ReadAll(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for at := bytes.Index(content, []byte("damage me")); at >= 0; {
+				if _, err := file.WriteAt([]byte("D"), int64(at)); err != nil {
+					t.Fatal(err)
+				}
+				next := bytes.Index(content[at+1:], []byte("damage me"))
+				if next < 0 {
+					break
+				}
+				at += 1 + next
+			}
+			eventually(t, func() string {
+				select {
+				case <-s.ended:
+					return ""
+				default:
+					return "the process goes on"
+				}
+			})
+			if code := s.command.ProcessState.ExitCode(); code != 1 || !strings.Contains(s.all(), path+" is damaged") || !strings.Contains(s.all(), "move it away") {
+				t.Errorf("got exit code %d, want 1 and an error that names the file", code)
+			}
+			if n := server.Subscribers("orders"); n != 0 {
+				t.Errorf("%d subscribers are left in the group", n)
+			}
 		})
 	}
 }

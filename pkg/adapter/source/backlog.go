@@ -1,0 +1,118 @@
+package source
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// This is the part of a buffer that is about its spool: what has to be written, and what has to be read back.
+
+const (
+	// window is how many bytes of events that are on disk and wait for their first attempt are in memory too.
+	window = 16 << 20
+	// readSize is how many bytes of events are read at once.
+	readSize = 1 << 20
+)
+
+// group returns what the spool has to write: events, and the numbers of those to remove.
+func (b *buffer) group() ([]*kept, []uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.unsaved[:min(len(b.unsaved), maxGroup)]), slices.Clone(b.forgotten)
+}
+
+// saved says that a group is on disk.
+func (b *buffer) saved(group []*kept, forgotten int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.forgotten = slices.Delete(b.forgotten, 0, forgotten)
+	b.unsaved = slices.Delete(b.unsaved, 0, len(group))
+	if len(group) > 0 || len(b.unsaved) == 0 { // that events can be removed does not mean that others can be added
+		b.writing = nil
+	}
+	for _, k := range group {
+		b.unsavedSum -= k.size
+		b.last = k.seq
+		k.spooled, k.delivery, k.record = true, nil, nil
+		if b.unread > 0 || b.queue.bytes+k.size > window && b.queue.fresh.len() > 0 {
+			b.unread++
+			continue
+		}
+		b.cursor = k.seq
+		b.queue.add(k)
+		b.changed.Signal()
+	}
+	b.room.Signal()
+	if b.unread > 0 {
+		b.changed.Signal()
+	}
+	if len(b.unsaved) > 0 {
+		b.wake()
+	}
+}
+
+// unwritten says that a group could not be written.
+func (b *buffer) unwritten(err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.writing = err
+}
+
+// forget has an event removed from the spool, soon, together with others.
+func (b *buffer) forget(seq uint64) {
+	b.forgotten = append(b.forgotten, seq)
+	switch {
+	case len(b.forgotten) >= maxGroup:
+		b.wake()
+	case len(b.forgotten) == 1:
+		time.AfterFunc(linger, b.wake)
+	}
+}
+
+// wake tells the writer that there is something to write.
+func (b *buffer) wake() {
+	select {
+	case b.work <- struct{}{}:
+	default:
+	}
+}
+
+// load brings back an event that is on disk alone.
+func (b *buffer) load(k *kept) error {
+	if k.record == nil {
+		stored, err := b.spool.get(k.seq)
+		if err != nil {
+			return err
+		}
+		k.record, k.key, k.topic, k.size = stored.record, stored.key, stored.topic, stored.size
+		k.received, k.undecodable = stored.received, stored.undecodable
+	}
+	var err error
+	if k.event, err = decodeRecord(k.record); err != nil {
+		return b.spool.explain(fmt.Errorf("%w: record %x: %w", errDamaged, k.seq, err))
+	}
+	k.record = nil
+	return nil
+}
+
+// read brings more of what is on disk into the queue. The lock is free meanwhile.
+func (b *buffer) read() {
+	b.reading = true
+	after, upTo := b.cursor, b.last
+	b.mu.Unlock()
+	loaded, err := b.spool.load(after, upTo, readSize)
+	b.mu.Lock()
+	b.reading = false
+	if err != nil {
+		b.failLocked(err)
+		return
+	}
+	for _, k := range loaded {
+		k.spooled = true
+		b.queue.add(k)
+		b.cursor = k.seq
+	}
+	b.unread -= int64(len(loaded))
+	b.changed.Broadcast()
+}
