@@ -30,6 +30,9 @@ func report(with setting, a *account) {
 		table.lines = map[string]string{}
 	}
 	table.lines[with.t.Name()] = line
+	if long { // which takes so long that one wants to see how far it is
+		fmt.Print(line)
+	}
 }
 
 // scenarioOf is the test's name without what has columns of its own.
