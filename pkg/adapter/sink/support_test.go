@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 )
 
@@ -26,21 +27,7 @@ const patience = 15 * time.Second
 // eventually waits until check returns "", which otherwise says what is missing.
 func eventually(t *testing.T, check func() string) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		missing := check()
-		if missing == "" {
-			return
-		}
-		select {
-		case <-deadline.C:
-			t.Fatalf("not within %s: %s", patience, missing)
-		case <-ticker.C:
-		}
-	}
+	await.Until(t, patience, check)
 }
 
 // fake is a publisher that is always connected, and confirms everything, unless told otherwise.

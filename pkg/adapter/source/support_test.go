@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.uber.org/goleak"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
@@ -46,21 +47,7 @@ const (
 // eventually waits until check returns "", which otherwise says what is missing.
 func eventually(t *testing.T, check func() string) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	ticker := time.NewTicker(5 * time.Millisecond)
-	defer ticker.Stop()
-	for {
-		missing := check()
-		if missing == "" {
-			return
-		}
-		select {
-		case <-deadline.C:
-			t.Fatalf("not within %s: %s", patience, missing)
-		case <-ticker.C:
-		}
-	}
+	await.Until(t, patience, check)
 }
 
 // transports are where an EventMesh listens, by the name of the transport.
