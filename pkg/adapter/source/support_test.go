@@ -128,6 +128,7 @@ type fakeSink struct {
 	mu     sync.Mutex
 	answer func(context.Context, event.Event) int
 	told   func(event.Event)
+	header map[string]http.Header // of each event, as it came last
 	asked  int
 	taken  map[string]event.Event
 	server *http.Server
@@ -137,7 +138,7 @@ type fakeSink struct {
 // newSink starts a sink that answers 202 to everything.
 func newSink(t *testing.T) *fakeSink {
 	t.Helper()
-	s := &fakeSink{address: "127.0.0.1:0", taken: map[string]event.Event{}}
+	s := &fakeSink{address: "127.0.0.1:0", taken: map[string]event.Event{}, header: map[string]http.Header{}}
 	s.start(t)
 	s.url = "http://" + s.address
 	t.Cleanup(s.stop)
@@ -195,6 +196,7 @@ func (s *fakeSink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Lock()
 	s.asked++
+	s.header[e.ID()] = r.Header.Clone()
 	answer := s.answer
 	s.mu.Unlock()
 	status := http.StatusAccepted
@@ -237,6 +239,13 @@ func (s *fakeSink) missing(ids ...string) string {
 		return ""
 	}
 	return "the sink has not got " + strings.Join(missing[:min(len(missing), 20)], ", ")
+}
+
+// headers are those of the latest request with the event.
+func (s *fakeSink) headers(id string) http.Header {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.header[id]
 }
 
 // await waits until the sink has taken the event.
