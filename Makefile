@@ -84,7 +84,7 @@ contract: ## the transports' suite; against a real EventMesh where EVENTMESH_GRP
 
 .PHONY: test-faults
 test-faults: ## break everything around the source, and count its events; FAULTS=long takes half an hour
-	$(GO) -C test/faults test -race -count=1 -timeout 2h
+	$(GO) -C test/faults test $(if $(filter long,$(FAULTS)),,-race) -count=1 -timeout 2h
 
 .PHONY: test-load
 test-load: ## the load tests of the sink in full, some four minutes; needs 12,000 open files

@@ -17,13 +17,14 @@ func TestOrder(t *testing.T) {
 		t.Run(ordering, func(t *testing.T) {
 			each(t, func(with setting) {
 				with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}
-				with.environment = []string{"EVENTMESH_ORDERING=" + ordering}
+				// What is in memory has to be delivered before the end, however slow the machine is.
+				with.environment = []string{"EVENTMESH_ORDERING=" + ordering, "EVENTMESH_DRAIN_TIMEOUT=80s"}
 				s := newStage(with)
 				s.ordered, s.strict = ordering == "key", ordering == "strict"
 				r := s.replica("replica")
 				r.startReady()
 				s.sink.obey(failingByKey(newDice(with.t)))
-				traffic := s.load(load{publishers: 3, pace: 4 * pace}) // one after the other takes its time
+				traffic := s.load(load{publishers: 3, pace: 10 * pace}) // one after the other takes its time
 				for round := range lasting(2, 20) {
 					traffic.more(60)
 					if with.buffer == onDisk && round%2 == 0 {

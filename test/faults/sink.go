@@ -58,8 +58,10 @@ type take struct {
 	step int64
 	// by is the user name of the process that asked.
 	by string
-	// unanswered says that the sender has not got the answer.
+	// unanswered says that the sender has not got the answer, or may not have.
 	unanswered bool
+	// conn is the connection that it came over; nil where there is none.
+	conn net.Conn
 }
 
 // sink is an HTTP server that writes down what it is asked, and what it has taken.
@@ -77,6 +79,7 @@ type sink struct {
 	attempts map[string]int
 	asked    map[string]int64 // the step of the first request
 	takes    map[string][]take
+	latest   map[net.Conn]string // the event that was taken last over a connection
 	events   map[string]event.Event
 	stops    []time.Time // when its connections were cut
 	server   *http.Server
@@ -88,7 +91,8 @@ func newSink(t *testing.T, steps *atomic.Int64) *sink {
 	t.Helper()
 	s := &sink{
 		address: loopback + ":0", steps: steps, rule: accept,
-		attempts: map[string]int{}, asked: map[string]int64{}, takes: map[string][]take{}, events: map[string]event.Event{},
+		attempts: map[string]int{}, asked: map[string]int64{}, takes: map[string][]take{},
+		latest: map[net.Conn]string{}, events: map[string]event.Event{},
 	}
 	s.start(t)
 	s.url = "http://" + s.address
@@ -108,7 +112,7 @@ func (s *sink) start(t *testing.T) {
 		return ""
 	})
 	s.address = listener.Addr().String()
-	server, ended := &http.Server{Handler: s, ReadHeaderTimeout: patience}, make(chan struct{})
+	server, ended := &http.Server{Handler: s, ReadHeaderTimeout: patience, ConnContext: withConn, ConnState: s.closed}, make(chan struct{})
 	s.server, s.ended = server, ended
 	go func() {
 		defer close(ended)
@@ -148,7 +152,7 @@ func (s *sink) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if a.status < http.StatusMultipleChoices {
-		s.take(*e, r.Header.Get("Kn-Namespace"), a.how == brokenAfter || r.Context().Err() != nil)
+		s.take(*e, r, a.how == brokenAfter)
 	}
 	if a.how == brokenAfter {
 		breakOff(w)
@@ -175,12 +179,39 @@ func (s *sink) ask(e event.Event) answer {
 	return decide(r)
 }
 
-func (s *sink) take(e event.Event, by string, unanswered bool) {
+func (s *sink) take(e event.Event, r *http.Request, unanswered bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.takes[e.ID()] = append(s.takes[e.ID()], take{at: time.Now(), step: s.steps.Add(1), by: by, unanswered: unanswered})
+	conn, _ := r.Context().Value(connKey{}).(net.Conn)
+	s.takes[e.ID()] = append(s.takes[e.ID()], take{
+		at: time.Now(), step: s.steps.Add(1), by: r.Header.Get("Kn-Namespace"), unanswered: unanswered, conn: conn,
+	})
+	s.latest[conn] = e.ID()
 	if s.keep {
 		s.events[e.ID()] = e
+	}
+}
+
+type connKey struct{}
+
+func withConn(ctx context.Context, c net.Conn) context.Context {
+	return context.WithValue(ctx, connKey{}, c)
+}
+
+// closed is told of the end of a connection: whether its last answer has arrived in time, only the sender knows.
+func (s *sink) closed(c net.Conn, state http.ConnState) {
+	if state != http.StateClosed {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	takes := s.takes[s.latest[c]]
+	delete(s.latest, c)
+	for i, t := range slices.Backward(takes) {
+		if t.conn == c {
+			takes[i].unanswered = true
+			return
+		}
 	}
 }
 
