@@ -72,11 +72,7 @@ func onTheWire(t *testing.T, e event.Event) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b bytes.Buffer
-	if err := request.Write(&b); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
+	return written(t, request)
 }
 
 func FuzzRecord(f *testing.F) {

@@ -3,12 +3,11 @@ package source
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -32,14 +31,16 @@ const (
 	reasonLimit = 200
 	// replyLimit is how large a reply may be, in bytes: more than EventMesh takes.
 	replyLimit = 4 << 20
+	// otherHeaders is how many headers a request may have besides those of the template and of the event.
+	otherHeaders = 4
 )
 
 // sender sends events to one URL, over connections that it keeps.
 type sender struct {
-	url       string
-	namespace string
+	// template is what all requests have in common.
+	template  *http.Request
 	timeout   time.Duration
-	client    *http.Client
+	transport *http.Transport
 	// token is nil where none is sent.
 	token *tokenFile
 	// replies says that an event in an answer is asked for.
@@ -68,13 +69,19 @@ func newSender(c *Config, to SinkURL) *sender {
 			return (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, network, address)
 		}
 	}
-	return &sender{
-		url: to.String(), namespace: c.GetNamespace(), timeout: time.Duration(c.SinkTimeout) * time.Second,
-		client: &http.Client{
-			Transport:     transport,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		},
+	return &sender{template: template(c, to), timeout: time.Duration(c.SinkTimeout) * time.Second, transport: transport}
+}
+
+func template(c *Config, to SinkURL) *http.Request {
+	request := &http.Request{Method: http.MethodPost, URL: to.URL, Host: strings.TrimSuffix(to.Host, ":"), Header: http.Header{}}
+	if user := to.User; user != nil {
+		password, _ := user.Password()
+		request.SetBasicAuth(user.Username(), password)
 	}
+	if namespace := c.GetNamespace(); namespace != "" {
+		request.Header.Set(namespaceHeader, namespace)
+	}
+	return request
 }
 
 // rejection is an answer of the sink that is no success.
@@ -123,12 +130,8 @@ func (s *sender) send(ctx context.Context, e event.Event) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	response, err := s.client.Do(request)
+	response, err := s.transport.RoundTrip(request) // a client would follow redirects, for which it copies all headers
 	if err != nil {
-		var failure *url.Error
-		if errors.As(err, &failure) {
-			err = failure.Err // without the URL, which may hold a secret
-		}
 		return answer{}, fmt.Errorf("sending event: %w", err)
 	}
 	defer response.Body.Close()
@@ -145,13 +148,13 @@ func (s *sender) send(ctx context.Context, e event.Event) (answer, error) {
 }
 
 func (s *sender) request(ctx context.Context, e event.Event) (*http.Request, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, s.url, nil)
-	if err != nil {
-		return nil, fmt.Errorf("creating request: %w", err)
+	request := s.template.WithContext(ctx)
+	c, ok := e.Context.(*event.EventContextV1)
+	if !ok {
+		return nil, fmt.Errorf("encoding event: specversion %s is not supported", e.SpecVersion())
 	}
-	if s.namespace != "" {
-		request.Header.Set(namespaceHeader, s.namespace)
-	}
+	request.Header = make(http.Header, len(s.template.Header)+attributeHeaders+len(c.Extensions)+otherHeaders)
+	maps.Copy(request.Header, s.template.Header)
 	if s.replies {
 		request.Header.Set("Prefer", "reply")
 	}
@@ -165,10 +168,19 @@ func (s *sender) request(ctx context.Context, e event.Event) (*http.Request, err
 		}
 	}
 	inject(ctx, request.Header)
-	if err := cehttp.WriteRequest(encoding(ctx, &e), (*binding.EventMessage)(&e), request); err != nil {
+	if err := write(request, c, e); err != nil {
 		return nil, fmt.Errorf("encoding event: %w", err)
 	}
 	return request, nil
+}
+
+// write picks the binary mode; but an event whose data is a CloudEvent would read as that one.
+func write(request *http.Request, c *event.EventContextV1, e event.Event) error {
+	if !carriesEvent(c.GetDataContentType()) {
+		return writeBinary(request, c, e.DataEncoded)
+	}
+	e.DataBase64 = true
+	return cehttp.WriteRequest(binding.WithForceStructured(request.Context()), (*binding.EventMessage)(&e), request)
 }
 
 // rejectionOf reads an answer that is no success.
@@ -205,15 +217,6 @@ func replyOf(ctx context.Context, response *http.Response) (*event.Event, error)
 
 // invalidReplyError is an event in a successful answer that is none. The sink has taken the request all the same.
 type invalidReplyError struct{ error }
-
-// encoding picks the binary mode; but an event whose data is a CloudEvent would read as that one.
-func encoding(ctx context.Context, e *event.Event) context.Context {
-	if strings.HasPrefix(e.DataMediaType(), "application/cloudevents") {
-		e.DataBase64 = true
-		return binding.WithForceStructured(ctx)
-	}
-	return binding.WithForceBinary(ctx)
-}
 
 // retryAfter returns how long the sink wants to be left alone, of the two answers that may say so.
 func retryAfter(r *http.Response) time.Duration {

@@ -36,7 +36,7 @@ func senderTo(tb testing.TB, sink string, change ...func(*Config)) *sender {
 		f(c)
 	}
 	s := newSender(c, c.SinkURL)
-	tb.Cleanup(s.client.CloseIdleConnections)
+	tb.Cleanup(s.transport.CloseIdleConnections)
 	return s
 }
 
@@ -109,7 +109,9 @@ func TestSendWithoutNamespace(t *testing.T) {
 }
 
 func TestEventAsDataIsSentStructured(t *testing.T) {
-	for _, contentType := range []string{"application/cloudevents+json", "application/cloudevents-batch+json; charset=utf-8"} {
+	for _, contentType := range []string{
+		"application/cloudevents+json", "application/cloudevents-batch+json; charset=utf-8", " Application/CloudEvents+JSON",
+	} {
 		t.Run(contentType, func(t *testing.T) {
 			e := sample("outer")
 			e.SetDataContentType(contentType)
@@ -260,11 +262,20 @@ func TestSinkAway(t *testing.T) {
 	}
 }
 
-func TestSendWithoutAURL(t *testing.T) {
-	s := senderTo(t, "http://sink")
-	s.url = "http://a b"
-	if _, err := s.send(t.Context(), sample("a")); err == nil || !strings.HasPrefix(err.Error(), "creating request: ") {
-		t.Errorf("got %v, want that no request could be made", err)
+func TestCredentialsOfTheURLAreSent(t *testing.T) {
+	type credentials struct {
+		user, password string
+		ok             bool
+	}
+	var got credentials
+	sink := answering(t, func(_ http.ResponseWriter, r *http.Request) { got.user, got.password, got.ok = r.BasicAuth() })
+	for before, want := range map[string]credentials{
+		"": {}, "me@": {"me", "", true}, "me:" + secret + "@": {"me", secret, true}, "%40:a%2Fb@": {"@", "a/b", true},
+	} {
+		s := senderTo(t, strings.Replace(sink, "://", "://"+before, 1))
+		if _, err := s.send(t.Context(), sample("a")); err != nil || got != want {
+			t.Errorf("%q: got %v, %v; want %v", before, got, err, want)
+		}
 	}
 }
 

@@ -83,9 +83,9 @@ func (s *source) close() error {
 	if s.publisher != nil {
 		errs = append(errs, s.publisher.Close())
 	}
-	s.sender.client.CloseIdleConnections()
+	s.sender.transport.CloseIdleConnections()
 	if place, ok := s.deliverer.deadLetters.(deadLetterSink); ok {
-		place.client.CloseIdleConnections()
+		place.transport.CloseIdleConnections()
 	}
 	return errors.Join(errs...)
 }
