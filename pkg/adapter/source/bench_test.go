@@ -11,6 +11,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	bolt "go.etcd.io/bbolt"
+	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
@@ -104,8 +105,9 @@ func BenchmarkKeep(b *testing.B) {
 	}
 }
 
-// BenchmarkDeliver is the way of an event from its reception to the sink's answer, over HTTP on loopback.
+// BenchmarkDeliver is the way of an event from its reception to the sink's answer, over HTTP on loopback, with tracing off.
 func BenchmarkDeliver(b *testing.B) {
+	traceWith(b, noop.NewTracerProvider())
 	sink := func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
 		w.WriteHeader(http.StatusAccepted)

@@ -58,10 +58,18 @@ const partitionKey = "partitionkey"
 // orderingKey returns the key of an event: its partition key, and without one its topic.
 func orderingKey(e *event.Event, topic string) uint64 {
 	h := fnv.New64a()
-	if key, ok := e.Extensions()[partitionKey].(string); ok {
+	if key, ok := extensionsOf(e)[partitionKey].(string); ok {
 		_, _ = h.Write([]byte("key " + key))
 	} else {
 		_, _ = h.Write([]byte("topic " + topic))
 	}
 	return h.Sum64()
+}
+
+// extensionsOf returns the event's extensions, to be read: the event's own method copies them.
+func extensionsOf(e *event.Event) map[string]any {
+	if c, ok := e.Context.(*event.EventContextV1); ok {
+		return c.Extensions
+	}
+	return nil
 }

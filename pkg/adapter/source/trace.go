@@ -15,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.41.0"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -36,10 +37,10 @@ type eventTrace struct {
 
 // traceOf leaves out what is not valid: as a header it could fail the request.
 func traceOf(e *event.Event) eventTrace {
-	extensions := e.Extensions()
+	extensions := extensionsOf(e)
 	var of eventTrace
 	of.parent, _ = extensions[extensionTraceparent].(string)
-	if !httpguts.ValidHeaderFieldValue(of.parent) {
+	if of.parent == "" || !httpguts.ValidHeaderFieldValue(of.parent) {
 		return eventTrace{}
 	}
 	if state, _ := extensions[extensionTracestate].(string); httpguts.ValidHeaderFieldValue(state) {
@@ -61,6 +62,10 @@ func startSpan(ctx context.Context, e *event.Event, topic string, redelivery int
 	if of.span.IsValid() {
 		ctx = context.WithValue(trace.ContextWithRemoteSpanContext(ctx, of.span), eventTraceKey{}, of)
 	}
+	tracer := otel.Tracer(telemetryScope)
+	if _, off := tracer.(noop.Tracer); off {
+		return tracer.Start(ctx, "") //nolint:spancheck // the caller ends it, by endSpan
+	}
 	attributes := []attribute.KeyValue{
 		systemEventMesh, semconv.MessagingOperationName("send"), semconv.MessagingOperationTypeSend,
 		semconv.MessagingDestinationName(topic), semconv.MessagingMessageBodySize(len(e.Data())), semconv.CloudEventsEventType(e.Type()),
@@ -72,7 +77,7 @@ func startSpan(ctx context.Context, e *event.Event, topic string, redelivery int
 	if topic != "" {
 		name += " " + topic
 	}
-	return otel.Tracer(telemetryScope).Start( //nolint:spancheck // the caller ends it, by endSpan
+	return tracer.Start( //nolint:spancheck // the caller ends it, by endSpan
 		ctx, name, trace.WithSpanKind(trace.SpanKindClient), trace.WithAttributes(attributes...))
 }
 

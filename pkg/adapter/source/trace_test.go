@@ -29,11 +29,11 @@ const (
 )
 
 // traceWith makes the provider the process's until the test ends. Such tests cannot be parallel.
-func traceWith(t *testing.T, provider trace.TracerProvider) {
-	t.Helper()
+func traceWith(tb testing.TB, provider trace.TracerProvider) {
+	tb.Helper()
 	before := otel.GetTracerProvider()
 	otel.SetTracerProvider(provider)
-	t.Cleanup(func() { otel.SetTracerProvider(before) })
+	tb.Cleanup(func() { otel.SetTracerProvider(before) })
 }
 
 func recordSpans(t *testing.T, options ...sdk.TracerProviderOption) *tracetest.SpanRecorder {
