@@ -61,7 +61,7 @@ type Config struct {
 	// SinkTimeout is in seconds. It is the framework's variable, with a default.
 	SinkTimeout int `envconfig:"K_SINK_TIMEOUT" default:"30" min:"1" desc:"how many seconds the sink may take to answer" want:"a number of seconds above 0"`
 	// TokenFile authenticates the source.
-	TokenFile string `envconfig:"OIDC_TOKEN_FILE" default:"/oidc/token" desc:"file with the token that the sink gets, read again when it changes; no token is sent while there is no such file" want:"the path of a file; by default where a ContainerSource or SinkBinding puts it"`
+	TokenFile string `envconfig:"OIDC_TOKEN_FILE" default:"/oidc/token" desc:"file with the token that the sink gets, looked at once a second, and read again when it changes; no token is sent while there is no such file" want:"the path of a file; by default where a ContainerSource or SinkBinding puts it"`
 	// Overrides is the framework's variable, parsed.
 	Overrides Overrides `envconfig:"K_CE_OVERRIDES" desc:"extensions that every event gets; set by a ContainerSource or SinkBinding" want:"JSON such as {\"extensions\":{\"name\":\"value\"}}"`
 }

@@ -124,12 +124,15 @@ func TestProcessContinuesTracesAndAuthenticates(t *testing.T) {
 		e := sample("event with " + fmt.Sprint(len(want)))
 		e.SetExtension("traceparent", parent)
 		e.SetExtension("tracestate", state)
-		publish(t, p, e)
-		sink.await(t, e.ID())
-		got := sink.headers(e.ID())
-		if got.Get("Authorization") != want || got.Get("Traceparent") != parent || got.Get("Tracestate") != state || got.Get("Ce-Traceparent") != parent {
-			t.Errorf("got %v, want authorization %q and the event's trace", got, want)
-		}
+		eventually(t, func() string { // the source looks at the file once a second
+			publish(t, p, e)
+			sink.await(t, e.ID())
+			got := sink.headers(e.ID())
+			if got.Get("Authorization") != want || got.Get("Traceparent") != parent || got.Get("Tracestate") != state || got.Get("Ce-Traceparent") != parent {
+				return fmt.Sprintf("got %v, want authorization %q and the event's trace", got, want)
+			}
+			return ""
+		})
 	}
 	sink.answers(always(http.StatusUnauthorized))
 	publish(t, p, sample("not authorized"))

@@ -9,38 +9,57 @@ import (
 	"time"
 )
 
+// lookEvery is how long a token is used before the file is looked at again.
+const lookEvery = time.Second
+
 // tokenFile is a file with a token that is replaced from time to time. Its methods may be called by several goroutines.
 type tokenFile struct {
 	path string
 
 	mu      sync.Mutex
+	looked  time.Time // zero after a failure
 	changed time.Time
 	size    int64
 	token   string
 }
 
-// read returns the token, and none where there is no file. The file is read again only when it has changed.
+// read returns the token, and none where there is no file. The file is looked at again after lookEvery, and read again only when it
+// has changed.
 func (f *tokenFile) read() (string, error) {
-	info, err := os.Stat(f.path) // follows the links by which Kubernetes replaces a projected file
-	if errors.Is(err, os.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil {
-		return "", fmt.Errorf("OIDC_TOKEN_FILE: %w", err)
-	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.token != "" && info.ModTime().Equal(f.changed) && info.Size() == f.size {
+	now := time.Now()
+	if now.Sub(f.looked) < lookEvery {
 		return f.token, nil
+	}
+	if err := f.look(); err != nil {
+		f.token, f.looked = "", time.Time{}
+		return "", fmt.Errorf("OIDC_TOKEN_FILE: %w", err)
+	}
+	f.looked = now
+	return f.token, nil
+}
+
+func (f *tokenFile) look() error {
+	info, err := os.Stat(f.path) // follows the links by which Kubernetes replaces a projected file
+	if errors.Is(err, os.ErrNotExist) {
+		f.token = ""
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if f.token != "" && info.ModTime().Equal(f.changed) && info.Size() == f.size {
+		return nil
 	}
 	content, err := os.ReadFile(f.path)
 	if err != nil {
-		return "", fmt.Errorf("OIDC_TOKEN_FILE: %w", err)
+		return err
 	}
-	f.token, f.changed, f.size = strings.TrimSpace(string(content)), info.ModTime(), info.Size()
-	if strings.ContainsAny(f.token, "\r\n") {
-		f.token = ""
-		return "", fmt.Errorf("OIDC_TOKEN_FILE: %s holds more than one line", f.path)
+	token := strings.TrimSpace(string(content))
+	if strings.ContainsAny(token, "\r\n") {
+		return fmt.Errorf("%s holds more than one line", f.path)
 	}
-	return f.token, nil
+	f.token, f.changed, f.size = token, info.ModTime(), info.Size()
+	return nil
 }

@@ -26,6 +26,7 @@ func TestToken(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		f.looked = f.looked.Add(-lookEvery)
 		got, err := f.read()
 		if got != want || (err != nil) != (failure != "") || err != nil && !strings.Contains(err.Error(), failure) {
 			t.Errorf("%s: got %q, %v; want %q, %q", name, got, err, want, failure)
@@ -38,6 +39,12 @@ func TestToken(t *testing.T) {
 	step("first", secret+"1\n", secret+"1", "")
 	step("the same", "", secret+"1", "")
 	step("replaced, as long", secret+"2\n", secret+"2", "")
+	if err := os.WriteFile(path, []byte("not looked at yet"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := f.read(); got != secret+"2" || err != nil {
+		t.Errorf("got %q, %v; want the token that was read just before", got, err)
+	}
 	step("two lines, which no header can hold", secret+"\nX: y", "", "more than one line")
 	step("replaced again, by a longer one", secret+"333\n", secret+"333", "")
 	if err := os.Remove(path); err != nil {
