@@ -107,8 +107,11 @@ func decode(f frame.Frame) (event.Event, error) {
 	if f.Header.Properties["protocoltype"] == eventmesh.MessageProtocol {
 		return eventmesh.UnmarshalMessage(f.Body)
 	}
+	if !json.Valid(f.Body) {
+		return event.Event{}, errors.New("decoding event: it is no JSON")
+	}
 	var wire event.Event
-	if err := json.Unmarshal(f.Body, &wire); err != nil {
+	if err := wire.UnmarshalJSON(f.Body); err != nil { // json.Unmarshal would read it twice to find its end
 		return event.Event{}, fmt.Errorf("decoding event: %s", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
 	}
 	return wire, nil

@@ -1,0 +1,79 @@
+package tcp
+
+import (
+	"bufio"
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
+)
+
+// delivered is a frame with 1 KB of data, as EventMesh delivers it.
+func delivered(b *testing.B) []byte {
+	b.Helper()
+	e := event.New()
+	e.SetID("17")
+	e.SetSource("https://shop.example/orders?x=1")
+	e.SetType("order.placed")
+	e.SetSubject("order/17")
+	e.SetTime(time.Date(2026, 1, 2, 3, 4, 5, 678_000_000, time.UTC))
+	e.SetExtension("region", "eu")
+	e.SetExtension("partitionkey", "customer-4711")
+	e.SetDataContentType("application/json")
+	e.DataEncoded = []byte(`{"text":"` + strings.Repeat("x", 1000) + `"}`)
+	wire, err := eventmesh.Encode(e, "orders", eventmesh.JSONForm)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, name := range []string{
+		"ttl", "protocoltype", "protocolversion", "protocoldesc", "reqc2eventmeshtimestamp", "reqeventmesh2mqtimestamp",
+		"reqmq2eventmeshtimestamp", "reqeventmesh2ctimestamp", "reqreceiveeventmeship", "rsp0sys", "rsp0group", "rsp0idc", "rsp0ip",
+	} {
+		wire.SetExtension(name, "EventMesh's own")
+	}
+	body, err := marshalEvent(wire)
+	if err != nil {
+		b.Fatal(err)
+	}
+	header := frame.Header{Command: frame.AsyncMessageToClient, Sequence: "17", Properties: map[string]any{"protocoltype": "cloudevents"}}
+	encoded, err := frame.Append(nil, frame.Frame{Header: header, Body: body})
+	if err != nil {
+		b.Fatal(err)
+	}
+	return encoded
+}
+
+// BenchmarkDecode is what an event costs between the connection and the receiver: the frame, and what it means.
+func BenchmarkDecode(b *testing.B) {
+	encoded := delivered(b)
+	for _, part := range []string{"frame", "frame and event"} {
+		b.Run(part, func(b *testing.B) {
+			b.ReportAllocs()
+			source := bytes.NewReader(nil)
+			reader := bufio.NewReaderSize(source, 64<<10)
+			for b.Loop() {
+				source.Reset(encoded)
+				reader.Reset(source)
+				f, err := frame.Read(reader)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if part == "frame" {
+					continue
+				}
+				wire, err := decode(f)
+				if err != nil {
+					b.Fatal(err)
+				}
+				if d := eventmesh.NewDelivery(wire, nil, nil); d.Err != nil {
+					b.Fatal(d.Err)
+				}
+			}
+		})
+	}
+}
