@@ -270,7 +270,7 @@ func typed(value any, kind string) (any, error) {
 	case typeBlank:
 		return strings.TrimPrefix(s, placeholder), nil
 	default:
-		return s, nil
+		return value, nil
 	}
 }
 

@@ -38,7 +38,8 @@ type messageFrame struct {
 
 // IsMessage is for transports: it tells whether what EventMesh delivered was published with its own protocol.
 func IsMessage(wire event.Event) bool {
-	return wire.Extensions()[protocolTypeExtension] == MessageProtocol
+	c, ok := wire.Context.(*event.EventContextV1) // whose method would copy the extensions
+	return ok && c.Extensions[protocolTypeExtension] == MessageProtocol
 }
 
 // UnmarshalMessage is for transports: it returns a message, as it stands in a frame, as the event that EventMesh holds.

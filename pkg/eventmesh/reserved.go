@@ -32,3 +32,6 @@ var reserved = func() map[string]bool {
 	}
 	return names
 }()
+
+// Reserved is for transports: it tells whether EventMesh uses extensions of that name, so that [Decode] leaves them out.
+func Reserved(name string) bool { return reserved[name] }

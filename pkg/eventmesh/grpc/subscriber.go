@@ -125,21 +125,25 @@ func (s *subscriber) Receive() (*eventmesh.Delivery, error) {
 			return nil, fmt.Errorf("replying: %w", err) // EventMesh says so, and ends the stream
 		}
 	}
-	wire, err := fromProto(m)
+	wire, err := forDecode(m)
 	if err != nil {
 		raw, _ := proto.Marshal(m)
 		return eventmesh.NewUndecodable(m.GetAttributes()["subject"].GetCeString(), raw, err, nil), nil
 	}
 	var reply func(context.Context, event.Event) error
 	if s.replies {
-		reply = func(_ context.Context, e event.Event) error { return s.reply(wire, e) }
+		reply = func(_ context.Context, e event.Event) error { return s.reply(m, e) }
 	}
 	return eventmesh.NewDelivery(wire, nil, reply), nil
 }
 
 // reply sends the event as the reply to a request. EventMesh confirms nothing; it ends the stream when it fails.
-func (s *subscriber) reply(request, e event.Event) error {
-	wire, err := eventmesh.EncodeReply(e, request, eventmesh.NativeForm)
+func (s *subscriber) reply(request *pb.CloudEvent, e event.Event) error {
+	requested, err := fromProto(request)
+	if err != nil {
+		return fmt.Errorf("replying: %w", err)
+	}
+	wire, err := eventmesh.EncodeReply(e, requested, eventmesh.NativeForm)
 	if err != nil {
 		return fmt.Errorf("replying: %w", err)
 	}
