@@ -10,6 +10,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
@@ -18,11 +19,15 @@ import (
 // timeToLive of a published event. A server keeps events by its storage's rules, and looks at this only where a reply is due.
 const timeToLive = 24 * time.Hour
 
+// published is the lifetime of an event that nobody replies to.
+var published = milliseconds(timeToLive)
+
 type publisher struct {
 	conn      *grpc.ClientConn
 	publish   pb.PublisherServiceClient
 	alive     pb.HeartbeatServiceClient
 	client    attributes
+	encoded   []byte // the client's attributes, as they stand in a message
 	form      eventmesh.Form
 	ctx       context.Context
 	cancelAll context.CancelFunc
@@ -34,14 +39,16 @@ func (Transport) OpenPublisher(ctx context.Context, a eventmesh.Address, c event
 	if err != nil {
 		return nil, err
 	}
+	client := publisherAttributes(c)
+	encoded, err := proto.Marshal(&pb.CloudEvent{Attributes: client})
+	if err != nil {
+		_ = conn.Close()
+		return nil, fmt.Errorf("encoding the client's attributes: %w", err)
+	}
 	p := &publisher{
 		conn: conn, publish: pb.NewPublisherServiceClient(conn), alive: pb.NewHeartbeatServiceClient(conn),
-		client: clientAttributes(c), form: c.Subscribers.Form(),
+		client: client, encoded: encoded, form: c.Subscribers.Form(),
 	}
-	maps.Copy(p.client, attributes{
-		"producergroup": text(c.Group),
-		"protocoltype":  text(protocolType), "protocolversion": text(protocolVersion), "protocoldesc": text(c.Subscribers.Description()),
-	})
 	p.ctx, p.cancelAll = context.WithCancel(context.Background())
 	if err := p.Heartbeat(ctx); err != nil {
 		_ = p.Close()
@@ -57,29 +64,31 @@ func (Transport) OpenPublisher(ctx context.Context, a eventmesh.Address, c event
 	return p, nil
 }
 
+// publisherAttributes are those that a publisher adds to every message.
+func publisherAttributes(c eventmesh.Client) attributes {
+	client := clientAttributes(c)
+	maps.Copy(client, attributes{
+		"producergroup": text(c.Group),
+		"protocoltype":  text(protocolType), "protocolversion": text(protocolVersion), "protocoldesc": text(c.Subscribers.Description()),
+	})
+	return client
+}
+
 func (p *publisher) Publish(ctx context.Context, topic string, e event.Event) error {
-	m, err := p.message(e, topic)
+	m, err := p.message(e, topic, published)
 	if err != nil {
-		return err
-	}
-	m.Attributes["ttl"] = milliseconds(timeToLive)
-	if err := checkSize(m); err != nil {
 		return err
 	}
 	return check(p.publish.Publish(ctx, m))
 }
 
 func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*event.Event, error) {
-	m, err := p.message(e, topic)
-	if err != nil {
-		return nil, err
-	}
-	wait := timeToLive
+	ttl := published
 	if deadline, ok := ctx.Deadline(); ok {
-		wait = time.Until(deadline)
+		ttl = milliseconds(time.Until(deadline))
 	}
-	m.Attributes["ttl"] = milliseconds(wait)
-	if err := checkSize(m); err != nil {
+	m, err := p.message(e, topic, ttl)
+	if err != nil {
 		return nil, err
 	}
 	answer, err := p.publish.RequestReply(ctx, m)
@@ -103,17 +112,18 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 	return &reply, nil
 }
 
-func (p *publisher) message(e event.Event, topic string) (*pb.CloudEvent, error) {
+func (p *publisher) message(e event.Event, topic string, ttl *pb.CloudEvent_AttributeValue) (*pb.CloudEvent, error) {
 	wire, err := eventmesh.Encode(e, topic, p.form)
 	if err != nil {
 		return nil, err
 	}
-	m, err := toProto(wire, p.client)
+	m, err := toProto(wire, nil)
 	if err != nil {
 		return nil, err
 	}
-	m.Attributes["uniqueid"] = text(unique())
-	m.Attributes["seqnum"] = text(unique())
+	id := text(unique())
+	m.Attributes["uniqueid"], m.Attributes["seqnum"], m.Attributes["ttl"] = id, id, ttl
+	m.ProtoReflect().SetUnknown(p.encoded) // which puts them at the end of the message; to a receiver they are no different
 	return m, nil
 }
 

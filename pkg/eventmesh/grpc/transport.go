@@ -64,7 +64,7 @@ func dial(a eventmesh.Address, c eventmesh.Client) (*grpc.ClientConn, error) {
 	return grpc.NewClient(a.Host,
 		grpc.WithTransportCredentials(security),
 		grpc.WithIdleTimeout(0), // a session without traffic is one all the same
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceiveSize)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceiveSize), grpc.MaxCallSendMsgSize(MaxMessageSize)),
 		grpc.WithDisableServiceConfig(),
 	)
 }
