@@ -12,7 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/cloudevents/sdk-go/v2/binding"
+	"github.com/cloudevents/sdk-go/v2/binding/format"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"go.uber.org/zap"
@@ -43,7 +43,7 @@ type failure struct {
 }
 
 func isBatch(r *http.Request) bool {
-	return cehttp.NewMessage(r.Header, nil).ReadEncoding() == binding.EncodingBatch
+	return format.Lookup(r.Header.Get(cehttp.ContentType)) == format.JSONBatch
 }
 
 // batch publishes the events of a request, each by itself, and answers for all of them. EventMesh's own call for batches tells
@@ -66,18 +66,14 @@ func (h *handler) takeBatch(w http.ResponseWriter, r *http.Request, to destinati
 	if to.request {
 		return 0, nil, refusef(http.StatusBadRequest, "a request is a single event, and has a single reply: Content-Type %s holds a batch", r.Header.Get(cehttp.ContentType))
 	}
-	if err := checkCoding(r); err != nil {
+	if err := checkCoding(r.Header); err != nil {
 		return 0, nil, err
 	}
-	leave, err := h.admit(w, r)
+	body, leave, err := h.admit(w, r)
 	if err != nil {
 		return 0, nil, err
 	}
 	defer leave()
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		return 0, nil, fmt.Errorf("reading a body that has arrived: %w", err)
-	}
 	raw, err := splitBatch(body, h.config.MaxBatchEvents)
 	if err != nil {
 		return 0, nil, err
@@ -151,7 +147,7 @@ spread:
 }
 
 func (h *handler) publishOne(ctx context.Context, to destination, index int, raw json.RawMessage) *failure {
-	e, err := parseJSON(raw)
+	e, err := parseJSON(raw, (*event.Event).UnmarshalJSON)
 	if err == nil {
 		continueTrace(ctx, e)
 		_, err = h.publish(ctx, to, *e)

@@ -83,12 +83,12 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // take publishes the event of a request. When it returns the request takes no place any more, however slowly its sender reads
 // the answer.
 func (h *handler) take(w http.ResponseWriter, r *http.Request, to destination) (reply *event.Event, err error) {
-	leave, err := h.admit(w, r)
+	body, leave, err := h.admit(w, r)
 	if err != nil {
 		return nil, err
 	}
 	defer leave()
-	e, err := h.receive(r)
+	e, err := h.receive(r, body)
 	if err != nil {
 		return nil, err
 	}

@@ -1,54 +1,118 @@
 package sink
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
-	"github.com/cloudevents/sdk-go/v2/binding"
+	"github.com/cloudevents/sdk-go/v2/binding/format"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 )
 
+const (
+	// headerPrefix starts the names of the headers that hold attributes, in the form that net/http gives to all names.
+	headerPrefix  = "Ce-"
+	headerVersion = headerPrefix + "Specversion"
+)
+
 // parse returns the CloudEvent of a request, in binary or structured mode. The error says what is wrong with it, and holds
-// nothing of its data.
-func parse(ctx context.Context, r *http.Request) (*event.Event, error) {
-	if err := checkCoding(r); err != nil {
+// nothing of its data. The event may share the body.
+func parse(header http.Header, body []byte) (*event.Event, error) {
+	if err := checkCoding(header); err != nil {
 		return nil, err
 	}
-	message := cehttp.NewMessageFromHttpRequest(r)
-	switch message.ReadEncoding() {
-	case binding.EncodingBinary, binding.EncodingStructured:
+	version := header.Get(headerVersion)
+	switch f := format.Lookup(header.Get(cehttp.ContentType)); {
+	case f == format.JSON:
+		return parseJSON(body, unmarshal)
+	case version == event.CloudEventsVersionV1:
+		return check(parseBinary(header, body))
+	case version != "":
+		return nil, notAnEvent("specversion %q is not supported, only %s", version, event.CloudEventsVersionV1)
 	default:
-		if version := r.Header.Get("Ce-Specversion"); version != "" {
-			return nil, notAnEvent("specversion %q is not supported, only %s", version, event.CloudEventsVersionV1)
-		}
 		return nil, notAnEvent("want a header Ce-Specversion, or Content-Type %s or %s",
 			event.ApplicationCloudEventsJSON, event.ApplicationCloudEventsBatchJSON)
 	}
-	return check(func() (*event.Event, error) {
-		e, err := binding.ToEvent(ctx, message)
-		if err == nil && message.ReadEncoding() == binding.EncodingStructured {
-			imply(e)
+}
+
+// parseBinary takes and refuses what the SDK does, without its builders for every encoding and version.
+func parseBinary(header http.Header, body []byte) (*event.Event, error) {
+	c := &event.EventContextV1{}
+	for name, values := range header {
+		if err := setAttribute(c, name, values[0]); err != nil {
+			return nil, err
 		}
-		return e, err
-	})
+	}
+	e := &event.Event{Context: c}
+	if len(body) > 0 {
+		e.DataEncoded = body
+	}
+	return e, nil
+}
+
+// setAttribute sets the attribute that a header holds, if it holds one.
+func setAttribute(c *event.EventContextV1, header, value string) error {
+	switch header {
+	case cehttp.ContentType:
+		return c.SetDataContentType(value)
+	case headerVersion:
+		return nil
+	case headerPrefix + "Id":
+		return c.SetID(value)
+	case headerPrefix + "Source":
+		return c.SetSource(value)
+	case headerPrefix + "Type":
+		return c.SetType(value)
+	case headerPrefix + "Subject":
+		return c.SetSubject(value)
+	case headerPrefix + "Dataschema":
+		return c.SetDataSchema(value)
+	case headerPrefix + "Time":
+		t, err := time.Parse(time.RFC3339Nano, value)
+		if err != nil {
+			return fmt.Errorf("invalid value for time: %q", value)
+		}
+		return c.SetTime(t)
+	}
+	name, isExtension := strings.CutPrefix(header, headerPrefix)
+	switch {
+	case !isExtension:
+		return nil
+	case name == "":
+		return errMalformed
+	default:
+		return c.SetExtension(strings.ToLower(name), value)
+	}
 }
 
 // parseJSON returns the CloudEvent in a JSON text. The error is as that of parse.
-func parseJSON(text []byte) (*event.Event, error) {
-	return check(func() (*event.Event, error) {
-		var e event.Event
-		err := json.Unmarshal(text, &e)
-		if err == nil {
-			imply(&e)
+func parseJSON(text []byte, unmarshal func(*event.Event, []byte) error) (e *event.Event, err error) {
+	defer func() {
+		if recover() != nil { // the SDK panics at some malformed events, such as one with "data_base64": 1
+			e, err = nil, notAnEvent("%w", errMalformed)
 		}
-		return &e, err
-	})
+	}()
+	e = &event.Event{}
+	if err = unmarshal(e, text); err == nil {
+		imply(e)
+	}
+	return check(e, err)
 }
+
+// unmarshal does what json.Unmarshal does, but reads a valid text once less.
+func unmarshal(e *event.Event, text []byte) error {
+	if !json.Valid(text) {
+		return json.Unmarshal(text, e) // which says what is wrong
+	}
+	return e.UnmarshalJSON(text)
+}
+
+var errMalformed = errors.New("an attribute or its data is malformed")
 
 // imply sets the content type that data has in the JSON format when there is none. In EventMesh it would imply nothing, which is
 // why CloudEvents wants it set by whoever takes an event from one format to another.
@@ -58,18 +122,12 @@ func imply(e *event.Event) {
 	}
 }
 
-// check lets the SDK parse an event, and refuses what is none.
-func check(read func() (*event.Event, error)) (e *event.Event, err error) {
-	defer func() {
-		// The SDK panics at some malformed events: at a header "Ce-" without a name, and at "data_base64": 1.
-		if recover() != nil {
-			e, err = nil, notAnEvent("an attribute or its data is malformed")
-		}
-	}()
-	if e, err = read(); err != nil {
-		return nil, notAnEvent("%s", withoutData(err))
+// check refuses what could not be parsed, or is no event that this package takes.
+func check(e *event.Event, err error) (*event.Event, error) {
+	if err == nil {
+		err = e.Validate()
 	}
-	if err := e.Validate(); err != nil {
+	if err != nil {
 		return nil, notAnEvent("%s", withoutData(err))
 	}
 	if e.SpecVersion() != event.CloudEventsVersionV1 {
@@ -79,8 +137,8 @@ func check(read func() (*event.Event, error)) (e *event.Event, err error) {
 }
 
 // checkCoding refuses bodies that would have to be unpacked.
-func checkCoding(r *http.Request) error {
-	if coding := r.Header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+func checkCoding(header http.Header) error {
+	if coding := header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
 		return notAnEvent("Content-Encoding %q is not supported", coding)
 	}
 	return nil

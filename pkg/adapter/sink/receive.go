@@ -7,8 +7,8 @@ import (
 )
 
 // receive returns the event in a request that has been admitted.
-func (h *handler) receive(r *http.Request) (*event.Event, error) {
-	e, err := parse(r.Context(), r)
+func (h *handler) receive(r *http.Request, body []byte) (*event.Event, error) {
+	e, err := parse(r.Header, body)
 	if err != nil {
 		return nil, err
 	}
