@@ -50,13 +50,16 @@ var errorTypes = []struct {
 	{eventmesh.ErrTooLarge, "too_large"},
 }
 
-func errorType(err error) attribute.KeyValue {
+func errorType(err error) string {
+	if err == nil {
+		return ""
+	}
 	for _, t := range errorTypes {
 		if errors.Is(err, t.kind) {
-			return semconv.ErrorTypeKey.String(t.name)
+			return t.name
 		}
 	}
-	return semconv.ErrorTypeOther
+	return semconv.ErrorTypeOther.Value.AsString()
 }
 
 // state is what the gauges show.
@@ -76,13 +79,23 @@ type metrics struct {
 
 	mu     sync.Mutex
 	topics map[string]bool
+	series map[call]series
+}
+
+// call is what tells one time series of calls from another. errorType is empty for those that succeeded.
+type call struct{ topic, operation, errorType string }
+
+// series are the attributes of a time series, made once: every event needs them.
+type series struct {
+	add    []metric.AddOption
+	record []metric.RecordOption
 }
 
 // newMetrics creates the instruments. state is called whenever the metrics are collected. The counters of the topics start at 0: of
 // one that starts at 1 Prometheus sees no increase.
 func newMetrics(ctx context.Context, provider metric.MeterProvider, topics []string, state func() state) (*metrics, error) {
 	meter := provider.Meter(telemetryScope)
-	m := &metrics{topics: map[string]bool{}}
+	m := &metrics{topics: map[string]bool{}, series: map[call]series{}}
 	var errs [4]error
 	m.sent, errs[0] = meter.Int64Counter(messagingconv.ClientSentMessages{}.Name(),
 		metric.WithUnit(messagingconv.ClientSentMessages{}.Unit()), metric.WithDescription("Events sent to EventMesh, those that it did not take included."))
@@ -95,9 +108,8 @@ func newMetrics(ctx context.Context, provider metric.MeterProvider, topics []str
 		return nil, fmt.Errorf("creating metrics: %w", err)
 	}
 	for _, topic := range topics {
-		attributes := m.attributes(topic, operationPublish)
-		m.sent.Add(ctx, 0, metric.WithAttributes(attributes...))
-		m.sent.Add(ctx, 0, metric.WithAttributes(append(attributes, errorType(eventmesh.ErrUnauthorized))...)) // which is alerted on
+		m.sent.Add(ctx, 0, m.of(topic, operationPublish, nil).add...)
+		m.sent.Add(ctx, 0, m.of(topic, operationPublish, eventmesh.ErrUnauthorized).add...) // which is alerted on
 	}
 	return m, nil
 }
@@ -142,16 +154,13 @@ func (m *metrics) close() error {
 
 // published counts and measures one call of EventMesh.
 func (m *metrics) published(ctx context.Context, topic, operation string, took time.Duration, err error) {
-	attributes := m.attributes(topic, operation)
-	if err != nil {
-		attributes = append(attributes, errorType(err))
-	}
-	m.sent.Add(ctx, 1, metric.WithAttributes(attributes...))
-	m.duration.Record(ctx, took.Seconds(), metric.WithAttributes(attributes...))
+	of := m.of(topic, operation, err)
+	m.sent.Add(ctx, 1, of.add...)
+	m.duration.Record(ctx, took.Seconds(), of.record...)
 }
 
-// attributes are those of a call; past maxTopics the name of a topic is left empty.
-func (m *metrics) attributes(topic, operation string) []attribute.KeyValue {
+// of returns the time series of a call; past maxTopics the name of a topic is left empty.
+func (m *metrics) of(topic, operation string, err error) series {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if !m.topics[topic] {
@@ -161,5 +170,16 @@ func (m *metrics) attributes(topic, operation string) []attribute.KeyValue {
 			topic = ""
 		}
 	}
-	return []attribute.KeyValue{systemEventMesh, semconv.MessagingOperationName(operation), semconv.MessagingDestinationName(topic)}
+	key := call{topic: topic, operation: operation, errorType: errorType(err)}
+	found, ok := m.series[key]
+	if !ok {
+		attributes := []attribute.KeyValue{systemEventMesh, semconv.MessagingOperationName(operation), semconv.MessagingDestinationName(topic)}
+		if key.errorType != "" {
+			attributes = append(attributes, semconv.ErrorTypeKey.String(key.errorType))
+		}
+		set := metric.WithAttributeSet(attribute.NewSet(attributes...))
+		found = series{add: []metric.AddOption{set}, record: []metric.RecordOption{set}}
+		m.series[key] = found
+	}
+	return found
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
+	"go.opentelemetry.io/otel"
 	"go.uber.org/zap"
 	"knative.dev/pkg/observability/tracing"
 )
@@ -39,7 +40,8 @@ func newServer(config *Config, h *handler, logger *zap.SugaredLogger) *http.Serv
 	return &http.Server{
 		Handler: otelhttp.NewHandler(h, "receive",
 			otelhttp.WithPropagators(tracing.DefaultTextMapPropagator()),
-			otelhttp.WithServerName(serverName(config.Port)), // else metrics take any name that a sender gives as Host
+			otelhttp.WithTracerProvider(otel.GetTracerProvider()), // else it makes a tracer for each request
+			otelhttp.WithServerName(serverName(config.Port)),      // else metrics take any name that a sender gives as Host
 			otelhttp.WithFilter(func(r *http.Request) bool { return !isProbe(r) }),
 		),
 		Protocols:         &protocols,
