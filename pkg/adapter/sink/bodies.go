@@ -51,7 +51,11 @@ func (b *bodies) read(w http.ResponseWriter, r *http.Request, most int64) (conte
 		return nil, nil, refusef(http.StatusRequestEntityTooLarge, "the body has %d bytes, EVENTMESH_MAX_EVENT_BYTES allows %d", r.ContentLength, most)
 	}
 	one := b.begin(func() { _ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) })
-	content, err = one.readAll(http.MaxBytesReader(w, r.Body, most), r.ContentLength, most)
+	from := r.Body
+	if r.ContentLength < 0 {
+		from = http.MaxBytesReader(w, from, most)
+	}
+	content, err = one.readAll(from, r.ContentLength, most)
 	gaveWay := one.arrived()
 	if err == nil {
 		return content, one.release, nil

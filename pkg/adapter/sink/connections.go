@@ -174,7 +174,10 @@ func connectionOf(conn net.Conn) *connection {
 
 // put makes the connection the last of those that wait. The caller holds the mutex.
 func (o *connection) put() {
-	o.remove()
+	if o.place != nil {
+		o.all.waiting.MoveToBack(o.place)
+		return
+	}
 	o.place = o.all.waiting.PushBack(o)
 }
 
