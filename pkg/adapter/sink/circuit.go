@@ -62,15 +62,19 @@ func (c *circuit) end(a *attempt, err error, now time.Time) (opened, closed bool
 	if a.probe {
 		c.probing = false
 	}
-	var refusal *eventmesh.RefusalError
 	switch {
-	case err == nil, errors.As(err, &refusal):
+	case err == nil, isRefusal(err):
 		c.failures, c.several, c.last = 0, false, ""
 		c.answered = now
 	case errors.Is(err, eventmesh.ErrUnconfirmed) && !errors.Is(err, eventmesh.ErrNoReply):
 		c.fail(a, now)
 	}
 	return !was && c.isOpen(), was && !c.isOpen()
+}
+
+func isRefusal(err error) bool {
+	var refusal *eventmesh.RefusalError
+	return errors.As(err, &refusal)
 }
 
 func (c *circuit) fail(a *attempt, now time.Time) {
