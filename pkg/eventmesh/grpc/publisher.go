@@ -19,6 +19,10 @@ import (
 // timeToLive of a published event. A server keeps events by its storage's rules, and looks at this only where a reply is due.
 const timeToLive = 24 * time.Hour
 
+// windowBytes may be under way from the server before they are read. Where it is not set the library asks the server for a ping
+// with every answer, to find a better one: for confirmations, which have some hundred bytes, there is none.
+const windowBytes = 1 << 20
+
 // published is the lifetime of an event that nobody replies to.
 var published = milliseconds(timeToLive)
 
@@ -35,7 +39,7 @@ type publisher struct {
 
 // OpenPublisher connects, and asks for one answer of the server.
 func (Transport) OpenPublisher(ctx context.Context, a eventmesh.Address, c eventmesh.Client) (eventmesh.PublisherSession, error) {
-	conn, err := dial(a, c)
+	conn, err := dial(a, c, grpc.WithStaticStreamWindowSize(windowBytes), grpc.WithStaticConnWindowSize(windowBytes))
 	if err != nil {
 		return nil, err
 	}

@@ -56,17 +56,17 @@ func (Transport) Schemes() []string { return []string{"grpc", "grpcs"} }
 
 // dial returns a connection that connects with its first call. Keepalive pings stay off: the server closes a connection that
 // sends more than one in 5 minutes.
-func dial(a eventmesh.Address, c eventmesh.Client) (*grpc.ClientConn, error) {
+func dial(a eventmesh.Address, c eventmesh.Client, options ...grpc.DialOption) (*grpc.ClientConn, error) {
 	security := insecure.NewCredentials()
 	if a.TLS() {
 		security = credentials.NewTLS(c.TLS)
 	}
-	return grpc.NewClient(a.Host,
+	return grpc.NewClient(a.Host, append(options,
 		grpc.WithTransportCredentials(security),
 		grpc.WithIdleTimeout(0), // a session without traffic is one all the same
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceiveSize), grpc.MaxCallSendMsgSize(MaxMessageSize)),
 		grpc.WithDisableServiceConfig(),
-	)
+	)...)
 }
 
 // clientAttributes are those that EventMesh wants on every message.
