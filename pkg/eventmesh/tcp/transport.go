@@ -86,7 +86,7 @@ func connect(ctx context.Context, a eventmesh.Address, c eventmesh.Client, purpo
 }
 
 func marshalEvent(wire event.Event) ([]byte, error) {
-	body, err := json.Marshal(wire)
+	body, err := wire.MarshalJSON() // json.Marshal would read it all once more
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", eventmesh.ErrInvalidEvent, err)
 	}
