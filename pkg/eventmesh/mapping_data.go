@@ -154,7 +154,8 @@ func isJSON(contentType string) bool {
 }
 
 func isCloudEvents(contentType string) bool {
-	return strings.HasPrefix(mediaType(contentType), "application/cloudevents")
+	const prefix = "application/cloudevents"
+	return strings.Contains(strings.ToLower(contentType), prefix) && strings.HasPrefix(mediaType(contentType), prefix)
 }
 
 func mediaType(contentType string) string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/cloudevents/sdk-go/v2/types"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/contract"
@@ -174,6 +175,8 @@ func TestEncodeRefuses(t *testing.T) {
 		"no context":             {event.Event{}, "t", eventmesh.ErrInvalidEvent},
 		"id is no UTF-8":         {with(func(e *event.Event) { e.SetID("\xff") }), "t", eventmesh.ErrInvalidEvent},
 		"subject is no UTF-8":    {with(func(e *event.Event) { e.SetSubject("\xff") }), "t", eventmesh.ErrInvalidEvent},
+		"schema is no UTF-8":     {with(func(e *event.Event) { e.SetDataSchema("http://example.com/?\xff") }), "t", eventmesh.ErrInvalidEvent},
+		"URI is no UTF-8":        {with(func(e *event.Event) { e.SetExtension("a", types.ParseURI("http://example.com/?\xff")) }), "t", eventmesh.ErrInvalidEvent},
 		"extension is no UTF-8":  {with(func(e *event.Event) { e.SetExtension("a", "\xff") }), "t", eventmesh.ErrInvalidEvent},
 		"extension named data":   {with(func(e *event.Event) { e.SetExtension("data", "x") }), "t", eventmesh.ErrInvalidEvent},
 		"extension name with -":  {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a-b": "x"} }), "t", eventmesh.ErrInvalidEvent},
