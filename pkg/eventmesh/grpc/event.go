@@ -61,22 +61,14 @@ func toProto(e event.Event, client attributes) (*pb.CloudEvent, error) {
 }
 
 // fromProto returns the event in a message as it is, with all that EventMesh has added.
-func fromProto(m *pb.CloudEvent) (event.Event, error) { return eventOf(m, true) }
-
-// forDecode returns the event in a message without what Decode leaves out, which is most of what EventMesh delivers.
-func forDecode(m *pb.CloudEvent) (event.Event, error) {
-	isMessage := m.GetAttributes()["protocoltype"].GetCeString() == eventmesh.MessageProtocol // of which Decode reads more
-	return eventOf(m, isMessage)
-}
-
-func eventOf(m *pb.CloudEvent, whole bool) (event.Event, error) {
+func fromProto(m *pb.CloudEvent) (event.Event, error) {
 	c := event.EventContextV1{ID: m.GetId(), Type: m.GetType()}
 	e := event.Event{Context: &c}
 	if err := c.SetSource(m.GetSource()); err != nil {
 		return e, fmt.Errorf("source: %w", err)
 	}
 	for name, value := range m.GetAttributes() {
-		if name == "" || !whole && eventmesh.Reserved(name) { // EventMesh lets an empty name pass
+		if name == "" { // which EventMesh lets pass
 			continue
 		}
 		if err := setAttribute(&c, name, fromValue(value)); err != nil {

@@ -96,7 +96,11 @@ func newSubscriber(a eventmesh.Address, c eventmesh.Client, sub eventmesh.Subscr
 }
 
 func (s *subscriber) subscribe(ctx context.Context) error {
-	stream, err := s.consume.SubscribeStream(ctx)
+	var options []grpc.CallOption
+	if !s.replies { // which are made of all that the request has
+		options = append(options, grpc.ForceCodecV2(newDeliveries()))
+	}
+	stream, err := s.consume.SubscribeStream(ctx, options...)
 	if err != nil {
 		return callError(err)
 	}
@@ -125,7 +129,7 @@ func (s *subscriber) Receive() (*eventmesh.Delivery, error) {
 			return nil, fmt.Errorf("replying: %w", err) // EventMesh says so, and ends the stream
 		}
 	}
-	wire, err := forDecode(m)
+	wire, err := fromProto(m)
 	if err != nil {
 		raw, _ := proto.Marshal(m)
 		return eventmesh.NewUndecodable(m.GetAttributes()["subject"].GetCeString(), raw, err, nil), nil

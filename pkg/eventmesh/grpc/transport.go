@@ -37,7 +37,9 @@ const (
 	keyStatus      = "statuscode"
 	keyMessage     = "responsemessage"
 	keyMessageType = "submessagetype"
-	replyMessage   = "subscription_reply"
+
+	keyProtocolType = "protocoltype"
+	replyMessage    = "subscription_reply"
 )
 
 // Values of the attribute clienttype.
@@ -83,7 +85,7 @@ func control(client attributes, data string, extra attributes) *pb.CloudEvent {
 	m := &pb.CloudEvent{
 		Id: unique(), Source: controlSource, SpecVersion: protocolVersion, Type: protocolType,
 		Attributes: attributes{
-			"protocoltype": text(protocolType), "protocolversion": text(protocolVersion), "protocoldesc": text(description),
+			keyProtocolType: text(protocolType), "protocolversion": text(protocolVersion), "protocoldesc": text(description),
 			keyContentType: text(jsonType), "uniqueid": text(unique()), "seqnum": text(unique()),
 		},
 		Data: &pb.CloudEvent_TextData{TextData: data},
