@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -385,5 +386,58 @@ func TestSpoolIsWrittenAgainOnlyWhenEventsAre(t *testing.T) {
 	b.saved(group, 0)
 	if err := b.status().writing; err != nil {
 		t.Errorf("got %v after everything was written", err)
+	}
+}
+
+// EventMesh forgets what is acknowledged.
+func TestEventIsAcknowledgedOnceItIsOnDisk(t *testing.T) {
+	s := open(t, t.TempDir())
+	b, err := newBuffer(10, 100*kib, Unordered, slow, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var acknowledged atomic.Int32
+	put(t, b, delivered(t, "a", &acknowledged, nil))
+	c := &committer{buffer: b, metrics: noMetrics(t), logger: zap.NewNop().Sugar()}
+	if err := s.close(); err != nil { // so that nothing can be written
+		t.Fatal(err)
+	}
+	if written := c.commit(t.Context()); written || acknowledged.Load() != 0 {
+		t.Errorf("got written %t, %d acknowledgements; want false, 0", written, acknowledged.Load())
+	}
+	if s.db, err = openFile(s.path); err != nil {
+		t.Fatal(err)
+	}
+	if written := c.commit(t.Context()); !written || acknowledged.Load() != 1 {
+		t.Errorf("got written %t, %d acknowledgements; want true, 1", written, acknowledged.Load())
+	}
+}
+
+// However long the backlog, memory holds no more of it than the window.
+func TestBacklogBeyondTheWindowIsOnDiskAlone(t *testing.T) {
+	const n, size = 24, 1100 * kib
+	b, _ := onDisk(t, t.TempDir(), n, n*size, Unordered)
+	for i := range n - 1 {
+		put(t, b, sized(fmt.Sprint(i), size))
+	}
+	put(t, b, sized(fmt.Sprint(n-1), kib)) // would fit into the window, but it is not its turn
+	eventually(t, func() string {
+		if left := b.status().unsaved; left > 0 {
+			return fmt.Sprintf("%d events not on disk", left)
+		}
+		return ""
+	})
+	b.mu.Lock()
+	held, unread := b.queue.bytes, b.unread
+	b.mu.Unlock()
+	if held > window || unread == 0 {
+		t.Errorf("got %d bytes in memory and %d events on disk alone, want up to %d bytes in memory", held, unread, window)
+	}
+	for i := range n {
+		k := b.next(t.Context())
+		if k.event.ID() != fmt.Sprint(i) {
+			t.Fatalf("got event %s, want %d", k.event.ID(), i)
+		}
+		b.release(k)
 	}
 }

@@ -218,14 +218,15 @@ func TestProcessEndsWithADamagedSpool(t *testing.T) {
 	for name, address := range transports {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server, dir := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}), t.TempDir()
+			server, dir := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, RecordDeliveries: true}), t.TempDir()
 			sink := newSink(t)
 			sink.answers(always(http.StatusServiceUnavailable))
 			s := run(t, "EVENTMESH_URL="+address(server), "K_SINK="+sink.url, "EVENTMESH_SPOOL_DIR="+dir)
 			s.awaitReadiness(t, http.StatusOK)
 			e := sample("a")
 			e.DataEncoded = []byte(`"` + strings.Repeat("damage me", 100) + `"`)
-			publish(t, connect(t, address(server), eventmesh.Credentials{}), e)
+			p := connect(t, address(server), eventmesh.Credentials{})
+			publish(t, p, e)
 			awaitOnDisk(t, dir, 1)
 
 			path := filepath.Join(dir, spoolFile)
@@ -261,6 +262,12 @@ func TestProcessEndsWithADamagedSpool(t *testing.T) {
 			}
 			if n := server.Subscribers("orders"); n != 0 {
 				t.Errorf("%d subscribers are left in the group", n)
+			}
+			publish(t, p, sample("after the end"))
+			for _, d := range server.Deliveries() { // over gRPC a member that has not left is handed events, and they are lost
+				if d.ID == "after the end" {
+					t.Errorf("%s was handed to session %d: %s", d.ID, d.Session.Number, d.Lost)
+				}
 			}
 		})
 	}

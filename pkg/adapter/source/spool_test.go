@@ -2,11 +2,13 @@ package source
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	bolt "go.etcd.io/bbolt"
@@ -242,5 +244,24 @@ func TestSpoolInAPlaceThatIsNone(t *testing.T) {
 	}
 	if _, err := openSpool(file); err == nil || !strings.Contains(err.Error(), file) {
 		t.Errorf("got %v, want an error that names it", err)
+	}
+}
+
+// A file that another process is writing can look damaged, and nobody should be told to move it away.
+func TestSpoolThatIsBeingWrittenIsInUse(t *testing.T) {
+	dir := t.TempDir()
+	file, err := os.OpenFile(fill(t, dir, 10), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil { // as bbolt does
+		t.Fatal(err)
+	}
+	if err := file.Truncate(5000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openSpool(dir); !errors.Is(err, errInUse) || errors.Is(err, errDamaged) {
+		t.Errorf("got %v, want that it is in use", err)
 	}
 }
