@@ -221,3 +221,54 @@ func TestAcknowledgementThatFails(t *testing.T) {
 		t.Errorf("%d kept, log %v; want it released and told", events(b), logs.All())
 	}
 }
+
+// Any answer that is about the event alone shows that the sink takes events: they go out several at a time again.
+func TestAnswerClosesTheCircuit(t *testing.T) {
+	for name, after := range map[string]error{"taken": nil, "refused for good": answered(400)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b, says := inMemory(t, 100, 1000*kib), answered(503)
+				d := &deliverer{
+					buffer: b, logger: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: 3, backoff: slow,
+					send: func(context.Context, event.Event) (answer, error) { return answer{}, says },
+				}
+				for i := range tripAfter + 1 {
+					put(t, b, sized(fmt.Sprint(i), kib))
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+				defer cancel()
+				defer b.watch(ctx)()
+				for range tripAfter {
+					d.deliver(ctx, b.next(ctx))
+				}
+				says = after
+				d.deliver(ctx, b.next(ctx)) // as a probe
+				if first, second := b.next(ctx), b.next(ctx); first == nil || second == nil {
+					t.Errorf("got an event %t, and another at once %t; want both", first != nil, second != nil)
+				}
+			})
+		})
+	}
+}
+
+func TestEventsOfAnEarlierProcessCountAsRedelivered(t *testing.T) {
+	dir := t.TempDir()
+	b, closeSpool := onDisk(t, dir, 10, 100*kib, Unordered)
+	put(t, b, sized("left", kib))
+	closeSpool()
+	b, _ = onDisk(t, dir, 10, 100*kib, Unordered)
+	put(t, b, sized("new", kib))
+	m, collect := metered(t, state{})
+	d := &deliverer{buffer: b, logger: zap.NewNop().Sugar(), metrics: m, send: func(context.Context, event.Event) (answer, error) { return answer{}, nil }}
+	for _, id := range []string{"left", "new"} {
+		k := b.next(t.Context())
+		if k.event.ID() != id {
+			t.Fatalf("got %s, want %s", k.event.ID(), id)
+		}
+		d.deliver(t.Context(), k)
+		_, points := describeMetric(t, collect()["eventmesh.source.redelivered"])
+		if got := points["messaging.consumer.group.name=billing,messaging.destination.name=orders"]; got != "1" {
+			t.Errorf("after %s: got %q redelivered, want 1", id, got)
+		}
+	}
+}

@@ -254,11 +254,11 @@ func TestSendEndsWithItsContext(t *testing.T) {
 func TestSinkAway(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
-	s := senderTo(t, strings.Replace(server.URL, "://", "://me:"+secret+"@", 1))
+	s := senderTo(t, strings.Replace(server.URL, "://", "://me:"+secret+"@", 1)+"?token="+secret)
 	var rejected *rejection
 	_, err := s.send(t.Context(), sample("a"))
 	if err == nil || errors.As(err, &rejected) || !strings.Contains(err.Error(), "sending event: ") || strings.Contains(err.Error(), secret) {
-		t.Errorf("got %v, want an error of sending, no answer of the sink's, and no password", err)
+		t.Errorf("got %v, want an error of sending, no answer of the sink's, and no secret", err)
 	}
 }
 

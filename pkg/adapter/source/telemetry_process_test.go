@@ -50,6 +50,11 @@ func TestProcessMeasures(t *testing.T) {
 			s := run(t, "EVENTMESH_URL="+address(server), "K_SINK="+sink.url, "EVENTMESH_DEAD_LETTER_SINK="+dead.url, "EVENTMESH_MAX_IN_FLIGHT=1",
 				"EVENTMESH_SPOOL_DIR="+t.TempDir(), `K_OBSERVABILITY_CONFIG={"metrics":{"protocol":"prometheus","endpoint":"`+endpoint+`"}}`)
 			s.awaitReadiness(t, http.StatusOK)
+			topic := `messaging_destination_name="orders"`
+			eventually(t, func() string { // before there is an event
+				_, says := get(t, "http://"+endpoint+"/metrics")
+				return missingSample(says, "eventmesh_source_dropped_total "+topic+" 0")
+			})
 			p := connect(t, address(server), eventmesh.Credentials{})
 			for _, id := range []string{"a", "refused", "late"} {
 				publish(t, p, sample(id))
@@ -57,7 +62,6 @@ func TestProcessMeasures(t *testing.T) {
 			sink.await(t, "late")
 			dead.await(t, "refused")
 
-			topic := `messaging_destination_name="orders"`
 			wants := []string{
 				"messaging_client_consumed_messages_total " + topic + " 3",
 				"eventmesh_source_delivered_total " + topic + " 2",
