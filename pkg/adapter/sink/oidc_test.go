@@ -1,6 +1,11 @@
 package sink
 
 import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -10,11 +15,14 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
 // guarded serves a handler that wants tokens, with keys that are looked for without pauses.
@@ -23,7 +31,9 @@ func guarded(t *testing.T, p publisher, environment ...string) (*handler, *httpt
 	h, server, logs := serve(t, p, environment...)
 	h.senders = newAuthenticator(h.config.OIDC, h.logger)
 	h.senders.issuer.pause = time.Millisecond
-	t.Cleanup(h.senders.start(t.Context()))
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(h.senders.start(ctx))
+	cancel() // as at the start of a shutdown, during which requests are served
 	return h, server, logs
 }
 
@@ -49,6 +59,8 @@ func (u unread) Read([]byte) (int, error) {
 
 func TestAuthentication(t *testing.T) {
 	issuer, stranger := newRealIssuer(t), newRealIssuer(t)
+	encrypting := jose.JSONWebKey{Key: newKey(t), KeyID: "encrypting", Use: "enc"}
+	issuer.keys = append(issuer.keys, encrypting)
 	valid := issuer.token(t, nil)
 	forged := stranger.key
 	forged.KeyID = issuer.key.KeyID
@@ -81,6 +93,7 @@ func TestAuthentication(t *testing.T) {
 		{"other issuer's name", "Bearer " + issuer.token(t, map[string]any{"iss": "https://hunter2"}), http.StatusUnauthorized, "invalid_token", "another issuer"},
 		{"other issuer's key under a known ID", "Bearer " + sign(t, forged, issuer.claims(nil)), http.StatusUnauthorized, "invalid_token", "signature"},
 		{"key that is unknown", "Bearer " + sign(t, jose.JSONWebKey{Key: stranger.key.Key, KeyID: "hunter2"}, issuer.claims(nil)), http.StatusUnauthorized, "invalid_token", "key"},
+		{"key for something else", "Bearer " + sign(t, encrypting, issuer.claims(nil)), http.StatusUnauthorized, "invalid_token", "key"},
 		{"changed content", "Bearer " + changed[:strings.LastIndex(changed, ".")] + signature, http.StatusUnauthorized, "invalid_token", "signature"},
 		{"no signature", "Bearer " + body + ".", http.StatusUnauthorized, "invalid_token", ""},
 		{"cut off signature", "Bearer " + body + signature[:20], http.StatusUnauthorized, "invalid_token", ""},
@@ -148,6 +161,26 @@ func TestAuthenticationComesFirst(t *testing.T) {
 	}
 	if got := send(t, server.Client(), http.MethodPost, server.URL, bearer(issuer.token(t, map[string]any{"sub": "anybody"})), strings.NewReader("{}")); got.status != http.StatusAccepted {
 		t.Errorf("any subject, without OIDC_SUBJECTS: got %d %q, want 202", got.status, got.body)
+	}
+}
+
+func TestStartAsksSendersForTokens(t *testing.T) {
+	issuer := newRealIssuer(t)
+	server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
+	for _, subjects := range []string{"", sender} {
+		t.Run("subjects "+subjects, func(t *testing.T) {
+			s := start(t, issuer.environment("EVENTMESH_URL="+server.GRPCURL(), "EVENTMESH_TOPIC=orders", "OIDC_SUBJECTS="+subjects)...)
+			s.awaitReadiness(t, http.StatusOK)
+			if got := post(t, s.url); got.status != http.StatusUnauthorized {
+				t.Errorf("without a token: got %d %q, want 401", got.status, got.body)
+			}
+			if got := send(t, http.DefaultClient, http.MethodPost, s.url, bearer(issuer.token(t, nil)), strings.NewReader("{}")); got.status != http.StatusAccepted {
+				t.Errorf("got %d %q, want 202", got.status, got.body)
+			}
+			if warned := s.logs.FilterMessageSnippet("OIDC_SUBJECTS is not set").Len() == 1; warned != (subjects == "") {
+				t.Errorf("got a warning that everybody may send: %t, want %t", warned, subjects == "")
+			}
+		})
 	}
 }
 
@@ -294,6 +327,76 @@ func TestIssuerOfTheCluster(t *testing.T) {
 	if !slices.Contains(tokens, "Bearer first") || tokens[len(tokens)-1] != "Bearer second" {
 		t.Errorf("got tokens %q at the issuer, want the first and in the end the second", tokens)
 	}
+}
+
+// The pod's token goes to the issuer alone, and only what the issuer itself says over TLS is believed.
+func TestIssuerThatIsNotBelieved(t *testing.T) {
+	keys, err := json.Marshal(map[string]any{"keys": public([]jose.JSONWebKey{{Key: newKey(t), KeyID: "1"}})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name      string
+		issuer    string // what it calls itself, by default its URL
+		keysURL   string // by default /keys
+		path      string // that is answered otherwise
+		otherwise func(w http.ResponseWriter, r *http.Request, elsewhere string)
+		want      string // nothing: it is believed
+	}{
+		{name: "as it should be"},
+		{name: "another name", issuer: "https://another.example.com", want: "another.example.com"},
+		{name: "keys without TLS", keysURL: "http://127.0.0.1:1/keys", want: "https"},
+		{name: "redirected", path: "/.well-known/openid-configuration", otherwise: redirect, want: "307"},
+		{name: "keys redirected", path: "/keys", otherwise: redirect, want: "307"},
+		{name: "keys refused", path: "/keys", otherwise: func(w http.ResponseWriter, _ *http.Request, _ string) {
+			w.WriteHeader(http.StatusForbidden)
+			_, _ = w.Write(keys)
+		}, want: "403"},
+		{name: "more than is read", path: "/keys", otherwise: func(w http.ResponseWriter, _ *http.Request, _ string) {
+			_, _ = w.Write(append(bytes.Repeat([]byte(" "), documentBytes), keys...))
+		}, want: "reading keys"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var strayed atomic.Int32
+			elsewhere := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				strayed.Add(1)
+				_, _ = w.Write(keys)
+			}))
+			defer elsewhere.Close()
+			var url string
+			server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				switch r.URL.Path {
+				case c.path:
+					c.otherwise(w, r, elsewhere.URL)
+				case "/keys":
+					_, _ = w.Write(keys)
+				default:
+					_ = json.NewEncoder(w).Encode(map[string]string{"issuer": cmp.Or(c.issuer, url), "jwks_uri": cmp.Or(c.keysURL, url+"/keys")})
+				}
+			}))
+			defer server.Close()
+			url = server.URL
+			dir := t.TempDir()
+			d := discovery{url: url, caFile: filepath.Join(dir, "ca.crt"), tokenFile: filepath.Join(dir, "token")}
+			ca := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}) // elsewhere has the same
+			for path, content := range map[string][]byte{d.caFile: ca, d.tokenFile: []byte(secret)} {
+				if err := os.WriteFile(path, content, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			found, err := d.find(t.Context())
+			if c.want == "" && (err != nil || found.issuer != url) || c.want != "" && !strings.Contains(fmt.Sprint(err), c.want) {
+				t.Errorf("got %+v, %v; want %q", found, err, c.want)
+			}
+			if n := strayed.Load(); n != 0 {
+				t.Errorf("%d requests went elsewhere", n)
+			}
+		})
+	}
+}
+
+func redirect(w http.ResponseWriter, r *http.Request, elsewhere string) {
+	http.Redirect(w, r, elsewhere+r.URL.Path, http.StatusTemporaryRedirect)
 }
 
 func TestServiceAccountIsForTheClusterAlone(t *testing.T) {
