@@ -157,6 +157,8 @@ func TestShutdownCutsOffWhatTakesTooLong(t *testing.T) {
 	if s.logs.FilterMessageSnippet("cutting off").FilterField(zap.Int("requests", 1)).Len() != 1 {
 		t.Errorf("the log does not say that one request was cut off: %v", s.logs.All())
 	}
+	_ = conn.SetReadDeadline(time.Now().Add(patience)) // of itself it would stay open for longer
+	awaitClosed(t, conn)
 }
 
 func TestStartFails(t *testing.T) {

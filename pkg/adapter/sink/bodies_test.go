@@ -112,6 +112,23 @@ func TestRoomForBodiesAtOnce(t *testing.T) {
 	}
 }
 
+func TestNoRoomForABody(t *testing.T) {
+	h, server, _ := serve(t, &fake{}, "EVENTMESH_MAX_EVENT_BYTES=1000", "EVENTMESH_BUFFER_BYTES=1000")
+	other := h.bodies.begin(func() {})
+	if err := other.reserve(1000); err != nil {
+		t.Fatal(err)
+	}
+	other.arrived() // so that it does not give way
+	got := post(t, server.URL)
+	if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "1" || !strings.Contains(got.body, "EVENTMESH_BUFFER_BYTES") {
+		t.Errorf("got %d %q, Retry-After %q; want 429", got.status, got.body, got.header.Get("Retry-After"))
+	}
+	other.release()
+	if got := post(t, server.URL); got.status != http.StatusAccepted {
+		t.Errorf("got %d %q when there is room again, want 202", got.status, got.body)
+	}
+}
+
 // stalled sends most of an event, and then nothing. It returns what the answer will be.
 func stalled(t *testing.T, client *http.Client, url string, size int) (answers <-chan answer, goOn func()) {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -147,7 +148,10 @@ func TestConnectionsAllInFlight(t *testing.T) {
 	if victim != nil {
 		t.Fatal("the first connection was one too many")
 	}
-	end := begin(context.WithValue(t.Context(), connectionKey{}, first))
+	ctx := context.WithValue(t.Context(), connectionKey{}, first)
+	begin(ctx)() // one of two events over HTTP/2
+	end := begin(ctx)
+	begin(ctx)()
 	second, victim := all.add(here)
 	if victim != second {
 		t.Errorf("got victim %p, want the second connection: the first has an event in flight", victim)
@@ -170,12 +174,24 @@ func TestHalfOpenConnectionsOfTheSink(t *testing.T) {
 	server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
 	s := start(t, "EVENTMESH_URL="+server.GRPCURL(), "EVENTMESH_TOPIC=orders", "EVENTMESH_MAX_IN_FLIGHT=1", "EVENTMESH_MAX_CONNECTIONS=4")
 	s.awaitReadiness(t, http.StatusOK)
-	for range 100 {
-		dial(t, strings.TrimPrefix(s.url, "http://"))
+	host := strings.TrimPrefix(s.url, "http://")
+	idle := dial(t, host)
+	if _, err := io.WriteString(idle, "GET /health HTTP/1.1\r\nHost: sink\r\n\r\n"); err != nil {
+		t.Fatal(err)
 	}
-	if got := post(t, s.url); got.status != http.StatusAccepted {
+	if _, err := io.ReadFull(idle, make([]byte, len("HTTP/1.1 200"))); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		dial(t, host)
+	}
+	client := &http.Client{Transport: &http.Transport{}} // whose connection is not one of those that give way
+	t.Cleanup(client.CloseIdleConnections)
+	if got := send(t, client, http.MethodPost, s.url, binary(), strings.NewReader("{}")); got.status != http.StatusAccepted {
 		t.Errorf("got %d %q, want 202", got.status, got.body)
 	}
+	_ = idle.SetReadDeadline(time.Now().Add(patience)) // of itself it would stay open for longer
+	awaitClosed(t, idle)
 }
 
 func TestUnusedConnectionsAreClosedAtShutdown(t *testing.T) {
@@ -212,4 +228,64 @@ func TestUnusedConnectionsAreClosedAtShutdown(t *testing.T) {
 		t.Error("a connection with a request was closed")
 	}
 	end()
+}
+
+// net/http would wait for a connection that becomes one of HTTP/2 during the shutdown.
+func TestShutdownDoesNotWaitForUnusedConnections(t *testing.T) {
+	s := start(t, "EVENTMESH_URL=grpc://127.0.0.1:1", "EVENTMESH_TOPIC=orders")
+	host := strings.TrimPrefix(s.url, "http://")
+	conn := dial(t, host)
+	s.stop()
+	eventually(t, func() string {
+		another, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", host)
+		if err != nil {
+			return ""
+		}
+		_ = another.Close()
+		return "the listener is open"
+	})
+	if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-s.ended; err != nil {
+		t.Errorf("Start returned %v", err)
+	}
+	if s.logs.FilterMessageSnippet("cutting off").Len() != 0 {
+		t.Error("the shutdown took the whole drain timeout")
+	}
+}
+
+// net/http ends what it writes before what it reads, so that a sender that still sends its body gets the answer.
+func TestConnectionIsClosedForWritingAlone(t *testing.T) {
+	listener, err := adapter.Listen(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bound := newConnections(1).bound(&http.Server{}, listener)
+	defer func() { _ = bound.Close() }()
+	_, port, err := net.SplitHostPort(listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	there := dial(t, net.JoinHostPort("127.0.0.1", port))
+	here, err := bound.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = here.Close() }()
+	one, ok := here.(interface{ CloseWrite() error })
+	if !ok {
+		t.Fatalf("a %T cannot be closed for writing", here)
+	}
+	if err := one.CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	_ = there.SetReadDeadline(time.Now().Add(patience))
+	awaitClosed(t, there)
+	if _, err := io.WriteString(there, "more"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(here, make([]byte, len("more"))); err != nil {
+		t.Errorf("what comes afterwards cannot be read: %v", err)
+	}
 }

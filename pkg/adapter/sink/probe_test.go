@@ -37,6 +37,9 @@ func TestProbes(t *testing.T) {
 			if got.status != c.status || !strings.Contains(got.body, c.says) {
 				t.Errorf("got %d %q, want %d %q", got.status, got.body, c.status, c.says)
 			}
+			if got.last != c.leaving { // else its sender goes on to use a connection that is about to be closed
+				t.Errorf("got that this is the connection's last answer: %t, want %t", got.last, c.leaving)
+			}
 		})
 	}
 }

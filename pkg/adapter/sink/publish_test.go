@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -14,33 +15,39 @@ import (
 )
 
 func TestSenderThatGoesAway(t *testing.T) {
-	began, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
-	p := &fake{publish: func(ctx context.Context, _ string) error {
-		close(began)
-		<-goOn
-		ended <- ctx.Err()
-		return nil
-	}}
-	_, server, _ := serve(t, p)
-	ctx, cancel := context.WithCancel(t.Context())
-	r, err := http.NewRequestWithContext(ctx, http.MethodPost, server.URL, strings.NewReader("{}"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.Header = binary()
-	gone := make(chan struct{})
-	go func() {
-		defer close(gone)
-		if response, err := server.Client().Do(r); err == nil {
-			_ = response.Body.Close()
-		}
-	}()
-	<-began
-	cancel()
-	<-gone
-	close(goOn)
-	if err := <-ended; err != nil {
-		t.Errorf("publishing ended with its sender: %v", err)
+	for _, c := range []struct {
+		name   string
+		header http.Header
+		body   string
+	}{{"event", binary(), "{}"}, {"batch", batched(), batchOf("1")}} {
+		t.Run(c.name, func(t *testing.T) {
+			began, goOn, ended := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+			p := &fake{publish: func(ctx context.Context, _ string) error {
+				close(began)
+				<-goOn
+				ended <- ctx.Err()
+				return nil
+			}}
+			h, server, _ := serve(t, p)
+			ctx, cancel := context.WithCancel(t.Context())
+			r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", strings.NewReader(c.body))
+			r.Header = c.header
+			answered := make(chan struct{})
+			go func() {
+				defer close(answered)
+				server.Config.Handler.ServeHTTP(httptest.NewRecorder(), r)
+			}()
+			<-began
+			cancel() // as net/http does when the connection breaks
+			close(goOn)
+			if err := <-ended; err != nil {
+				t.Errorf("publishing ended with its sender: %v", err)
+			}
+			<-answered
+			if n := len(h.inFlight); n != 0 {
+				t.Errorf("%d events are in flight in the end", n)
+			}
+		})
 	}
 }
 
@@ -65,6 +72,26 @@ func TestTimeouts(t *testing.T) {
 	}
 }
 
+func TestRequestsHaveATimeoutOfTheirOwn(t *testing.T) {
+	left := make(chan time.Duration, 2)
+	note := func(ctx context.Context) error {
+		deadline, _ := ctx.Deadline()
+		left <- time.Until(deadline)
+		return eventmesh.ErrNotConnected
+	}
+	p := &fake{
+		publish: func(ctx context.Context, _ string) error { return note(ctx) },
+		request: func(ctx context.Context, _ string) (*event.Event, error) { return nil, note(ctx) },
+	}
+	_, server, _ := serve(t, p, "EVENTMESH_PUBLISH_TIMEOUT=1h", "EVENTMESH_REQUEST_TIMEOUT=10h")
+	for path, want := range map[string]time.Duration{"/topics/orders": time.Hour, "/requests/orders": 10 * time.Hour} {
+		post(t, server.URL+path)
+		if got := <-left; got > want || got < want-time.Minute {
+			t.Errorf("%s: got %s left, want %s", path, got, want)
+		}
+	}
+}
+
 func TestLimitsRequestsInFlight(t *testing.T) {
 	began, goOn := make(chan struct{}), make(chan struct{})
 	p := &fake{publish: func(context.Context, string) error {
@@ -72,7 +99,7 @@ func TestLimitsRequestsInFlight(t *testing.T) {
 		<-goOn
 		return nil
 	}}
-	_, server, _ := serve(t, p, "EVENTMESH_MAX_IN_FLIGHT=2")
+	h, server, _ := serve(t, p, "EVENTMESH_MAX_IN_FLIGHT=2")
 	statuses := make(chan int, 2)
 	for range 2 {
 		go func() { statuses <- post(t, server.URL).status }()
@@ -94,5 +121,10 @@ func TestLimitsRequestsInFlight(t *testing.T) {
 	go func() { <-began }()
 	if got := post(t, server.URL); got.status != http.StatusAccepted {
 		t.Errorf("got %d when there is room again, want 202", got.status)
+	}
+	h.bodies.mu.Lock()
+	defer h.bodies.mu.Unlock()
+	if h.bodies.held != 0 {
+		t.Errorf("%d bytes of bodies are held in the end", h.bodies.held)
 	}
 }

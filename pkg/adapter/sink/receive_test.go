@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 )
@@ -162,5 +163,28 @@ func TestBodyThatEndsEarly(t *testing.T) {
 	}
 	if events, _ := p.taken(); len(events) != 0 {
 		t.Errorf("got %d events published", len(events))
+	}
+}
+
+// Every intermediary has to forward events of 64 KiB, be it in their headers.
+func TestLimitsHeaders(t *testing.T) {
+	for size, want := range map[int]int{64 << 10: http.StatusAccepted, 256 << 10: http.StatusRequestHeaderFieldsTooLarge} {
+		_, server, _ := serve(t, &fake{})
+		got := send(t, server.Client(), http.MethodPost, server.URL, binary("Ce-Long="+strings.Repeat("x", size)), strings.NewReader("{}"))
+		if got.status != want {
+			t.Errorf("%d bytes: got %d %q, want %d", size, got.status, got.body, want)
+		}
+	}
+}
+
+// The times are those of docs/operations.md; an answer has time to be written after the longest that EventMesh may take.
+func TestSlowSendersAreBoundedInTime(t *testing.T) {
+	_, server, _ := serve(t, &fake{}, "EVENTMESH_PUBLISH_TIMEOUT=1m", "EVENTMESH_REQUEST_TIMEOUT=2m")
+	s := server.Config
+	if s.ReadHeaderTimeout != 5*time.Second || s.ReadTimeout != 30*time.Second || s.IdleTimeout != 2*time.Minute {
+		t.Errorf("got %s for a header, %s for a request and %s between two, want 5s, 30s and 2m", s.ReadHeaderTimeout, s.ReadTimeout, s.IdleTimeout)
+	}
+	if least := s.ReadTimeout + 2*time.Minute; s.WriteTimeout <= least {
+		t.Errorf("got %s for a request and its answer, want more than %s", s.WriteTimeout, least)
 	}
 }

@@ -147,6 +147,7 @@ type answer struct {
 	header http.Header
 	body   string
 	proto  string
+	last   bool // on its connection
 }
 
 // send sends a request, and returns the answer.
@@ -166,7 +167,7 @@ func send(t *testing.T, client *http.Client, method, url string, header http.Hea
 	if err != nil {
 		t.Fatal(err)
 	}
-	return answer{response.StatusCode, response.Header, string(text), response.Proto}
+	return answer{response.StatusCode, response.Header, string(text), response.Proto, response.Close}
 }
 
 // post posts an event in binary mode.
