@@ -73,6 +73,27 @@ func TestTakesBatches(t *testing.T) {
 	}
 }
 
+func TestBatchImpliesContentTypes(t *testing.T) {
+	const attributes = `"specversion":"1.0","id":"1","source":"/s","type":"t"`
+	for _, c := range []struct{ name, event, contentType, data string }{
+		{"JSON", `{` + attributes + `,"data":"text"}`, "application/json", `"text"`},
+		{"binary", `{` + attributes + `,"data_base64":"AP8="}`, "", "\x00\xff"},
+		{"none", `{` + attributes + `}`, "", ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := &fake{}
+			_, server, _ := serve(t, p)
+			if got, _ := sendBatch(t, server.URL, "["+c.event+"]"); got.status != http.StatusAccepted {
+				t.Fatalf("got %d %q, want 202", got.status, got.body)
+			}
+			events, _ := p.taken()
+			if e := events[0]; e.DataContentType() != c.contentType || string(e.Data()) != c.data {
+				t.Errorf("got %q as %q, want %q as %q", e.Data(), e.DataContentType(), c.data, c.contentType)
+			}
+		})
+	}
+}
+
 func numbers(n int) []string {
 	ids := make([]string, n)
 	for i := range ids {

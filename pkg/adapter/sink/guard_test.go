@@ -78,6 +78,19 @@ func TestStalledEventMeshIsAskedByOneProbeAtATime(t *testing.T) {
 	})
 }
 
+// What makes an event is its ID together with its source.
+func TestEventsOfSeveralSourcesAreSeveral(t *testing.T) {
+	g := &guard{publisher: &fake{publish: func(context.Context, string) error { return eventmesh.ErrUnconfirmed }}, logger: zap.NewNop().Sugar()}
+	for i := range tripAfter {
+		e := sample()
+		e.SetSource(fmt.Sprint("/shop/", i))
+		_ = g.Publish(t.Context(), "orders", e)
+	}
+	if !g.circuit.open() {
+		t.Errorf("EventMesh is asked on after %d events that it did not confirm in time", tripAfter)
+	}
+}
+
 func TestNoTimeLeftSaysNothingAboutEventMesh(t *testing.T) {
 	p := &fake{}
 	g := &guard{publisher: p, logger: zap.NewNop().Sugar()}

@@ -22,11 +22,16 @@ func TestTraceGoesOn(t *testing.T) {
 		{"event's before the request's", binary("Traceparent="+request, "Tracestate=a=1", "Ce-Traceparent="+own), own, nil},
 		{"state of the event", binary("Traceparent="+request, "Tracestate=a=1", "Ce-Tracestate=c=3"), request, "c=3"},
 		{"invalid", binary("Traceparent=00-xyz"), nil, nil},
+		{"request's, in a batch", http.Header{"Content-Type": {batchType}, "Traceparent": {request}, "Tracestate": {"a=1,b=2"}}, request, "a=1,b=2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := &fake{}
 			_, server, _ := serve(t, p)
-			if got := send(t, server.Client(), http.MethodPost, server.URL, c.header, strings.NewReader("{}")); got.status != http.StatusAccepted {
+			body := "{}"
+			if c.header.Get("Content-Type") == batchType {
+				body = batchOf("1")
+			}
+			if got := send(t, server.Client(), http.MethodPost, server.URL, c.header, strings.NewReader(body)); got.status != http.StatusAccepted {
 				t.Fatalf("got %d %q", got.status, got.body)
 			}
 			events, _ := p.taken()
