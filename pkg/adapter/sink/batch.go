@@ -150,7 +150,7 @@ func (h *handler) publishOne(ctx context.Context, to destination, index int, raw
 	e, err := parseJSON(raw, (*event.Event).UnmarshalJSON)
 	if err == nil {
 		continueTrace(ctx, e)
-		_, err = h.publish(ctx, to, *e)
+		err = h.guard.Publish(ctx, to.topic, *e)
 	}
 	if err == nil {
 		return nil

@@ -9,8 +9,11 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
@@ -284,17 +287,30 @@ func TestBatchWithoutRoomForOthers(t *testing.T) {
 }
 
 func TestBatchHasOneTimeout(t *testing.T) {
-	p := &fake{each: func(ctx context.Context, e event.Event) error {
-		if e.ID() == "0" {
-			return nil
-		}
-		<-ctx.Done()
-		return eventmesh.ErrUnconfirmed
-	}}
-	_, server, _ := serve(t, p, "EVENTMESH_PUBLISH_TIMEOUT=50ms")
-	got, says := sendBatch(t, server.URL, batchOf(numbers(10*batchPublishes)...))
-	if got.status != http.StatusServiceUnavailable || len(says.Failed) != 10*batchPublishes-1 {
-		t.Errorf("got %d and %d failures, want 503 and all but one", got.status, len(says.Failed))
+	const late = 9 * time.Second // of a time-out of 10 s
+	for name, answer := range map[string]func(context.Context) error{
+		"EventMesh is slow":  func(context.Context) error { time.Sleep(late); return nil },
+		"EventMesh is stuck": func(ctx context.Context) error { <-ctx.Done(); return eventmesh.ErrUnconfirmed },
+	} {
+		c := config(t, "EVENTMESH_URL=grpc://eventmesh", "EVENTMESH_TOPIC=orders", "EVENTMESH_PUBLISH_TIMEOUT=10s")
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &fake{each: func(ctx context.Context, _ event.Event) error { return answer(ctx) }}
+				h := newHandler(c, p, zap.NewNop().Sugar())
+				var events []json.RawMessage
+				for _, id := range numbers(10 * batchPublishes) {
+					events = append(events, json.RawMessage(jsonEvent(id)))
+				}
+				began := time.Now()
+				failures := h.publishBatch(t.Context(), destination{topic: "orders"}, events)
+				if took := time.Since(began); took > 2*late {
+					t.Errorf("took %s, want that no event is begun after the time-out of 10s", took)
+				}
+				if len(failures) < 8*batchPublishes || statusOf(failures[0].err) != http.StatusServiceUnavailable {
+					t.Errorf("got %d failures, want 503 for those that had no time left", len(failures))
+				}
+			})
+		})
 	}
 }
 
