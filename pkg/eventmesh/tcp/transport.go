@@ -110,8 +110,12 @@ func decode(f frame.Frame) (event.Event, error) {
 	if !json.Valid(f.Body) {
 		return event.Event{}, errors.New("decoding event: it is no JSON")
 	}
+	body := f.Body
+	if f.Header.Command != frame.RequestToClient { // whose reply is made of all that it has
+		body = needed(body)
+	}
 	var wire event.Event
-	if err := wire.UnmarshalJSON(f.Body); err != nil { // json.Unmarshal would read it twice to find its end
+	if err := wire.UnmarshalJSON(body); err != nil { // json.Unmarshal would read it twice to find its end
 		return event.Event{}, fmt.Errorf("decoding event: %s", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
 	}
 	return wire, nil
