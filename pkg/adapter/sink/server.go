@@ -8,6 +8,9 @@ import (
 
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 	"go.opentelemetry.io/otel"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	"go.opentelemetry.io/otel/propagation"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
 	"knative.dev/pkg/observability/tracing"
 )
@@ -38,12 +41,7 @@ func newServer(config *Config, h *handler, logger *zap.SugaredLogger) *http.Serv
 	protocols.SetHTTP2(true)
 	protocols.SetUnencryptedHTTP2(true)
 	return &http.Server{
-		Handler: otelhttp.NewHandler(h, "receive",
-			otelhttp.WithPropagators(tracing.DefaultTextMapPropagator()),
-			otelhttp.WithTracerProvider(otel.GetTracerProvider()), // else it makes a tracer for each request
-			otelhttp.WithServerName(serverName(config.Port)),      // else metrics take any name that a sender gives as Host
-			otelhttp.WithFilter(func(r *http.Request) bool { return !isProbe(r) }),
-		),
+		Handler:           observed(h, config.Port),
 		Protocols:         &protocols,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
@@ -56,6 +54,27 @@ func newServer(config *Config, h *handler, logger *zap.SugaredLogger) *http.Serv
 		},
 		ErrorLog: newConnectionLog(logger),
 	}
+}
+
+// observed measures the requests of a handler, and continues their traces. Where metrics and traces are off, their traces still go on.
+func observed(h http.Handler, port int) http.Handler {
+	propagator := tracing.DefaultTextMapPropagator()
+	_, unmeasured := otel.Meter(telemetryScope).(metricnoop.Meter)
+	_, untraced := otel.Tracer(telemetryScope).(tracenoop.Tracer)
+	if unmeasured && untraced {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if ctx := propagator.Extract(r.Context(), propagation.HeaderCarrier(r.Header)); ctx != r.Context() {
+				r = r.WithContext(ctx)
+			}
+			h.ServeHTTP(w, r)
+		})
+	}
+	return otelhttp.NewHandler(h, "receive",
+		otelhttp.WithPropagators(propagator),
+		otelhttp.WithTracerProvider(otel.GetTracerProvider()), // else it makes a tracer for each request
+		otelhttp.WithServerName(serverName(port)),             // else metrics take any name that a sender gives as Host
+		otelhttp.WithFilter(func(r *http.Request) bool { return !isProbe(r) }),
+	)
 }
 
 func serverName(port int) string { return net.JoinHostPort("eventmesh-sink", strconv.Itoa(port)) }

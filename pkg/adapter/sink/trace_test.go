@@ -4,9 +4,27 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"go.opentelemetry.io/otel"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 )
 
-func TestTraceGoesOn(t *testing.T) {
+func TestTraceGoesOn(t *testing.T) { testTraces(t) }
+
+func TestTraceGoesOnWithoutTelemetry(t *testing.T) {
+	meters, tracers := otel.GetMeterProvider(), otel.GetTracerProvider()
+	otel.SetMeterProvider(metricnoop.NewMeterProvider())
+	otel.SetTracerProvider(tracenoop.NewTracerProvider())
+	t.Cleanup(func() {
+		otel.SetMeterProvider(meters)
+		otel.SetTracerProvider(tracers)
+	})
+	testTraces(t)
+}
+
+func testTraces(t *testing.T) {
+	t.Helper()
 	const (
 		request = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 		own     = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
