@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"strings"
 	"unicode/utf8"
@@ -175,87 +173,105 @@ const (
 // integers only (2.50 becomes 2.5), no escape that has a shorter form, no character that gets one, no key twice. It may say no where yes were true. Only
 // objects and arrays count, since a null is taken for no data.
 func survivesParsing(data []byte) bool {
-	if len(data) < 2 || data[0] != '{' && data[0] != '[' || !utf8.Valid(data) ||
-		bytes.Contains(data, []byte(`\u`)) || bytes.Contains(data, []byte(`\/`)) || bytes.ContainsFunc(data, isSupplementary) {
+	if len(data) < 2 || data[0] != '{' && data[0] != '[' || !utf8.Valid(data) {
 		return false
 	}
-	var compact bytes.Buffer
-	if err := json.Compact(&compact, data); err != nil || compact.Len() != len(data) {
-		return false
-	}
-	return survivingTokens(json.NewDecoder(bytes.NewReader(data)))
+	rest, ok := survivingValue(data, 0)
+	return ok && len(rest) == 0
 }
 
-// isSupplementary tells characters that are two in UTF-16, which EventMesh writes as two escapes.
-func isSupplementary(r rune) bool { return r > 0xffff }
+var literals = [][]byte{[]byte("true"), []byte("false"), []byte("null")}
 
-// survivingTokens looks for keys that stand twice, and for numbers that have another form.
-func survivingTokens(decoder *json.Decoder) bool {
-	decoder.UseNumber()
-	var objects []object
+// survivingValue and those below read what text begins with, and return what comes after it.
+func survivingValue(text []byte, nesting int) (rest []byte, ok bool) {
+	switch {
+	case len(text) == 0 || nesting > maxNesting:
+		return nil, false
+	case text[0] == '"':
+		return survivingString(text)
+	case text[0] == '{':
+		return survivingObject(text, nesting)
+	case text[0] == '[':
+		return survivingArray(text, nesting)
+	}
+	for _, literal := range literals {
+		if rest, ok := bytes.CutPrefix(text, literal); ok {
+			return rest, true
+		}
+	}
+	return survivingInteger(text)
+}
+
+func survivingObject(text []byte, nesting int) (rest []byte, ok bool) {
+	keys := map[string]bool{}
+	return survivingList(text, '}', func(text []byte) ([]byte, bool) {
+		rest, ok := survivingString(text)
+		if !ok || len(rest) == 0 || rest[0] != ':' {
+			return nil, false
+		}
+		key := text[:len(text)-len(rest)] // no two keys that differ so are the same: there is one form of each
+		if keys[string(key)] {
+			return nil, false
+		}
+		keys[string(key)] = true
+		return survivingValue(rest[1:], nesting+1)
+	})
+}
+
+func survivingArray(text []byte, nesting int) (rest []byte, ok bool) {
+	return survivingList(text, ']', func(text []byte) ([]byte, bool) { return survivingValue(text, nesting+1) })
+}
+
+// survivingList reads what is between brackets, item by item.
+func survivingList(text []byte, end byte, item func([]byte) ([]byte, bool)) (rest []byte, ok bool) {
+	rest = text[1:]
+	if len(rest) > 0 && rest[0] == end {
+		return rest[1:], true
+	}
 	for {
-		token, err := decoder.Token()
-		if err != nil {
-			return errors.Is(err, io.EOF)
+		if rest, ok = item(rest); !ok || len(rest) == 0 {
+			return nil, false
 		}
-		var top *object
-		if len(objects) > 0 {
-			top = &objects[len(objects)-1]
+		switch next := rest[0]; {
+		case next == end:
+			return rest[1:], true
+		case next != ',':
+			return nil, false
 		}
-		switch token := token.(type) {
-		case json.Delim:
-			if token == '}' || token == ']' {
-				objects = objects[:len(objects)-1]
-				continue
-			}
-			top.value()
-			objects = append(objects, object{isObject: token == '{', wantsKey: token == '{'})
-			if len(objects) > maxNesting {
-				return false
-			}
-		case json.Number:
-			top.value()
-			if s := token.String(); len(s) > maxDigits || s == "-0" || strings.ContainsAny(s, ".eE") {
-				return false
-			}
-		case string:
-			if top.key(token) {
-				return false
-			}
-		default:
-			top.value()
-		}
+		rest = rest[1:]
 	}
 }
 
-// object follows the tokens of one JSON object or array.
-type object struct {
-	isObject, wantsKey bool
-	keys               map[string]bool
+// survivingString knows the short escapes alone. Characters that are two in UTF-16 EventMesh writes as two long ones: their UTF-8
+// begins with a byte from 0xf0 on.
+func survivingString(text []byte) (rest []byte, ok bool) {
+	if len(text) == 0 || text[0] != '"' {
+		return nil, false
+	}
+	for i := 1; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			return text[i+1:], true
+		case c < ' ' || c >= 0xf0:
+			return nil, false
+		case c == '\\':
+			if i++; i == len(text) || !strings.ContainsRune(`"\bfnrt`, rune(text[i])) {
+				return nil, false
+			}
+		}
+	}
+	return nil, false
 }
 
-// value notes that a value has been read.
-func (o *object) value() {
-	if o != nil {
-		o.wantsKey = o.isObject
+// survivingInteger has the one form that every integer has.
+func survivingInteger(text []byte) (rest []byte, ok bool) {
+	digits := bytes.TrimPrefix(text, []byte("-"))
+	rest = bytes.TrimLeft(digits, "0123456789")
+	n := len(digits) - len(rest)
+	if n == 0 || len(text)-len(rest) > maxDigits || digits[0] == '0' && (n > 1 || len(digits) < len(text)) {
+		return nil, false
 	}
-}
-
-// key notes that a string has been read, and tells whether it is a key that the object has already.
-func (o *object) key(s string) (duplicate bool) {
-	if !o.wantsKey {
-		o.value()
-		return false
-	}
-	o.wantsKey = false
-	if o.keys[s] {
-		return true
-	}
-	if o.keys == nil {
-		o.keys = map[string]bool{}
-	}
-	o.keys[s] = true
-	return false
+	return rest, true
 }
 
 // quote returns s as a JSON string, without the escapes for HTML that json.Marshal adds.
