@@ -1,0 +1,93 @@
+package grpc
+
+import (
+	"slices"
+	"testing"
+
+	"google.golang.org/grpc/mem"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+
+	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+)
+
+// field encodes a field of bytes.
+func field(number protowire.Number, value []byte) []byte {
+	return protowire.AppendBytes(protowire.AppendTag(nil, number, protowire.BytesType), value)
+}
+
+// attribute encodes an entry of the map of attributes.
+func attribute(name, value string) []byte {
+	return field(fieldAttributes, slices.Concat(field(fieldKey, []byte(name)), field(fieldValue, field(3, []byte(value)))))
+}
+
+func TestDeliveriesLeaveOut(t *testing.T) {
+	valueFirst := field(fieldAttributes, slices.Concat(field(fieldValue, field(3, []byte("1"))), field(fieldKey, []byte("ip"))))
+	for name, test := range map[string]struct {
+		wire [][]byte
+		want *pb.CloudEvent // nil: an error
+	}{
+		"what EventMesh adds": {
+			[][]byte{field(1, []byte("7")), attribute("ip", "1"), attribute("own", "2"), attribute("storehost", "3")},
+			&pb.CloudEvent{Id: "7", Attributes: attributes{"own": text("2")}},
+		},
+		"nothing by which it talks to the client": {
+			[][]byte{attribute("statuscode", "0"), attribute("responsemessage", "success"), attribute("submessagetype", "x"), attribute("protocoltype", "cloudevents")},
+			&pb.CloudEvent{Attributes: attributes{
+				"statuscode": text("0"), "responsemessage": text("success"), "submessagetype": text("x"), "protocoltype": text("cloudevents"),
+			}},
+		},
+		"nothing of its own messages": {
+			[][]byte{attribute("ip", "1"), attribute("protocoltype", "eventmeshmessage"), attribute("ttl", "2")},
+			&pb.CloudEvent{Attributes: attributes{"ip": text("1"), "protocoltype": text("eventmeshmessage"), "ttl": text("2")}},
+		},
+		"no entry that begins with its value": {[][]byte{valueFirst}, &pb.CloudEvent{Attributes: attributes{"ip": text("1")}}},
+		"text, which comes as bytes": {
+			[][]byte{field(fieldTextData, []byte("\xff, no UTF-8"))},
+			&pb.CloudEvent{Data: &pb.CloudEvent_BinaryData{BinaryData: []byte("\xff, no UTF-8")}},
+		},
+		"no unknown field": {
+			[][]byte{field(99, []byte("x"))},
+			func() *pb.CloudEvent {
+				m := &pb.CloudEvent{}
+				m.ProtoReflect().SetUnknown(field(99, []byte("x")))
+				return m
+			}(),
+		},
+		"a field that is cut off":      {[][]byte{attribute("own", "1")[:5]}, nil},
+		"a tag that is cut off":        {[][]byte{{0x80}}, nil},
+		"a name that is not UTF-8":     {[][]byte{attribute("\xff", "1")}, nil},
+		"an attribute that is cut off": {[][]byte{field(fieldAttributes, []byte{0x0a, 0x7f})}, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := &pb.CloudEvent{}
+			err := newDeliveries().Unmarshal(mem.BufferSlice{mem.SliceBuffer(slices.Concat(test.wire...))}, got)
+			if test.want == nil {
+				if err == nil {
+					t.Errorf("got %v, want an error", got)
+				}
+				return
+			}
+			if err != nil || !proto.Equal(got, test.want) {
+				t.Errorf("got %v, %v, want %v", got, err, test.want)
+			}
+		})
+	}
+}
+
+// TestDeliveriesKeepNoLargeBuffer, and what was decoded before stays as it is.
+func TestDeliveriesKeepNoLargeBuffer(t *testing.T) {
+	codec := newDeliveries()
+	var got [2]pb.CloudEvent
+	for i, size := range []int{10, 2 * maxKeptBuffer} {
+		if err := codec.Unmarshal(mem.BufferSlice{mem.SliceBuffer(field(fieldBinaryData, make([]byte, size)))}, &got[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if codec.buffer != nil {
+		t.Errorf("a buffer of %d bytes is kept", cap(codec.buffer))
+	}
+	if len(got[0].GetBinaryData()) != 10 {
+		t.Errorf("got %d bytes of data, want 10", len(got[0].GetBinaryData()))
+	}
+}
