@@ -65,7 +65,7 @@ func checkRecord(record []byte) error {
 	if record[0] != recordVersion {
 		return fmt.Errorf("its version is %d, and this program knows %d", record[0], recordVersion)
 	}
-	if recordTopicEnd(record)+int(binary.BigEndian.Uint32(record[20:])) > len(body) {
+	if recordDataStart(record) > len(body) {
 		return errors.New("its lengths do not match")
 	}
 	return nil
@@ -73,23 +73,20 @@ func checkRecord(record []byte) error {
 
 // openRecord reads what is needed before the event itself is: everything but the event. The record has been checked.
 func openRecord(seq uint64, record []byte) *kept {
-	end := recordTopicEnd(record)
-	dataStart := end + int(binary.BigEndian.Uint32(record[20:]))
 	return &kept{
 		seq: seq, record: record, undecodable: record[1]&flagUndecodable != 0,
 		received: time.Unix(0, int64(binary.BigEndian.Uint64(record[2:]))), //nolint:gosec // as it was written
 		key:      binary.BigEndian.Uint64(record[10:]),
-		topic:    string(record[recordHeader:end]),
-		size:     sizeOf(len(record) - recordTrailer - dataStart),
+		topic:    string(record[recordHeader:recordTopicEnd(record)]),
+		size:     recordSize(record),
 	}
 }
 
 // decodeRecord returns the event of a record that has been checked.
 func decodeRecord(record []byte) (event.Event, error) {
-	end := recordTopicEnd(record)
-	dataStart := end + int(binary.BigEndian.Uint32(record[20:]))
+	dataStart := recordDataStart(record)
 	var e event.Event
-	if err := e.UnmarshalJSON(record[end:dataStart]); err != nil {
+	if err := e.UnmarshalJSON(record[recordTopicEnd(record):dataStart]); err != nil {
 		return e, fmt.Errorf("decoding event: %w", err)
 	}
 	if data := record[dataStart : len(record)-recordTrailer]; len(data) > 0 {
@@ -97,6 +94,15 @@ func decodeRecord(record []byte) (event.Event, error) {
 		e.DataBase64 = !utf8.Valid(data)
 	}
 	return e, nil
+}
+
+// recordSize is what the event of a record that has been checked counts with.
+func recordSize(record []byte) int64 {
+	return sizeOf(len(record) - recordTrailer - recordDataStart(record))
+}
+
+func recordDataStart(record []byte) int {
+	return recordTopicEnd(record) + int(binary.BigEndian.Uint32(record[20:]))
 }
 
 func recordTopicEnd(record []byte) int {

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -164,14 +165,15 @@ func (s *spool) commit(add []*kept, remove []uint64) error {
 				}
 				t.events, t.bytes = t.events+1, t.bytes+k.size
 			}
+			cursor := events.Cursor()
 			for _, seq := range remove {
 				key := sequenceKey(seq)
-				record := events.Get(key)
-				if record == nil {
+				found, record := cursor.Seek(key)
+				if !bytes.Equal(found, key) {
 					continue
 				}
-				t.events, t.bytes = t.events-1, t.bytes-openRecord(seq, record).size
-				if err := events.Delete(key); err != nil {
+				t.events, t.bytes = t.events-1, t.bytes-recordSize(record)
+				if err := cursor.Delete(); err != nil {
 					return err
 				}
 			}

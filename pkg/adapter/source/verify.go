@@ -103,7 +103,7 @@ func (b *boltFile) verify(state, events []byte) error {
 			return fmt.Errorf("record %x: %w", key, err)
 		}
 		got.events++
-		got.bytes += openRecord(0, record).size
+		got.bytes += recordSize(record)
 		return nil
 	})
 	if err == nil && got != want {
