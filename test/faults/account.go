@@ -244,7 +244,7 @@ func (e *evidence) duplicates(a *account, p publication, takes []take, h *handOu
 		}
 	}
 	lost := 0
-	for _, t := range takes[:len(takes)-1] {
+	for _, t := range takes { // the last may be the first request, late
 		if t.unanswered {
 			lost++
 		}

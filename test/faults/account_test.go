@@ -72,12 +72,14 @@ func TestAccountOfDuplicates(t *testing.T) {
 	published.Publication = 2
 	for name, test := range map[string]struct {
 		unanswered bool
+		late       bool // the second take has no answer
 		deliveries []eventmeshtest.Delivery
 		ended      time.Time
 		want       string
 	}{
 		"no reason":        {want: forNoReason},
 		"answer lost":      {unanswered: true, want: answerLost},
+		"late and lost":    {late: true, want: answerLost},
 		"delivered again":  {deliveries: []eventmeshtest.Delivery{again}, want: redelivered},
 		"published again":  {deliveries: []eventmeshtest.Delivery{published}, want: repeated},
 		"ended between":    {ended: now, want: ended},
@@ -85,7 +87,8 @@ func TestAccountOfDuplicates(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			rest := &sink{takes: map[string][]take{"e": {
-				{at: now.Add(-time.Second), step: 2, by: "run1", unanswered: test.unanswered}, {at: now.Add(time.Second), step: 4, by: "run2"},
+				{at: now.Add(-time.Second), step: 2, by: "run1", unanswered: test.unanswered},
+				{at: now.Add(time.Second), step: 4, by: "run2", unanswered: test.late},
 			}}}
 			e := evidence{
 				published:  map[string]publication{"e": {confirmed: true}},

@@ -250,7 +250,9 @@ func (s *stage) settle() {
 	s.t.Helper()
 	left, since := -1, time.Now()
 	for {
+		began := time.Now()
 		missing := s.account().lostBySource
+		took := time.Since(began) // which grows with the events: most of the time is the source's
 		switch {
 		case len(missing) == 0:
 			return
@@ -259,7 +261,7 @@ func (s *stage) settle() {
 		case time.Since(since) > patience:
 			s.t.Fatalf("for %s now %d events that the source should have are not at the sink, such as %s", patience, left, missing[0])
 		}
-		wait(s.t.Context(), 20*time.Millisecond)
+		wait(s.t.Context(), max(4*took, 20*time.Millisecond))
 	}
 }
 
