@@ -90,6 +90,15 @@ test-faults: ## break everything around the source, and count its events; FAULTS
 test-load: ## the load tests of the sink in full, some four minutes; needs 12,000 open files
 	LOAD=full $(GO) test -count=1 -v -timeout 30m -run '^TestLoad' ./cmd/sink
 
+.PHONY: bench
+bench: ## measure what the adapters cost beside the least that does the same, some nine minutes on a quiet machine; write docs/performance
+	$(GO) run ./test/bench -out docs/performance
+	$(GO) -C test/bench/plot run . ../../../docs/performance
+
+.PHONY: bench-check
+bench-check: ## fail when the adapters cost a fifth more than docs/performance says, some two minutes
+	$(GO) run ./test/bench -check docs/performance/report.json
+
 .PHONY: fuzz
 fuzz: ## a minute for each fuzz target
 	$(GO) test -run='^$$' -fuzz=FuzzMapping -fuzztime=1m ./pkg/eventmesh
@@ -97,3 +106,6 @@ fuzz: ## a minute for each fuzz target
 	$(GO) test -run='^$$' -fuzz=FuzzRecord -fuzztime=1m ./pkg/adapter/source
 	$(GO) test -run='^$$' -fuzz=FuzzHTTP -fuzztime=1m -fuzzminimizetime=1s ./pkg/adapter/sink
 	$(GO) test -run='^$$' -fuzz=FuzzRead -fuzztime=1m ./pkg/eventmesh/tcp/frame
+	$(GO) test -run='^$$' -fuzz=FuzzNeeded -fuzztime=1m ./pkg/eventmesh/tcp
+	$(GO) test -run='^$$' -fuzz=FuzzSurvivesParsing -fuzztime=1m ./pkg/eventmesh
+	$(GO) test -run='^$$' -fuzz=FuzzParse -fuzztime=1m ./pkg/adapter/sink

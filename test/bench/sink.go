@@ -1,0 +1,121 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+)
+
+// The subjects of the sink's part.
+const (
+	theSink      = "sink"
+	answerFloor  = "floor: bare handler"
+	publishFloor = "floor: bare publisher"
+	relayFloor   = "floor: bare relay"
+)
+
+// SinkCase is what is compared at the sink.
+type SinkCase struct {
+	Transport   string   `json:"transport"`
+	Mode        string   `json:"mode"`
+	Size        int      `json:"bytes"`
+	Connections int      `json:"connections"`
+	Results     []Result `json:"results"`
+}
+
+const sinkTopic = "bench-sink"
+
+// startSink starts a sink that takes whatever the load has.
+func (b *bench) startSink(transport string) (*adapterProcess, error) {
+	return startAdapter(b.on, b.path("sink"),
+		"EVENTMESH_URL="+b.url(transport), "EVENTMESH_TOPICS="+sinkTopic, "EVENTMESH_CLIENT_ID=bench-sink",
+		"EVENTMESH_MAX_IN_FLIGHT=10000", "EVENTMESH_MAX_CONNECTIONS=20000", "EVENTMESH_BUFFER_BYTES=1073741824")
+}
+
+// sink measures every mode, size and number of connections over a transport.
+func (b *bench) sink(transport string, modes []string, sizes, connections []int) (cases []SinkCase, err error) {
+	sink, err := b.startSink(transport)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := b.startServer("answer")
+	if err != nil {
+		return nil, err
+	}
+	for _, size := range sizes {
+		for _, n := range connections {
+			publish, err := startRole(b.on, "publish", b.url(transport), sinkTopic, strconv.Itoa(size), strconv.Itoa(n))
+			if err != nil {
+				return nil, err
+			}
+			for _, mode := range modes {
+				b.progress("sink over %s, %s, %d bytes, %d connections", transport, mode, size, n)
+				c := SinkCase{Transport: transport, Mode: mode, Size: size, Connections: n}
+				if c.Results, err = b.sinkWith(c, sink, answer, publish); err != nil {
+					return nil, fmt.Errorf("sink over %s, %s, %d bytes, %d connections: %w\n%s", transport, mode, size, n, err, sink.log.String())
+				}
+				cases = append(cases, c)
+			}
+			if err := publish.stop(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	if err := answer.stop(); err != nil {
+		return nil, err
+	}
+	return cases, sink.stop()
+}
+
+// server is a role that answers requests.
+type server struct {
+	*role
+	url string
+}
+
+func (b *bench) startServer(name string, arguments ...string) (s server, err error) {
+	if s.role, err = startRole(b.on, name, arguments...); err != nil {
+		return s, err
+	}
+	return s, s.call("URL", Nothing{}, &s.url)
+}
+
+func (b *bench) sinkWith(c SinkCase, sink *adapterProcess, answer server, publish *role) ([]Result, error) {
+	relay, err := b.startServer("relay", b.url(c.Transport), sinkTopic, strconv.Itoa(c.Size), strconv.Itoa(eventsOf(c.Mode)))
+	if err != nil {
+		return nil, err
+	}
+	subjects := []*subject{
+		{process: sink.process, name: theSink, heap: sink.heap},
+		{process: relay.process, name: relayFloor, heap: relay.heap},
+		{process: answer.process, name: answerFloor, heap: answer.heap},
+	}
+	for i, url := range []string{sink.http + "/topics/" + sinkTopic, relay.url, answer.url} {
+		l, err := newLoad(url, c.Mode, c.Size, c.Connections, http.StatusAccepted)
+		if err != nil {
+			return nil, err
+		}
+		defer l.close()
+		per := eventsOf(c.Mode)
+		subjects[i].work = func(n int) error { return l.post((n + per - 1) / per) }
+		subjects[i].ages = func(n int, rate float64) ([]time.Duration, error) {
+			return l.ages(Paced{Events: (n + per - 1) / per, Rate: rate / float64(per)})
+		}
+	}
+	subjects = append(subjects, &subject{
+		process: publish.process, name: publishFloor, heap: publish.heap,
+		work: func(n int) error { return publish.call("Work", n, &Nothing{}) },
+		ages: func(n int, rate float64) (ages []time.Duration, err error) {
+			err = publish.call("Ages", Paced{Events: n, Rate: rate}, &ages)
+			return ages, err
+		},
+	})
+	results, err := b.compare(subjects...)
+	if err != nil {
+		return nil, err
+	}
+	return results, relay.stop()
+}
