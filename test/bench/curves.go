@@ -45,7 +45,7 @@ const curveInFlight = 16
 func (b *bench) overEvents() (Curve, error) {
 	c := Curve{Name: "events", Unit: "events at once", Buffer: "memory"}
 	b.progress("cost over events")
-	m, _, err := b.startSource(memorySource, grpcTransport, curveInFlight, []string{"bench-events"}, 1024)
+	m, _, err := b.startSource(memorySource, grpcTransport, curveInFlight, []string{b.topic("events")}, 1024)
 	if err != nil {
 		return c, err
 	}
@@ -63,7 +63,7 @@ func (b *bench) overTopics() (Curve, error) {
 		b.progress("cost over topics: %d", n)
 		topics := make([]string, n)
 		for i := range topics {
-			topics[i] = fmt.Sprintf("bench-topic-%d-of-%d", i, n)
+			topics[i] = b.topic("topics")
 		}
 		m, _, err := b.startSource(memorySource, grpcTransport, curveInFlight, topics, 1024)
 		if err != nil {
@@ -81,7 +81,7 @@ func (b *bench) overTopics() (Curve, error) {
 
 func (b *bench) overSizes() (Curve, error) {
 	c := Curve{Name: "size", Unit: "bytes", Buffer: "memory"}
-	m, _, err := b.startSource(memorySource, grpcTransport, curveInFlight, []string{"bench-sizes"}, 1024)
+	m, _, err := b.startSource(memorySource, grpcTransport, curveInFlight, []string{b.topic("sizes")}, 1024)
 	if err != nil {
 		return c, err
 	}
@@ -129,7 +129,7 @@ func (b *bench) overBacklog(backlogs []int) (Curve, error) {
 	c := Curve{Name: "backlog", Unit: "events on disk", Buffer: "spool"}
 	for _, n := range backlogs {
 		b.progress("cost over the backlog on disk: %d events", n)
-		m, err := b.startSpoolSource(grpcTransport, curveInFlight, []string{fmt.Sprintf("bench-backlog-%d", n)}, 1024,
+		m, err := b.startSpoolSource(grpcTransport, curveInFlight, []string{b.topic("backlog")}, 1024,
 			"EVENTMESH_BUFFER_EVENTS=10000000", "EVENTMESH_BUFFER_BYTES=1099511627776", "K_SINK_TIMEOUT=3600")
 		if err != nil {
 			return c, err

@@ -38,13 +38,13 @@ type reading struct {
 func newReading(url, topic string) (*reading, error) {
 	r := &reading{count: make(chan struct{}, 1<<16)}
 	if strings.HasPrefix(url, grpcTransport) {
-		stream, err := readGRPC(url, topic, "read")
+		stream, err := readGRPC(url, topic, topic)
 		if err != nil {
 			return nil, err
 		}
 		r.read = stream.read
 	} else {
-		conn, err := readTCP(url, topic, "read")
+		conn, err := readTCP(url, topic, topic)
 		if err != nil {
 			return nil, err
 		}
@@ -140,7 +140,7 @@ func newForwarding(from, topic, to string, inFlight int) (*forwarding, error) {
 		return nil, err
 	}
 	subscriber, err := eventmesh.NewSubscriber(
-		eventmesh.Config{Addresses: addresses, ClientID: "forward", Group: "forward"}, eventmesh.Subscription{Topics: []string{topic}}, adapter.Transports...)
+		eventmesh.Config{Addresses: addresses, ClientID: topic, Group: topic}, eventmesh.Subscription{Topics: []string{topic}}, adapter.Transports...)
 	if err != nil {
 		return nil, err
 	}

@@ -83,7 +83,7 @@ func (b *bench) footprint(program string, start func() (*adapterProcess, error))
 func (b *bench) sourceFootprint() (Footprint, error) {
 	var m *mover
 	f, a, goroutines, err := b.footprint("source", func() (a *adapterProcess, err error) {
-		m, a, err = b.startSource(memorySource, grpcTransport, countConnections, []string{"bench-footprint"}, 1024,
+		m, a, err = b.startSource(memorySource, grpcTransport, countConnections, []string{b.topic("footprint")}, 1024,
 			fmt.Sprintf("EVENTMESH_BUFFER_EVENTS=%d", bufferedEvents), "EVENTMESH_BUFFER_BYTES=1073741824", "K_SINK_TIMEOUT=600")
 		return a, err
 	})
@@ -122,11 +122,12 @@ func (b *bench) sourceFootprint() (Footprint, error) {
 }
 
 func (b *bench) sinkFootprint() (Footprint, error) {
-	f, a, goroutines, err := b.footprint("sink", func() (*adapterProcess, error) { return b.startSink(grpcTransport) })
+	topic := b.topic("sink")
+	f, a, goroutines, err := b.footprint("sink", func() (*adapterProcess, error) { return b.startSink(grpcTransport, topic) })
 	if err != nil {
 		return f, err
 	}
-	l, err := newLoad(a.http+"/topics/"+sinkTopic, binaryMode, 1024, countConnections, http.StatusAccepted)
+	l, err := newLoad(a.http+"/topics/"+topic, binaryMode, 1024, countConnections, http.StatusAccepted)
 	if err != nil {
 		return f, err
 	}

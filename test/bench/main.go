@@ -130,6 +130,12 @@ func newBench(rounds int, duration time.Duration) (*bench, error) {
 // close ends the mesh, and removes what was written.
 func (b *bench) close() error { return errors.Join(b.feeder.stop(), os.RemoveAll(b.dir)) }
 
+// topic returns a name that no other subscription has had: an EventMesh can lose events of a group that comes back.
+func (b *bench) topic(of string) string {
+	b.topics++
+	return fmt.Sprintf("bench-%d-%s-%d", os.Getpid(), of, b.topics)
+}
+
 func (b *bench) path(program string) string { return filepath.Join(b.dir, program) }
 
 func (b *bench) url(transport string) string {

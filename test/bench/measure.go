@@ -101,6 +101,7 @@ type bench struct {
 	mesh      *process
 	addresses Addresses
 	real      Addresses // of one that is not ours, if any
+	topics    int       // named so far
 }
 
 // compare measures subjects in turns.

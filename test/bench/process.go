@@ -118,11 +118,6 @@ func (l launcher) do(f func() error) error {
 // stop asks the program to end, and waits until it has.
 func (p *process) stop() error {
 	_ = p.command.Process.Signal(unix.SIGTERM)
-	return p.wait()
-}
-
-// wait waits until the program has ended, which it has been told to.
-func (p *process) wait() error {
 	kill := time.AfterFunc(30*time.Second, func() { _ = p.command.Process.Kill() })
 	defer kill.Stop()
 	return p.command.Wait()
@@ -192,12 +187,13 @@ func (r *role) call(method string, arguments, reply any) error {
 	return nil
 }
 
-// stop ends the role by closing its input.
+// stop kills the role: there is nothing that it could lose.
 func (r *role) stop() error {
-	if err := r.client.Close(); err != nil {
+	if err := r.command.Process.Kill(); err != nil {
 		return err
 	}
-	return r.wait()
+	_ = r.command.Wait() // says that it was killed
+	return nil
 }
 
 // serveRole answers the calls of the process that has started this one, until that closes the pipe.

@@ -3,7 +3,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"strconv"
 	"time"
@@ -26,18 +28,25 @@ type SinkCase struct {
 	Results     []Result `json:"results"`
 }
 
-const sinkTopic = "bench-sink"
-
 // startSink starts a sink that takes whatever the load has.
-func (b *bench) startSink(transport string) (*adapterProcess, error) {
+func (b *bench) startSink(transport, topic string) (*adapterProcess, error) {
 	return startAdapter(b.on, b.path("sink"),
-		"EVENTMESH_URL="+b.url(transport), "EVENTMESH_TOPICS="+sinkTopic, "EVENTMESH_CLIENT_ID=bench-sink",
+		"EVENTMESH_URL="+b.url(transport), "EVENTMESH_TOPICS="+topic, "EVENTMESH_CLIENT_ID=bench-sink",
 		"EVENTMESH_MAX_IN_FLIGHT=10000", "EVENTMESH_MAX_CONNECTIONS=20000", "EVENTMESH_BUFFER_BYTES=1073741824")
 }
 
 // sink measures every mode, size and number of connections over a transport.
 func (b *bench) sink(transport string, modes []string, sizes, connections []int) (cases []SinkCase, err error) {
-	sink, err := b.startSink(transport)
+	topic := b.topic("sink")
+	if b.real != (Addresses{}) { // on standalone storage a topic exists while somebody reads it
+		reader, err := startRole(b.on, "read", b.url(transport), topic)
+		if err != nil {
+			return nil, err
+		}
+		reader.client.Go("Role.Work", math.MaxInt32, &Nothing{}, nil)
+		defer func() { err = errors.Join(err, reader.stop()) }()
+	}
+	sink, err := b.startSink(transport, topic)
 	if err != nil {
 		return nil, err
 	}
@@ -47,14 +56,14 @@ func (b *bench) sink(transport string, modes []string, sizes, connections []int)
 	}
 	for _, size := range sizes {
 		for _, n := range connections {
-			publish, err := startRole(b.on, "publish", b.url(transport), sinkTopic, strconv.Itoa(size), strconv.Itoa(n))
+			publish, err := startRole(b.on, "publish", b.url(transport), topic, strconv.Itoa(size), strconv.Itoa(n))
 			if err != nil {
 				return nil, err
 			}
 			for _, mode := range modes {
 				b.progress("sink over %s, %s, %d bytes, %d connections", transport, mode, size, n)
 				c := SinkCase{Transport: transport, Mode: mode, Size: size, Connections: n}
-				if c.Results, err = b.sinkWith(c, sink, answer, publish); err != nil {
+				if c.Results, err = b.sinkWith(c, topic, sink, answer, publish); err != nil {
 					return nil, fmt.Errorf("sink over %s, %s, %d bytes, %d connections: %w\n%s", transport, mode, size, n, err, sink.log.String())
 				}
 				cases = append(cases, c)
@@ -83,8 +92,8 @@ func (b *bench) startServer(name string, arguments ...string) (s server, err err
 	return s, s.call("URL", Nothing{}, &s.url)
 }
 
-func (b *bench) sinkWith(c SinkCase, sink *adapterProcess, answer server, publish *role) ([]Result, error) {
-	relay, err := b.startServer("relay", b.url(c.Transport), sinkTopic, strconv.Itoa(c.Size), strconv.Itoa(eventsOf(c.Mode)))
+func (b *bench) sinkWith(c SinkCase, topic string, sink *adapterProcess, answer server, publish *role) ([]Result, error) {
+	relay, err := b.startServer("relay", b.url(c.Transport), topic, strconv.Itoa(c.Size), strconv.Itoa(eventsOf(c.Mode)))
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +102,7 @@ func (b *bench) sinkWith(c SinkCase, sink *adapterProcess, answer server, publis
 		{process: relay.process, name: relayFloor, heap: relay.heap},
 		{process: answer.process, name: answerFloor, heap: answer.heap},
 	}
-	for i, url := range []string{sink.http + "/topics/" + sinkTopic, relay.url, answer.url} {
+	for i, url := range []string{sink.http + "/topics/" + topic, relay.url, answer.url} {
 		l, err := newLoad(url, c.Mode, c.Size, c.Connections, http.StatusAccepted)
 		if err != nil {
 			return nil, err

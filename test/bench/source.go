@@ -172,20 +172,19 @@ func (b *bench) source(transports []string, sizes, inFlights []int) (cases []Sou
 }
 
 func (b *bench) sourceWith(transport string, inFlight int, sizes []int) (cases []SourceCase, err error) {
-	topic := func(of string) string { return fmt.Sprintf("bench-%d-%s-%s-%d", os.Getpid(), of, transport, inFlight) }
-	memory, _, err := b.startSource(memorySource, transport, inFlight, []string{topic("memory")}, 0)
+	memory, _, err := b.startSource(memorySource, transport, inFlight, []string{b.topic("memory")}, 0)
 	if err != nil {
 		return nil, err
 	}
-	spool, err := b.startSpoolSource(transport, inFlight, []string{topic("spool")}, 0)
+	spool, err := b.startSpoolSource(transport, inFlight, []string{b.topic("spool")}, 0)
 	if err != nil {
 		return nil, err
 	}
-	forward, err := b.startForwarder(transport, inFlight, topic("forward"), 0)
+	forward, err := b.startForwarder(transport, inFlight, b.topic("forward"), 0)
 	if err != nil {
 		return nil, err
 	}
-	read, err := b.startReader(transport, topic("read"), 0)
+	read, err := b.startReader(transport, b.topic("read"), 0)
 	if err != nil {
 		return nil, err
 	}
