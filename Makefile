@@ -83,7 +83,7 @@ contract: ## the transports' suite; against a real EventMesh where EVENTMESH_GRP
 	$(GO) test -count=1 -v ./test/contract
 
 .PHONY: test-faults
-test-faults: ## break everything around the source, and count its events; FAULTS=long takes half an hour
+test-faults: ## break everything around the source, and count its events; FAULTS=long takes a quarter of an hour
 	$(GO) -C test/faults test $(if $(filter long,$(FAULTS)),,-race) -count=1 -timeout 2h
 
 .PHONY: test-load

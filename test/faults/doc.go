@@ -2,7 +2,7 @@
 // EventMesh and its disk, and counts what becomes of every event.
 //
 //	make test-faults                 # the short form, below three minutes
-//	make test-faults FAULTS=long     # the long form, about half an hour
+//	make test-faults FAULTS=long     # the long form, about a quarter of an hour
 //	FAULTS_SEED=7 make test-faults   # the random faults of an earlier run, which printed its seed
 //
 // Publishers number their events, and repeat each until EventMesh has confirmed it. EventMesh is the one in memory, which
