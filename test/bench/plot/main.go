@@ -136,6 +136,7 @@ func bars(title string, results []result, path string) error {
 		p.Add(bar)
 	}
 	p.NominalY(names...)
+	p.X.Max *= 1.05 // room beside the longest bar
 	return p.Save(width, height, path)
 }
 
