@@ -282,9 +282,12 @@ func (s *stage) release() {
 
 func (s *stage) restart() {
 	s.t.Helper()
-	if err := s.server.Restart(true); err != nil {
-		s.t.Fatal(err)
-	}
+	eventually(s.t, func() string { // another program can take the port meanwhile, for a while
+		if err := s.server.Restart(true); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 }
 
 // tooMuchLost tells whether EventMesh has lost what it need not. Over TCP it loses nothing as long as the source acknowledges
