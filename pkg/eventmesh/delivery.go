@@ -15,7 +15,7 @@ type Delivery struct {
 	Topic string
 	// Err says why there is no event: what came could not be decoded, and no other attempt will change that.
 	Err error
-	// Raw is what came, where Err is set.
+	// Raw is what came, where Err is set, without the publisher's credentials that EventMesh hands on.
 	Raw []byte
 
 	ack   func() error

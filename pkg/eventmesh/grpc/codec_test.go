@@ -1,6 +1,8 @@
 package grpc
 
 import (
+	"bytes"
+	"errors"
 	"slices"
 	"testing"
 
@@ -75,19 +77,32 @@ func TestDeliveriesLeaveOut(t *testing.T) {
 	}
 }
 
-// TestDeliveriesKeepNoLargeBuffer, and what was decoded before stays as it is.
-func TestDeliveriesKeepNoLargeBuffer(t *testing.T) {
+// TestDeliveriesReuseTheirBuffer, unless it is large; what was decoded before stays as it is.
+func TestDeliveriesReuseTheirBuffer(t *testing.T) {
 	codec := newDeliveries()
-	var got [2]pb.CloudEvent
-	for i, size := range []int{10, 2 * maxKeptBuffer} {
-		if err := codec.Unmarshal(mem.BufferSlice{mem.SliceBuffer(field(fieldBinaryData, make([]byte, size)))}, &got[i]); err != nil {
+	data := [][]byte{bytes.Repeat([]byte("a"), 10), bytes.Repeat([]byte("b"), 10), bytes.Repeat([]byte("c"), 2*maxKeptBuffer)}
+	got := make([]pb.CloudEvent, len(data))
+	for i := range data {
+		if err := codec.Unmarshal(mem.BufferSlice{mem.SliceBuffer(field(fieldBinaryData, data[i]))}, &got[i]); err != nil {
 			t.Fatal(err)
 		}
+		if kept := codec.buffer != nil; kept != (len(data[i]) < maxKeptBuffer) {
+			t.Errorf("after %d bytes of data: a buffer of %d bytes is kept", len(data[i]), cap(codec.buffer))
+		}
 	}
-	if codec.buffer != nil {
-		t.Errorf("a buffer of %d bytes is kept", cap(codec.buffer))
+	for i := range data {
+		if !bytes.Equal(got[i].GetBinaryData(), data[i]) {
+			t.Errorf("got %.20q, want %.20q", got[i].GetBinaryData(), data[i])
+		}
 	}
-	if len(got[0].GetBinaryData()) != 10 {
-		t.Errorf("got %d bytes of data, want 10", len(got[0].GetBinaryData()))
+}
+
+func TestUndecodableHasNoCredentials(t *testing.T) {
+	const secret = "secret-4711"
+	d := undecodable(&pb.CloudEvent{Id: "7", Attributes: attributes{
+		"subject": text("orders"), "username": text(secret), "passwd": text(secret), "own": text("kept"),
+	}}, errors.New("no event"))
+	if d.Topic != "orders" || bytes.Contains(d.Raw, []byte(secret)) || !bytes.Contains(d.Raw, []byte("kept")) {
+		t.Errorf("got topic %q and %q", d.Topic, d.Raw)
 	}
 }

@@ -131,14 +131,21 @@ func (s *subscriber) Receive() (*eventmesh.Delivery, error) {
 	}
 	wire, err := fromProto(m)
 	if err != nil {
-		raw, _ := proto.Marshal(m)
-		return eventmesh.NewUndecodable(m.GetAttributes()["subject"].GetCeString(), raw, err, nil), nil
+		return undecodable(m, err), nil
 	}
 	var reply func(context.Context, event.Event) error
 	if s.replies {
 		reply = func(_ context.Context, e event.Event) error { return s.reply(m, e) }
 	}
 	return eventmesh.NewDelivery(wire, nil, reply), nil
+}
+
+// undecodable returns what came, but for the publisher's credentials, which EventMesh hands on.
+func undecodable(m *pb.CloudEvent, err error) *eventmesh.Delivery {
+	delete(m.GetAttributes(), "username")
+	delete(m.GetAttributes(), "passwd")
+	raw, _ := proto.Marshal(m)
+	return eventmesh.NewUndecodable(m.GetAttributes()["subject"].GetCeString(), raw, err, nil)
 }
 
 // reply sends the event as the reply to a request. EventMesh confirms nothing; it ends the stream when it fails.

@@ -2,10 +2,12 @@ package tcp
 
 import (
 	"encoding/json"
+	"errors"
 	"reflect"
 	"testing"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
 var neededCases = map[string]string{
@@ -27,6 +29,17 @@ func TestNeeded(t *testing.T) {
 	for body, want := range neededCases {
 		if got := string(needed([]byte(body))); got != want {
 			t.Errorf("of %s got %s, want %s", body, got, want)
+		}
+	}
+}
+
+func TestUndecodableHasNoCredentials(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"specversion":"7","username":"me","passwd":"secret"}`: `{"specversion":"7"}`,
+		`no JSON`: `no JSON`,
+	} {
+		if d := undecodable(frame.Frame{Body: []byte(body)}, errors.New("no event"), nil); string(d.Raw) != want {
+			t.Errorf("of %s got %s, want %s", body, d.Raw, want)
 		}
 	}
 }

@@ -96,13 +96,22 @@ func (s *subscriber) delivery(f frame.Frame) *eventmesh.Delivery {
 	}
 	wire, err := decode(f)
 	if err != nil {
-		return eventmesh.NewUndecodable("", f.Body, err, ack)
+		return undecodable(f, err, ack)
 	}
 	var reply func(context.Context, event.Event) error
 	if f.Header.Command == frame.RequestToClient {
 		reply = func(_ context.Context, e event.Event) error { return s.reply(f, wire, e) }
 	}
 	return eventmesh.NewDelivery(wire, ack, reply)
+}
+
+// undecodable returns what came; of an object, without the members that EventMesh has added, the publisher's credentials among them.
+func undecodable(f frame.Frame, err error, ack func() error) *eventmesh.Delivery {
+	raw := f.Body
+	if json.Valid(raw) {
+		raw = needed(raw)
+	}
+	return eventmesh.NewUndecodable("", raw, err, ack)
 }
 
 // reply sends the event as the reply to a request, in the request's protocol.
