@@ -3,28 +3,14 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"context"
-	"encoding/binary"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/event"
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/mem"
-	"google.golang.org/protobuf/proto"
-
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
-	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
 const (
@@ -165,141 +151,6 @@ func pace(rate float64, n int, f func(i int) error) error {
 	return nil
 }
 
-// encoded returns an event as EventMesh sends it, recorded from the one in memory.
-func (m *mesh) encoded(f recording) ([]byte, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if b := m.recorded[f]; b != nil {
-		return b, nil
-	}
-	b, err := record(f)
-	if err != nil {
-		return nil, fmt.Errorf("recording an event: %w", err)
-	}
-	m.recorded[f] = b
-	return b, nil
-}
-
-func record(f recording) (encoded []byte, err error) {
-	server, err := eventmeshtest.Start(eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, MaxDataCharacters: -1})
-	if err != nil {
-		return nil, err
-	}
-	defer server.Close()
-	url := server.GRPCURL()
-	var next func() ([]byte, error)
-	if f.transport == grpcTransport {
-		r, err := readGRPC(url, f.topic, "recorder")
-		if err != nil {
-			return nil, err
-		}
-		defer r.conn.Close()
-		next = func() ([]byte, error) {
-			e, err := r.next()
-			if err != nil {
-				return nil, err
-			}
-			return proto.Marshal(e)
-		}
-	} else {
-		url = server.TCPURL()
-		c, err := readTCP(url, f.topic, "recorder")
-		if err != nil {
-			return nil, err
-		}
-		defer c.Close()
-		var wire bytes.Buffer
-		c.reader = bufio.NewReader(io.TeeReader(c.Conn, &wire))
-		next = func() ([]byte, error) {
-			err := c.read()
-			return wire.Bytes(), err
-		}
-	}
-	if err := publishOnce(url, f.topic, sample(f.size)); err != nil {
-		return nil, err
-	}
-	return next()
-}
-
-func publishOnce(url, topic string, e event.Event) error {
-	addresses, err := eventmesh.ParseAddresses(url)
-	if err != nil {
-		return err
-	}
-	p, err := eventmesh.NewPublisher(eventmesh.Config{Addresses: addresses, ClientID: "bench", Group: "bench"}, adapter.Transports...)
-	if err != nil {
-		return err
-	}
-	defer p.Close()
-	for range 1000 {
-		if err = p.Publish(context.Background(), topic, e); !errors.Is(err, eventmesh.ErrNotConnected) {
-			return err
-		}
-		time.Sleep(time.Millisecond)
-	}
-	return err
-}
-
-// raw is gRPC's codec for messages that are encoded already.
-type raw struct{}
-
-func (raw) Name() string { return "proto" }
-
-func (raw) Marshal(v any) (mem.BufferSlice, error) {
-	return mem.BufferSlice{mem.SliceBuffer(*v.(*[]byte))}, nil //nolint:forcetypeassert // all that is sent
-}
-
-func (raw) Unmarshal(data mem.BufferSlice, v any) error {
-	*v.(*[]byte) = data.Materialize() //nolint:forcetypeassert // all that is received
-	return nil
-}
-
-var confirmed, _ = proto.Marshal(success())
-
-// call serves every method: a stream is a subscriber's, and everything else is confirmed unread, but for its end.
-func (m *mesh) call(_ any, stream grpc.ServerStream) error {
-	method, _ := grpc.MethodFromServerStream(stream)
-	var request []byte
-	if err := stream.RecvMsg(&request); err != nil {
-		return err
-	}
-	switch method {
-	case pb.ConsumerService_SubscribeStream_FullMethodName:
-		return m.stream(request, stream)
-	case pb.ConsumerService_Unsubscribe_FullMethodName:
-		topics, err := subscription(request)
-		if err != nil {
-			return err
-		}
-		m.unsubscribe(grpcTransport, topics)
-	}
-	return stream.SendMsg(&confirmed)
-}
-
-func (m *mesh) stream(request []byte, stream grpc.ServerStream) error {
-	topics, err := subscription(request)
-	if err != nil {
-		return err
-	}
-	if err := stream.SendMsg(&confirmed); err != nil {
-		return err
-	}
-	ctx, end := context.WithCancel(stream.Context())
-	defer end()
-	m.subscribe(grpcTransport, topics, &subscriber{send: func(b []byte) error { return stream.SendMsg(&b) }, end: end})
-	<-ctx.Done()
-	return nil
-}
-
-// subscription reads which topics a message to subscribe to, or to unsubscribe from, is about.
-func subscription(request []byte) ([]string, error) {
-	var e pb.CloudEvent
-	if err := proto.Unmarshal(request, &e); err != nil {
-		return nil, err
-	}
-	return topicsOf([]byte(e.GetTextData()))
-}
-
 func (m *mesh) subscribe(transport string, topics []string, s *subscriber) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -331,80 +182,4 @@ func topicsOf(list []byte) (topics []string, err error) {
 		topics = append(topics, item.Topic)
 	}
 	return topics, nil
-}
-
-func (m *mesh) acceptTCP(l net.Listener) {
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer conn.Close()
-			_ = m.serveTCP(conn) // its client has gone
-		}()
-	}
-}
-
-// serveTCP answers every request of a connection, and reads no acknowledgement.
-func (m *mesh) serveTCP(conn net.Conn) error {
-	reader := bufio.NewReaderSize(conn, 64<<10)
-	var topics []string
-	defer func() { m.unsubscribe(tcpTransport, topics) }()
-	var out []byte
-	for {
-		command, f, err := readCommand(reader)
-		if err != nil {
-			return err
-		}
-		switch command {
-		case frame.AsyncMessageToClientAck:
-			continue
-		case frame.SubscribeRequest:
-			var list struct {
-				Topics json.RawMessage `json:"topicList"`
-			}
-			if err := json.Unmarshal(f.Body, &list); err != nil {
-				return err
-			}
-			if topics, err = topicsOf(list.Topics); err != nil {
-				return err
-			}
-		case frame.ListenRequest:
-			send := func(b []byte) error {
-				_, err := conn.Write(b)
-				return err
-			}
-			m.subscribe(tcpTransport, topics, &subscriber{send: send, end: func() {}})
-		}
-		answer := frame.Header{Command: answers[command], Sequence: f.Header.Sequence, Desc: "success"}
-		if out, err = frame.Append(out[:0], frame.Frame{Header: answer}); err != nil {
-			return err
-		}
-		if _, err := conn.Write(out); err != nil {
-			return err
-		}
-	}
-}
-
-// readCommand reads a frame, of an acknowledgement no more than that it is one.
-func readCommand(r *bufio.Reader) (frame.Command, frame.Frame, error) {
-	const lengths = 13 // what stands before them
-	start, err := r.Peek(lengths + 8)
-	if err != nil {
-		return "", frame.Frame{}, err
-	}
-	size := lengths + 8 + int(binary.BigEndian.Uint32(start[lengths:])) - lengths
-	if all, err := r.Peek(min(size, 256)); err == nil && bytes.Contains(all, []byte(frame.AsyncMessageToClientAck)) {
-		_, err := r.Discard(size)
-		return frame.AsyncMessageToClientAck, frame.Frame{}, err
-	}
-	f, err := frame.Read(r)
-	return f.Header.Command, f, err
-}
-
-var answers = map[frame.Command]frame.Command{
-	frame.HelloRequest: frame.HelloResponse, frame.SubscribeRequest: frame.SubscribeResponse, frame.ListenRequest: frame.ListenResponse,
-	frame.UnsubscribeRequest: frame.UnsubscribeResponse, frame.HeartbeatRequest: frame.HeartbeatResponse,
-	frame.ClientGoodbyeRequest: frame.ClientGoodbyeResponse, frame.AsyncMessageToServer: frame.AsyncMessageToServerAck,
 }
