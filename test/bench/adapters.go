@@ -20,7 +20,7 @@ import (
 // build builds the adapters as their images have them.
 func build(dir string, programs ...string) error {
 	for _, program := range programs {
-		command := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-ldflags=-s -w", //nolint:gosec // the project's own
+		command := exec.CommandContext(context.Background(), "go", "build", "-trimpath", "-tags=grpcnotrace", "-ldflags=-s -w", //nolint:gosec // the project's own
 			"-o", filepath.Join(dir, program), "github.com/eventing-eventmesh/eventing-eventmesh/cmd/"+program)
 		if out, err := command.CombinedOutput(); err != nil {
 			return fmt.Errorf("building %s: %w\n%s", program, err, out)
