@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
 )
 
 // Form is how data travels through EventMesh.
@@ -69,7 +71,7 @@ func encodeData(c *event.EventContextV1, data []byte, form Form) []byte {
 		data = []byte(base64.StdEncoding.EncodeToString(data))
 	}
 	if form == JSONForm && mark != DataJSON {
-		return quote(string(data))
+		return jsontext.AppendString(make([]byte, 0, len(data)+2), data)
 	}
 	return data
 }
@@ -272,15 +274,4 @@ func survivingInteger(text []byte) (rest []byte, ok bool) {
 		return nil, false
 	}
 	return rest, true
-}
-
-// quote returns s as a JSON string, without the escapes for HTML that json.Marshal adds.
-func quote(s string) []byte {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(s); err != nil {
-		panic(err) // a string always has a JSON form
-	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n"))
 }

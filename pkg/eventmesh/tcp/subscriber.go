@@ -107,11 +107,7 @@ func (s *subscriber) delivery(f frame.Frame) *eventmesh.Delivery {
 
 // undecodable returns what came; of an object, without the members that EventMesh has added, the publisher's credentials among them.
 func undecodable(f frame.Frame, err error, ack func() error) *eventmesh.Delivery {
-	raw := f.Body
-	if json.Valid(raw) {
-		raw = needed(raw)
-	}
-	return eventmesh.NewUndecodable("", raw, err, ack)
+	return eventmesh.NewUndecodable("", withoutReserved(f.Body), err, ack)
 }
 
 // reply sends the event as the reply to a request, in the request's protocol.

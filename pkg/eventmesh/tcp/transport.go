@@ -3,7 +3,6 @@ package tcp
 import (
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -85,14 +84,6 @@ func connect(ctx context.Context, a eventmesh.Address, c eventmesh.Client, purpo
 	return session, nil
 }
 
-func marshalEvent(wire event.Event) ([]byte, error) {
-	body, err := wire.MarshalJSON() // json.Marshal would read it all once more
-	if err != nil {
-		return nil, fmt.Errorf("%w: %w", eventmesh.ErrInvalidEvent, err)
-	}
-	return body, nil
-}
-
 // errNoBody is what an event has become that EventMesh could not render for TCP.
 var errNoBody = errors.New("EventMesh delivered a frame without an event")
 
@@ -107,16 +98,9 @@ func decode(f frame.Frame) (event.Event, error) {
 	if f.Header.Properties["protocoltype"] == eventmesh.MessageProtocol {
 		return eventmesh.UnmarshalMessage(f.Body)
 	}
-	if !json.Valid(f.Body) {
-		return event.Event{}, errors.New("decoding event: it is no JSON")
-	}
-	body := f.Body
-	if f.Header.Command != frame.RequestToClient { // whose reply is made of all that it has
-		body = needed(body)
-	}
-	var wire event.Event
-	if err := wire.UnmarshalJSON(body); err != nil { // json.Unmarshal would read it twice to find its end
-		return event.Event{}, fmt.Errorf("decoding event: %s", strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; "))
+	wire, err := unmarshalEvent(f.Body, f.Header.Command == frame.RequestToClient) // whose reply is made of all that it has
+	if err != nil {
+		return event.Event{}, fmt.Errorf("decoding event: %w", err)
 	}
 	return wire, nil
 }

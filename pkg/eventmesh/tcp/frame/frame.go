@@ -12,6 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
 )
 
 // MaxSize is the largest value of a frame's first length, in bytes, that EventMesh 1.12 takes. It resets a connection
@@ -64,12 +67,12 @@ const (
 
 // Header is a frame's first part. Keys that a server adds are ignored.
 type Header struct {
-	Command Command `json:"cmd"`
+	Command Command
 	// Code is 0 for success; a server answers 1 for a failure, and says more in Desc.
-	Code       int            `json:"code"`
-	Desc       string         `json:"desc,omitempty"`
-	Sequence   string         `json:"seq"`
-	Properties map[string]any `json:"properties,omitempty"`
+	Code       int
+	Desc       string
+	Sequence   string
+	Properties map[string]any
 }
 
 // Frame is one message of the protocol. Body is nil where a command has none.
@@ -88,20 +91,99 @@ var (
 
 // Append appends the encoded frame to b. The only errors are ErrTooLarge and a property that JSON cannot hold.
 func Append(b []byte, f Frame) ([]byte, error) {
-	header, err := json.Marshal(f.Header)
-	if err != nil {
-		return b, fmt.Errorf("encoding header of %s: %w", f.Header.Command, err)
-	}
-	size := preamble + len(header) + len(f.Body)
-	if size > MaxSize {
-		return b, fmt.Errorf("%w: %s of %d bytes, EventMesh takes at most %d", ErrTooLarge, f.Header.Command, size, MaxSize)
-	}
+	start := len(b)
 	b = append(b, magic...)
 	b = append(b, version...)
-	b = binary.BigEndian.AppendUint32(b, uint32(size))
-	b = binary.BigEndian.AppendUint32(b, uint32(len(header))) //nolint:gosec // at most MaxSize
-	b = append(b, header...)
+	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0) // both lengths
+	headerStart := len(b)
+	b, err := appendHeader(b, f.Header)
+	if err != nil {
+		return b[:start], fmt.Errorf("encoding header of %s: %w", f.Header.Command, err)
+	}
+	header := len(b) - headerStart
+	size := preamble + header + len(f.Body)
+	if size > MaxSize {
+		return b[:start], fmt.Errorf("%w: %s of %d bytes, EventMesh takes at most %d", ErrTooLarge, f.Header.Command, size, MaxSize)
+	}
+	binary.BigEndian.PutUint32(b[start+preamble:], uint32(size))     //nolint:gosec // at most MaxSize
+	binary.BigEndian.PutUint32(b[start+preamble+4:], uint32(header)) //nolint:gosec // at most MaxSize
 	return append(b, f.Body...), nil
+}
+
+func appendHeader(b []byte, h Header) ([]byte, error) {
+	b = jsontext.AppendString(append(b, `{"cmd":`...), string(h.Command))
+	b = strconv.AppendInt(append(b, `,"code":`...), int64(h.Code), 10)
+	if h.Desc != "" {
+		b = jsontext.AppendString(append(b, `,"desc":`...), h.Desc)
+	}
+	b = jsontext.AppendString(append(b, `,"seq":`...), h.Sequence)
+	if len(h.Properties) > 0 {
+		separator := `,"properties":{`
+		for name, value := range h.Properties {
+			b = append(jsontext.AppendString(append(b, separator...), name), ':')
+			separator = ","
+			if s, ok := value.(string); ok {
+				b = jsontext.AppendString(b, s)
+				continue
+			}
+			encoded, err := json.Marshal(value)
+			if err != nil {
+				return b, err
+			}
+			b = append(b, encoded...)
+		}
+		b = append(b, '}')
+	}
+	return append(b, '}'), nil
+}
+
+// readHeader reads what a Header has, and passes over what a server adds.
+func readHeader(encoded []byte) (h Header, err error) {
+	err = jsontext.Members(encoded, func(name, value []byte) error {
+		switch string(name) {
+		case "cmd":
+			return readString((*string)(&h.Command), value)
+		case "seq":
+			return readString(&h.Sequence, value)
+		case "desc":
+			return readString(&h.Desc, value)
+		case "code":
+			return json.Unmarshal(value, &h.Code)
+		case "properties":
+			h.Properties, err = readProperties(value)
+			return err
+		default:
+			return nil
+		}
+	})
+	return h, err
+}
+
+func readProperties(encoded []byte) (map[string]any, error) {
+	if string(encoded) == "null" {
+		return nil, nil
+	}
+	properties := map[string]any{}
+	return properties, jsontext.Members(encoded, func(name, value []byte) error {
+		if s, ok := jsontext.String(value); ok {
+			properties[string(name)] = s
+			return nil
+		}
+		var v any
+		if err := json.Unmarshal(value, &v); err != nil {
+			return err
+		}
+		properties[string(name)] = v
+		return nil
+	})
+}
+
+func readString(s *string, value []byte) error {
+	var ok bool
+	if *s, ok = jsontext.String(value); !ok && string(value) != "null" {
+		return fmt.Errorf("want a string, got %s", value)
+	}
+	return nil
 }
 
 // Read reads one frame. It returns io.EOF when the stream ends between frames, io.ErrUnexpectedEOF when it ends within
@@ -129,10 +211,11 @@ func Read(r *bufio.Reader) (Frame, error) {
 		}
 		return Frame{}, err
 	}
-	f := Frame{}
-	if err := json.Unmarshal(content[:headerSize], &f.Header); err != nil {
+	header, err := readHeader(content[:headerSize])
+	if err != nil {
 		return Frame{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
 	}
+	f := Frame{Header: header}
 	if body := content[headerSize:]; len(body) > 0 {
 		f.Body = body
 	}

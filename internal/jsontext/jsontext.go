@@ -1,0 +1,268 @@
+// Package jsontext reads and writes JSON in one pass, without reflection and without copies: for what every event is made of.
+package jsontext
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+)
+
+// ErrSyntax is what is no JSON object, or is nested more than 10,000 deep, which encoding/json does not take either.
+var ErrSyntax = errors.New("it is no JSON object")
+
+const maxNesting = 10_000
+
+// Members calls f for each member of the object that text is, in order, with the member's name and its value as it is in text,
+// without white space around it. Both are valid until f returns. It ends at the first error of f, which it returns, and otherwise
+// returns an ErrSyntax where text is not one object of valid JSON. Of that f may have seen the beginning.
+func Members(text []byte, f func(name, value []byte) error) error {
+	i := space(text, 0)
+	if i == len(text) || text[i] != '{' {
+		return ErrSyntax
+	}
+	end, err := object(text, i, 1, f)
+	if err != nil {
+		return err
+	}
+	if end < 0 || space(text, end) != len(text) {
+		return ErrSyntax
+	}
+	return nil
+}
+
+// String returns the text that a JSON string stands for, and false for any other value. The value is one that Members has passed.
+func String(value []byte) (string, bool) {
+	if len(value) == 0 || value[0] != '"' {
+		return "", false
+	}
+	inner := value[1 : len(value)-1]
+	if bytes.IndexByte(inner, '\\') < 0 {
+		return string(inner), true
+	}
+	var s string
+	err := json.Unmarshal(value, &s)
+	return s, err == nil
+}
+
+// AppendString appends s, of type string or bytes, as a JSON string. Bytes that are no UTF-8 stay as they are.
+func AppendString[T string | []byte](b []byte, s T) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	start := 0
+	for i := range len(s) {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' {
+			continue
+		}
+		b = append(b, s[start:i]...)
+		start = i + 1
+		switch c {
+		case '"', '\\':
+			b = append(b, '\\', c)
+		case '\n':
+			b = append(b, `\n`...)
+		case '\r':
+			b = append(b, `\r`...)
+		case '\t':
+			b = append(b, `\t`...)
+		default:
+			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&0xf])
+		}
+	}
+	b = append(b, s[start:]...)
+	return append(b, '"')
+}
+
+// The functions below return where that ends which begins at i, and -1 where it is not valid.
+
+func value(text []byte, i, nesting int) int {
+	if i == len(text) {
+		return -1
+	}
+	switch text[i] {
+	case '"':
+		return str(text, i)
+	case '{':
+		end, _ := object(text, i, nesting+1, nil)
+		return end
+	case '[':
+		return array(text, i, nesting+1)
+	case 't':
+		return literal(text, i, "true")
+	case 'f':
+		return literal(text, i, "false")
+	case 'n':
+		return literal(text, i, "null")
+	default:
+		return number(text, i)
+	}
+}
+
+func object(text []byte, i, nesting int, f func(name, value []byte) error) (end int, err error) {
+	if nesting > maxNesting {
+		return -1, nil
+	}
+	i = space(text, i+1)
+	if i < len(text) && text[i] == '}' {
+		return i + 1, nil
+	}
+	for {
+		if i == len(text) || text[i] != '"' {
+			return -1, nil
+		}
+		nameEnd := str(text, i)
+		if nameEnd < 0 {
+			return -1, nil
+		}
+		name := text[i:nameEnd]
+		i = space(text, nameEnd)
+		if i == len(text) || text[i] != ':' {
+			return -1, nil
+		}
+		start := space(text, i+1)
+		if end = value(text, start, nesting); end < 0 {
+			return -1, nil
+		}
+		if f != nil {
+			if err := f(unquoted(name), text[start:end]); err != nil {
+				return -1, err
+			}
+		}
+		i = space(text, end)
+		switch {
+		case i == len(text):
+			return -1, nil
+		case text[i] == '}':
+			return i + 1, nil
+		case text[i] != ',':
+			return -1, nil
+		}
+		i = space(text, i+1)
+	}
+}
+
+// unquoted returns a name as it is where nothing in it is escaped.
+func unquoted(name []byte) []byte {
+	inner := name[1 : len(name)-1]
+	if bytes.IndexByte(inner, '\\') < 0 {
+		return inner
+	}
+	s, _ := String(name)
+	return []byte(s)
+}
+
+func array(text []byte, i, nesting int) int {
+	if nesting > maxNesting {
+		return -1
+	}
+	i = space(text, i+1)
+	if i < len(text) && text[i] == ']' {
+		return i + 1
+	}
+	for {
+		if i = value(text, i, nesting); i < 0 {
+			return -1
+		}
+		i = space(text, i)
+		switch {
+		case i == len(text):
+			return -1
+		case text[i] == ']':
+			return i + 1
+		case text[i] != ',':
+			return -1
+		}
+		i = space(text, i+1)
+	}
+}
+
+func str(text []byte, i int) int {
+	for i++; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '"':
+			return i + 1
+		case c < ' ':
+			return -1
+		case c == '\\':
+			if i = escape(text, i); i < 0 {
+				return -1
+			}
+		}
+	}
+	return -1
+}
+
+// escape returns the last byte of the escape that begins at i.
+func escape(text []byte, i int) int {
+	if i++; i == len(text) {
+		return -1
+	}
+	switch text[i] {
+	case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+		return i
+	case 'u':
+		if len(text)-i <= 4 {
+			return -1
+		}
+		for _, c := range text[i+1 : i+5] {
+			if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
+				return -1
+			}
+		}
+		return i + 4
+	default:
+		return -1
+	}
+}
+
+func literal(text []byte, i int, want string) int {
+	if len(text)-i < len(want) || string(text[i:i+len(want)]) != want {
+		return -1
+	}
+	return i + len(want)
+}
+
+func number(text []byte, i int) int {
+	if i < len(text) && text[i] == '-' {
+		i++
+	}
+	switch whole := digits(text, i); {
+	case whole == i, text[i] == '0' && whole > i+1:
+		return -1
+	default:
+		i = whole
+	}
+	if i < len(text) && text[i] == '.' {
+		fraction := digits(text, i+1)
+		if fraction == i+1 {
+			return -1
+		}
+		i = fraction
+	}
+	if i < len(text) && text[i]|0x20 == 'e' {
+		i++
+		if i < len(text) && (text[i] == '+' || text[i] == '-') {
+			i++
+		}
+		exponent := digits(text, i)
+		if exponent == i {
+			return -1
+		}
+		i = exponent
+	}
+	return i
+}
+
+func digits(text []byte, i int) int {
+	for i < len(text) && text[i] >= '0' && text[i] <= '9' {
+		i++
+	}
+	return i
+}
+
+func space(text []byte, i int) int {
+	for i < len(text) && (text[i] == ' ' || text[i] == '\t' || text[i] == '\r' || text[i] == '\n') {
+		i++
+	}
+	return i
+}
