@@ -3,6 +3,7 @@ package grpc
 import (
 	"bytes"
 	"fmt"
+	"strings"
 
 	"google.golang.org/grpc/encoding"
 	_ "google.golang.org/grpc/encoding/proto" // the codec that does the rest
@@ -14,31 +15,126 @@ import (
 	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
 )
 
-// Numbers of the fields of a CloudEvent, and of an entry of its map of attributes.
+// Numbers of the fields of a CloudEvent, of an entry of its map of attributes, of an attribute's value, and of a timestamp.
 const (
-	fieldAttributes = 5
-	fieldBinaryData = 6
-	fieldTextData   = 7
+	fieldID          = 1
+	fieldSource      = 2
+	fieldSpecVersion = 3
+	fieldType        = 4
+	fieldAttributes  = 5
+	fieldBinaryData  = 6
+	fieldTextData    = 7
 
 	fieldKey   = 1
 	fieldValue = 2
+
+	valueBoolean   = 1
+	valueInteger   = 2
+	valueString    = 3
+	valueBytes     = 4
+	valueURI       = 5
+	valueURIRef    = 6
+	valueTimestamp = 7
+
+	fieldSeconds = 1
+	fieldNanos   = 2
 )
+
+// messages is the codec of a connection: it takes messages that are encoded already, and reads of an answer what it says.
+type messages struct{ encoding.CodecV2 }
+
+func newMessages() messages { return messages{encoding.GetCodecV2("proto")} }
+
+// Marshal does not copy a message that is encoded.
+func (c messages) Marshal(v any) (mem.BufferSlice, error) {
+	if m, ok := v.(encoded); ok {
+		return mem.BufferSlice{mem.SliceBuffer(m)}, nil
+	}
+	return c.CodecV2.Marshal(v)
+}
+
+// Unmarshal passes over all of an answer but its status.
+func (c messages) Unmarshal(data mem.BufferSlice, v any) error {
+	o, ok := v.(*outcome)
+	if !ok {
+		return c.CodecV2.Unmarshal(data, v)
+	}
+	wire := data.MaterializeToBuffer(mem.DefaultBufferPool())
+	defer wire.Free()
+	return fields(wire.ReadOnlyData(), func(number protowire.Number, value []byte) error {
+		if number != fieldAttributes {
+			return nil
+		}
+		return o.attribute(value)
+	})
+}
+
+// outcome is what an answer says.
+type outcome struct{ status, reason string }
+
+// attribute reads an entry of the map of attributes.
+func (o *outcome) attribute(entry []byte) error {
+	var name, text []byte
+	err := fields(entry, func(number protowire.Number, value []byte) error {
+		switch number {
+		case fieldKey:
+			name = value
+		case fieldValue:
+			return fields(value, func(number protowire.Number, value []byte) error {
+				if number == valueString {
+					text = value
+				}
+				return nil
+			})
+		}
+		return nil
+	})
+	switch string(name) {
+	case keyStatus:
+		o.status = string(text)
+	case keyMessage:
+		o.reason = strings.ToValidUTF8(string(text), "\uFFFD")
+	}
+	return err
+}
+
+// fields calls f with each field of a message that holds bytes, and passes over the others.
+func fields(wire []byte, f func(number protowire.Number, value []byte) error) error {
+	for len(wire) > 0 {
+		number, kind, n := protowire.ConsumeTag(wire)
+		if n < 0 {
+			return protowire.ParseError(n)
+		}
+		size := protowire.ConsumeFieldValue(number, kind, wire[n:])
+		if size < 0 {
+			return protowire.ParseError(size)
+		}
+		if kind == protowire.BytesType {
+			value, _ := protowire.ConsumeBytes(wire[n:])
+			if err := f(number, value); err != nil {
+				return err
+			}
+		}
+		wire = wire[n+size:]
+	}
+	return nil
+}
 
 // deliveries is the codec of one stream of deliveries. Of some 25 attributes of a delivered event 20 are EventMesh's own, which
 // [eventmesh.Decode] would leave out: they stay on the wire. Data comes as bytes, text or not, so that a text that is not UTF-8 is
 // the event's own matter and does not end the stream.
 type deliveries struct {
-	encoding.CodecV2
+	messages
 	buffer []byte
 }
 
-func newDeliveries() *deliveries { return &deliveries{CodecV2: encoding.GetCodecV2("proto")} }
+func newDeliveries() *deliveries { return &deliveries{messages: newMessages()} }
 
 // Unmarshal decodes what an event is made of, and all of a message of EventMesh's own protocol. It is called by one goroutine.
 func (d *deliveries) Unmarshal(data mem.BufferSlice, v any) error {
 	m, ok := v.(*pb.CloudEvent)
 	if !ok {
-		return d.CodecV2.Unmarshal(data, v)
+		return d.messages.Unmarshal(data, v)
 	}
 	wire := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer wire.Free()

@@ -10,7 +10,6 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/connectivity"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
@@ -28,10 +27,9 @@ var published = milliseconds(timeToLive)
 
 type publisher struct {
 	conn      *grpc.ClientConn
-	publish   pb.PublisherServiceClient
 	alive     pb.HeartbeatServiceClient
 	client    attributes
-	encoded   []byte // the client's attributes, as they stand in a message
+	encoded   encoded // the client's attributes
 	form      eventmesh.Form
 	ctx       context.Context
 	cancelAll context.CancelFunc
@@ -39,18 +37,17 @@ type publisher struct {
 
 // OpenPublisher connects, and asks for one answer of the server.
 func (Transport) OpenPublisher(ctx context.Context, a eventmesh.Address, c eventmesh.Client) (eventmesh.PublisherSession, error) {
+	client := publisherAttributes(c)
+	encoded, err := encodeAttributes(client)
+	if err != nil {
+		return nil, err
+	}
 	conn, err := dial(a, c, grpc.WithStaticStreamWindowSize(windowBytes), grpc.WithStaticConnWindowSize(windowBytes))
 	if err != nil {
 		return nil, err
 	}
-	client := publisherAttributes(c)
-	encoded, err := proto.Marshal(&pb.CloudEvent{Attributes: client})
-	if err != nil {
-		_ = conn.Close()
-		return nil, fmt.Errorf("encoding the client's attributes: %w", err)
-	}
 	p := &publisher{
-		conn: conn, publish: pb.NewPublisherServiceClient(conn), alive: pb.NewHeartbeatServiceClient(conn),
+		conn: conn, alive: pb.NewHeartbeatServiceClient(conn),
 		client: client, encoded: encoded, form: c.Subscribers.Form(),
 	}
 	p.ctx, p.cancelAll = context.WithCancel(context.Background())
@@ -83,7 +80,9 @@ func (p *publisher) Publish(ctx context.Context, topic string, e event.Event) er
 	if err != nil {
 		return err
 	}
-	return check(p.publish.Publish(ctx, m))
+	var answer outcome
+	err = p.conn.Invoke(ctx, pb.PublisherService_Publish_FullMethodName, m, &answer)
+	return check(answer, err)
 }
 
 func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*event.Event, error) {
@@ -95,14 +94,14 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 	if err != nil {
 		return nil, err
 	}
-	answer, err := p.publish.RequestReply(ctx, m)
-	if err != nil {
+	answer := &pb.CloudEvent{}
+	if err := p.conn.Invoke(ctx, pb.PublisherService_RequestReply_FullMethodName, m, answer); err != nil {
 		if err = callError(err); errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w: %w", eventmesh.ErrNoReply, context.DeadlineExceeded)
 		}
 		return nil, err
 	}
-	if err := refusal(answer); err != nil {
+	if err := refusal(outcomeOf(answer)); err != nil {
 		return nil, err
 	}
 	wire, err := fromProto(answer)
@@ -116,19 +115,19 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 	return &reply, nil
 }
 
-func (p *publisher) message(e event.Event, topic string, ttl *pb.CloudEvent_AttributeValue) (*pb.CloudEvent, error) {
+func (p *publisher) message(e event.Event, topic, ttl string) (encoded, error) {
 	wire, err := eventmesh.Encode(e, topic, p.form)
 	if err != nil {
 		return nil, err
 	}
-	m, err := toProto(wire, nil)
+	const own = 128 // bytes of what follows, besides the client's attributes
+	m, err := encode(wire, own+len(p.encoded))
 	if err != nil {
 		return nil, err
 	}
-	id := text(unique())
-	m.Attributes["uniqueid"], m.Attributes["seqnum"], m.Attributes["ttl"] = id, id, ttl
-	m.ProtoReflect().SetUnknown(p.encoded) // which puts them at the end of the message; to a receiver they are no different
-	return m, nil
+	id := unique()
+	m = m.attribute("uniqueid", id).attribute("seqnum", id).attribute("ttl", ttl)
+	return append(m, p.encoded...), nil
 }
 
 // Heartbeat asks the server for any answer: it keeps no sessions of publishers, and refuses their heartbeats.

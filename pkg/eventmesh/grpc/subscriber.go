@@ -24,6 +24,7 @@ type subscriber struct {
 	consume      pb.ConsumerServiceClient
 	alive        pb.HeartbeatServiceClient
 	client       attributes
+	encoded      encoded // the client's attributes
 	group        string
 	replies      bool
 
@@ -82,17 +83,21 @@ func newSubscriber(a eventmesh.Address, c eventmesh.Client, sub eventmesh.Subscr
 	if err != nil {
 		return nil, fmt.Errorf("encoding heartbeat: %w", err)
 	}
+	client := clientAttributes(c)
+	client["consumergroup"] = text(c.Group)
+	encoded, err := encodeAttributes(client)
+	if err != nil {
+		return nil, err
+	}
 	conn, err := dial(a, c)
 	if err != nil {
 		return nil, err
 	}
-	s := &subscriber{
+	return &subscriber{
 		conn: conn, consume: pb.NewConsumerServiceClient(conn), alive: pb.NewHeartbeatServiceClient(conn),
-		client: clientAttributes(c), group: c.Group, replies: sub.Type == eventmesh.Sync,
+		client: client, encoded: encoded, group: c.Group, replies: sub.Type == eventmesh.Sync,
 		subscription: string(subscription), heartbeat: string(heartbeat),
-	}
-	s.client["consumergroup"] = text(c.Group)
-	return s, nil
+	}, nil
 }
 
 func (s *subscriber) subscribe(ctx context.Context) error {
@@ -112,7 +117,7 @@ func (s *subscriber) subscribe(ctx context.Context) error {
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: EventMesh ended the stream instead of subscribing", eventmesh.ErrRefused)
 	}
-	return check(first, err)
+	return check(outcomeOf(first), err)
 }
 
 func (s *subscriber) Receive() (*eventmesh.Delivery, error) {
@@ -125,7 +130,7 @@ func (s *subscriber) Receive() (*eventmesh.Delivery, error) {
 		return nil, callError(err)
 	}
 	if m.GetAttributes()[keyMessageType].GetCeString() == replyMessage {
-		if err := refusal(m); err != nil {
+		if err := refusal(outcomeOf(m)); err != nil {
 			return nil, fmt.Errorf("replying: %w", err) // EventMesh says so, and ends the stream
 		}
 	}
@@ -158,20 +163,20 @@ func (s *subscriber) reply(request *pb.CloudEvent, e event.Event) error {
 	if err != nil {
 		return fmt.Errorf("replying: %w", err)
 	}
-	m, err := toProto(wire, s.client)
+	m, err := encode(wire, len(s.encoded))
 	if err != nil {
 		return fmt.Errorf("replying: %w", err)
 	}
-	m.Attributes[keyMessageType] = text(replyMessage)
-	if m.Attributes["producergroup"].GetCeString() == "" {
-		m.Attributes["producergroup"] = text(s.group)
+	m = append(m, s.encoded...).attribute(keyMessageType, replyMessage)
+	if group, _ := wire.Extensions()["producergroup"].(string); group == "" {
+		m = m.attribute("producergroup", s.group)
 	}
 	if err := checkSize(m); err != nil {
 		return fmt.Errorf("replying: %w", err)
 	}
 	s.sending.Lock()
 	defer s.sending.Unlock()
-	if err := s.stream.Send(m); err != nil {
+	if err := s.stream.SendMsg(m); err != nil {
 		return fmt.Errorf("replying: %w", callError(err))
 	}
 	return nil
@@ -179,12 +184,14 @@ func (s *subscriber) reply(request *pb.CloudEvent, e event.Event) error {
 
 // Heartbeat renews the session. That EventMesh answers does not mean that the stream is alive: Receive tells.
 func (s *subscriber) Heartbeat(ctx context.Context) error {
-	return check(s.alive.Heartbeat(ctx, control(s.client, s.heartbeat, attributes{"clienttype": integer(clientSubscriber)})))
+	answer, err := s.alive.Heartbeat(ctx, control(s.client, s.heartbeat, attributes{"clienttype": integer(clientSubscriber)}))
+	return check(outcomeOf(answer), err)
 }
 
 // Leave unsubscribes. EventMesh then ends the streams of the whole group, this one too.
 func (s *subscriber) Leave(ctx context.Context) error {
-	err := check(s.consume.Unsubscribe(ctx, control(s.client, s.subscription, nil)))
+	answer, err := s.consume.Unsubscribe(ctx, control(s.client, s.subscription, nil))
+	err = check(outcomeOf(answer), err)
 	if s.ended.Load() { // which can come before the answer, and end the session
 		return nil
 	}

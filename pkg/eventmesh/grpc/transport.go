@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
@@ -66,7 +65,7 @@ func dial(a eventmesh.Address, c eventmesh.Client, options ...grpc.DialOption) (
 	return grpc.NewClient(a.Host, append(options,
 		grpc.WithTransportCredentials(security),
 		grpc.WithIdleTimeout(0), // a session without traffic is one all the same
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceiveSize), grpc.MaxCallSendMsgSize(MaxMessageSize)),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceiveSize), grpc.MaxCallSendMsgSize(MaxMessageSize), grpc.ForceCodecV2(newMessages())),
 		grpc.WithDisableServiceConfig(),
 	)...)
 }
@@ -104,29 +103,32 @@ func unique() string {
 }
 
 // milliseconds returns a duration as an attribute.
-func milliseconds(d time.Duration) *pb.CloudEvent_AttributeValue {
-	return text(strconv.FormatInt(max(d.Milliseconds(), 1), 10))
+func milliseconds(d time.Duration) string {
+	return strconv.FormatInt(max(d.Milliseconds(), 1), 10)
 }
 
 // check returns nil for an answer that says success, and nothing else.
-func check(answer *pb.CloudEvent, err error) error {
+func check(answer outcome, err error) error {
 	if err != nil {
 		return callError(err)
 	}
-	if answer.GetAttributes()[keyStatus].GetCeString() == "" {
+	if answer.status == "" {
 		return fmt.Errorf("%w: the answer has no status", eventmesh.ErrUnconfirmed)
 	}
 	return refusal(answer)
 }
 
-// refusal returns the failure that a message tells of, if any. A reply has no status.
-func refusal(answer *pb.CloudEvent) error {
-	code := answer.GetAttributes()[keyStatus].GetCeString()
-	if code == "" || code == statusSuccess {
+// refusal returns the failure that an answer tells of, if any. A reply has no status.
+func refusal(answer outcome) error {
+	if answer.status == "" || answer.status == statusSuccess {
 		return nil
 	}
-	reason := answer.GetAttributes()[keyMessage].GetCeString()
-	return &eventmesh.RefusalError{Kind: kindOf(code, reason), Code: code, Reason: reason}
+	return &eventmesh.RefusalError{Kind: kindOf(answer.status, answer.reason), Code: answer.status, Reason: answer.reason}
+}
+
+// outcomeOf returns what a message says that has been decoded.
+func outcomeOf(m *pb.CloudEvent) outcome {
+	return outcome{status: m.GetAttributes()[keyStatus].GetCeString(), reason: m.GetAttributes()[keyMessage].GetCeString()}
 }
 
 func callError(err error) error {
@@ -148,9 +150,9 @@ func callError(err error) error {
 }
 
 // checkSize refuses what the server would refuse, before it is sent.
-func checkSize(m *pb.CloudEvent) error {
-	if size := proto.Size(m); size > MaxMessageSize {
-		return fmt.Errorf("%w: %d bytes as a gRPC message, EventMesh takes at most %d", eventmesh.ErrTooLarge, size, MaxMessageSize)
+func checkSize(m encoded) error {
+	if len(m) > MaxMessageSize {
+		return fmt.Errorf("%w: %d bytes as a gRPC message, EventMesh takes at most %d", eventmesh.ErrTooLarge, len(m), MaxMessageSize)
 	}
 	return nil
 }
