@@ -12,8 +12,8 @@ import (
 const (
 	// bodyGrace is how long a body may take to arrive without giving way to others.
 	bodyGrace = time.Second
-	// bodyStart is what a body that has only been announced takes.
-	bodyStart = 512
+	// bodyStart is the most that a body which has only been announced takes.
+	bodyStart = 4 << 10
 )
 
 var (
