@@ -23,6 +23,7 @@ const flushTimeout = 5 * time.Second
 
 // Main runs an adapter until SIGTERM. Where the configuration is not valid it exits with code 1 and one sentence.
 func Main(component, purpose string, config framework.EnvConfigAccessor, constructor framework.AdapterConstructor) {
+	collectLess()
 	flag.Usage = func() { fmt.Fprint(flag.CommandLine.Output(), Usage(component, purpose, config)) }
 	flag.Bool("disable-ha", true, "for Knative's framework")
 	flag.Parse()

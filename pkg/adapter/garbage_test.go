@@ -1,0 +1,50 @@
+package adapter
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"testing"
+	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
+)
+
+func TestCollectLess(t *testing.T) {
+	t.Cleanup(func() { debug.SetGCPercent(100) })
+
+	t.Setenv("GOGC", "75")
+	debug.SetGCPercent(75)
+	collectLess()
+	if got := gcPercent(); got != 75 {
+		t.Errorf("got %d %%, want the 75 of GOGC", got)
+	}
+
+	t.Setenv("GOGC", "")
+	collectLess()
+	if got := gcPercent(); got <= 100 {
+		t.Errorf("with little memory live got %d %%, want more than 100", got)
+	}
+	much := make([]byte, 2*headroom)
+	awaitPercent(t, "100 with much memory live", func(percent uint64) bool { return percent == 100 })
+	runtime.KeepAlive(much)
+	awaitPercent(t, "more with little live", func(percent uint64) bool { return percent > 100 })
+}
+
+func awaitPercent(t *testing.T, want string, is func(percent uint64) bool) {
+	t.Helper()
+	await.Until(t, 10*time.Second, func() string {
+		runtime.GC()
+		if got := gcPercent(); !is(got) {
+			return fmt.Sprintf("got %d %%, want %s", got, want)
+		}
+		return ""
+	})
+}
+
+func gcPercent() uint64 {
+	percent := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(percent)
+	return percent[0].Value.Uint64()
+}
