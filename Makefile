@@ -108,8 +108,8 @@ fuzz: ## a minute for each fuzz target
 	$(GO) test -run='^$$' -fuzz=FuzzRecord -fuzztime=1m ./pkg/adapter/source
 	$(GO) test -run='^$$' -fuzz=FuzzHTTP -fuzztime=1m -fuzzminimizetime=1s ./pkg/adapter/sink
 	$(GO) test -run='^$$' -fuzz=FuzzRead -fuzztime=1m ./pkg/eventmesh/tcp/frame
-	$(GO) test -run='^$$' -fuzz=FuzzUnmarshalEvent -fuzztime=1m ./pkg/eventmesh/tcp
-	$(GO) test -run='^$$' -fuzz=FuzzMarshalEvent -fuzztime=1m ./pkg/eventmesh/tcp
+	$(GO) test -run='^$$' -fuzz=FuzzUnmarshal -fuzztime=1m ./internal/jsonevent
+	$(GO) test -run='^$$' -fuzz=FuzzAppend -fuzztime=1m ./internal/jsonevent
 	$(GO) test -run='^$$' -fuzz=FuzzOutcome -fuzztime=1m ./pkg/eventmesh/grpc
 	$(GO) test -run='^$$' -fuzz=FuzzMembers -fuzztime=1m ./internal/jsontext
 	$(GO) test -run='^$$' -fuzz=FuzzAppendString -fuzztime=1m ./internal/jsontext

@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
 )
 
 // A record is a kept event on disk, all numbers big endian:
@@ -29,11 +31,6 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // encodeRecord returns what decodeRecord makes an equal event of, but for the types of extensions: those that JSON lacks come back as
 // the strings that they are in HTTP.
 func encodeRecord(k *kept) ([]byte, error) {
-	attributes := event.Event{Context: k.event.Context}
-	encoded, err := attributes.MarshalJSON()
-	if err != nil {
-		return nil, fmt.Errorf("encoding event: %w", err)
-	}
 	if len(k.topic) > math.MaxUint16 {
 		return nil, fmt.Errorf("encoding event: its topic has %d bytes", len(k.topic))
 	}
@@ -41,14 +38,20 @@ func encodeRecord(k *kept) ([]byte, error) {
 	if k.undecodable {
 		flags = flagUndecodable
 	}
-	record := make([]byte, 0, recordHeader+len(k.topic)+len(encoded)+len(k.event.DataEncoded)+recordTrailer)
+	const room = 512 // bytes for attributes, more than most events have
+	record := make([]byte, 0, recordHeader+len(k.topic)+room+len(k.event.DataEncoded)+recordTrailer)
 	record = append(record, recordVersion, flags)
 	record = binary.BigEndian.AppendUint64(record, uint64(k.received.UnixNano()))
 	record = binary.BigEndian.AppendUint64(record, k.key)
 	record = binary.BigEndian.AppendUint16(record, uint16(len(k.topic))) //nolint:gosec // checked above
-	record = binary.BigEndian.AppendUint32(record, uint32(len(encoded))) //nolint:gosec // far below 4 GiB
+	record = append(record, 0, 0, 0, 0)                                  // the length of the attributes
 	record = append(record, k.topic...)
-	record = append(record, encoded...)
+	attributes := len(record)
+	record, err := jsonevent.Append(record, event.Event{Context: k.event.Context})
+	if err != nil {
+		return nil, fmt.Errorf("encoding event: %w", err)
+	}
+	binary.BigEndian.PutUint32(record[recordHeader-4:], uint32(len(record)-attributes)) //nolint:gosec // far below 4 GiB
 	record = append(record, k.event.DataEncoded...)
 	return binary.BigEndian.AppendUint32(record, crc32.Checksum(record, castagnoli)), nil
 }
@@ -85,8 +88,8 @@ func openRecord(seq uint64, record []byte) *kept {
 // decodeRecord returns the event of a record that has been checked.
 func decodeRecord(record []byte) (event.Event, error) {
 	dataStart := recordDataStart(record)
-	var e event.Event
-	if err := e.UnmarshalJSON(record[recordTopicEnd(record):dataStart]); err != nil {
+	e, err := jsonevent.Unmarshal(record[recordTopicEnd(record):dataStart], nil)
+	if err != nil {
 		return e, fmt.Errorf("decoding event: %w", err)
 	}
 	if data := record[dataStart : len(record)-recordTrailer]; len(data) > 0 {

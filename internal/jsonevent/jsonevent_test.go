@@ -1,4 +1,4 @@
-package tcp
+package jsonevent_test
 
 import (
 	"encoding/json"
@@ -13,9 +13,8 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
 // jsonEvents are events as they may come, and some that are none.
@@ -74,7 +73,7 @@ func bySDK(text []byte) (e event.Event, err error) {
 
 func compareWithSDK(t *testing.T, text []byte) {
 	t.Helper()
-	got, err := unmarshalEvent(text, true)
+	got, err := jsonevent.Unmarshal(text, nil)
 	if err == nil && !json.Valid(text) {
 		t.Fatalf("took %s, which is no JSON", text)
 	}
@@ -96,42 +95,42 @@ func compareWithSDK(t *testing.T, text []byte) {
 	}
 }
 
-func FuzzUnmarshalEvent(f *testing.F) {
+func FuzzUnmarshal(f *testing.F) {
 	for _, text := range jsonEvents {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(compareWithSDK)
 }
 
-func TestUnmarshalEventLeavesOutWhatEventMeshAdded(t *testing.T) {
+func TestUnmarshalLeavesOut(t *testing.T) {
 	const text = `{"specversion":"1.0","id":"1","source":"/s","type":"t","passwd":{"not":"even read"},"\u0069p":"1","ours":"x"}`
-	e, err := unmarshalEvent([]byte(text), false)
+	e, err := jsonevent.Unmarshal([]byte(text), func(name []byte) bool { return string(name) == "passwd" || string(name) == "ip" })
 	if want := map[string]any{"ours": "x"}; err != nil || !reflect.DeepEqual(e.Extensions(), want) {
 		t.Errorf("got %v, %v, want %v", e.Extensions(), err, want)
 	}
 }
 
-func TestUnmarshalEventSharesNothing(t *testing.T) {
+func TestUnmarshalSharesNothing(t *testing.T) {
 	for _, text := range []string{
 		`{"specversion":"1.0","id":"11","source":"/s","type":"t","ext":"eee","data":"ddd"}`,
 		`{"specversion":"1.0","id":"11","source":"/s","type":"t","ext":"eee","data":"ddd","datacontenttype":"text/plain"}`,
 		`{"specversion":"1.0","id":"11","source":"/s","type":"t","ext":"eee","data_base64":"ZGRk"}`,
 	} {
 		body := []byte(text)
-		got, err := unmarshalEvent(body, true)
+		got, err := jsonevent.Unmarshal(body, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		clear(body)
-		want, err := unmarshalEvent([]byte(text), true)
+		want, err := jsonevent.Unmarshal([]byte(text), nil)
 		if err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("after the body is overwritten got %+v, want %+v, %v", got, want, err)
 		}
 	}
 }
 
-// FuzzMarshalEvent compares with what the SDK reads of it.
-func FuzzMarshalEvent(f *testing.F) {
+// FuzzAppend compares with what the SDK reads of it.
+func FuzzAppend(f *testing.F) {
 	f.Add("1", "/s", "t", "sub", "text/plain", "https://x/y", "e", int32(5), true, []byte("data"), true)
 	f.Add("\"\\\n\u2028", "a:b", "t", "", "application/json", "", "", int32(-1), false, []byte(`{"a": [1]}`), false)
 	f.Add("ü", "?", "t", "<&>", "", "urn:x", "\x7f", int32(0), false, []byte{}, true)
@@ -164,12 +163,12 @@ func FuzzMarshalEvent(f *testing.F) {
 		if e.Validate() != nil {
 			return
 		}
-		text, err := marshalEvent(e)
+		text, err := jsonevent.Append(nil, e)
 		if err != nil || !json.Valid(text) {
 			t.Fatalf("of %v got %s, %v", e, text, err)
 		}
 		compareWithSDK(t, text)
-		got, err := unmarshalEvent(text, true)
+		got, err := jsonevent.Unmarshal(text, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -177,7 +176,7 @@ func FuzzMarshalEvent(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want, err := unmarshalEvent(reference, true)
+		want, err := jsonevent.Unmarshal(reference, nil)
 		if err != nil {
 			t.Skip("the SDK writes what is no JSON:", err)
 		}
@@ -187,42 +186,13 @@ func FuzzMarshalEvent(f *testing.F) {
 	})
 }
 
-func TestMarshalEventTakesVersion1Only(t *testing.T) {
-	e := event.New("0.3")
-	if _, err := marshalEvent(e); !errors.Is(err, eventmesh.ErrInvalidEvent) {
-		t.Errorf("got %v, want %v", err, eventmesh.ErrInvalidEvent)
-	}
-}
-
-func TestWithoutReserved(t *testing.T) {
-	for body, want := range map[string]string{
-		`{}`:                                "{}",
-		` { } `:                             "{}",
-		`{"id":"1"}`:                        `{"id":"1"}`,
-		`{"ip":"1"}`:                        `{}`,
-		`{"ip":"1","id":"1"}`:               `{"id":"1"}`,
-		`{"id":"1","ip":{"a":[1,2]}}`:       `{"id":"1"}`,
-		"{\n \"id\" : \"1\" ,\n \"ip\":1 }": `{"id":"1"}`,
-		`{"ip":"\"}","data":{"ip":"kept, here"},"sys":[]}`: `{"data":{"ip":"kept, here"}}`,
-		`{"ip":"\\","a":"\\\"","b":null}`:                  `{"a":"\\\"","b":null}`,
-		`{"\u0069p":"an escaped name"}`:                    `{}`,
-		`[{"ip":1}]`:                                       `[{"ip":1}]`,
-		`"ip"`:                                             `"ip"`,
-		`{"ip":1`:                                          `{"ip":1`,
+func TestAppendRefuses(t *testing.T) {
+	for name, e := range map[string]event.Event{
+		"another version":                {Context: &event.EventContextV03{}},
+		"a value of no CloudEvents type": {Context: &event.EventContextV1{Extensions: map[string]any{"x": []string{}}}},
 	} {
-		if got := string(withoutReserved([]byte(body))); got != want {
-			t.Errorf("of %s got %s, want %s", body, got, want)
-		}
-	}
-}
-
-func TestUndecodableHasNoCredentials(t *testing.T) {
-	for body, want := range map[string]string{
-		`{"specversion":"7","username":"me","passwd":"secret"}`: `{"specversion":"7"}`,
-		`no JSON`: `no JSON`,
-	} {
-		if d := undecodable(frame.Frame{Body: []byte(body)}, errors.New("no event"), nil); string(d.Raw) != want {
-			t.Errorf("of %s got %s, want %s", body, d.Raw, want)
+		if b, err := jsonevent.Append(nil, e); err == nil {
+			t.Errorf("%s: got %s, want an error", name, b)
 		}
 	}
 }

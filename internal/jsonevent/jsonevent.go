@@ -1,4 +1,6 @@
-package tcp
+// Package jsonevent reads and writes CloudEvents 1.0 in the JSON format, in one pass: as the SDK does, without its detours, and
+// without its panics at events that are malformed.
+package jsonevent
 
 import (
 	"bytes"
@@ -6,31 +8,95 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
-// unmarshalEvent reads a JSON event. Where it is not to be whole, it is without the extensions that EventMesh has added, some 25 of
-// 30, which [eventmesh.Decode] would leave out. It shares nothing with body.
-func unmarshalEvent(body []byte, whole bool) (event.Event, error) {
+// The members of a JSON event that are no attributes.
+const (
+	memberData       = "data"
+	memberDataBase64 = "data_base64"
+	specVersion      = "specversion"
+)
+
+// Append appends an event. Its data has to be JSON, unless DataBase64 is set. The error is a version other than 1.0, or an extension
+// of none of the types of CloudEvents.
+func Append(b []byte, e event.Event) ([]byte, error) {
+	in, ok := e.Context.(*event.EventContextV1)
+	if !ok {
+		return b, fmt.Errorf("specversion %s is not supported", e.SpecVersion())
+	}
+	b = append(b, `{"specversion":"1.0","id":`...)
+	b = jsontext.AppendString(b, in.ID)
+	b = appendMember(b, "source", in.Source.String())
+	b = appendMember(b, "type", in.Type)
+	if in.Subject != nil {
+		b = appendMember(b, "subject", *in.Subject)
+	}
+	if in.DataContentType != nil {
+		b = appendMember(b, "datacontenttype", *in.DataContentType)
+	}
+	if in.DataSchema != nil {
+		b = appendMember(b, "dataschema", in.DataSchema.String())
+	}
+	if in.Time != nil {
+		b = appendMember(b, "time", in.Time.String())
+	}
+	for name, value := range in.Extensions {
+		switch value := value.(type) {
+		case bool:
+			b = strconv.AppendBool(appendName(b, name), value)
+		case int32:
+			b = strconv.AppendInt(appendName(b, name), int64(value), 10)
+		default:
+			text, err := types.Format(value)
+			if err != nil {
+				return b, fmt.Errorf("extension %s: %w", name, err)
+			}
+			b = appendMember(b, name, text)
+		}
+	}
+	switch {
+	case e.DataEncoded == nil:
+	case e.DataBase64:
+		b = append(appendName(b, memberDataBase64), '"')
+		b = append(base64.StdEncoding.AppendEncode(b, e.DataEncoded), '"')
+	default:
+		b = append(appendName(b, memberData), e.DataEncoded...)
+	}
+	return append(b, '}'), nil
+}
+
+func appendMember(b []byte, name, value string) []byte {
+	return jsontext.AppendString(appendName(b, name), value)
+}
+
+func appendName(b []byte, name string) []byte {
+	b = append(b, ',')
+	return append(jsontext.AppendString(b, name), ':')
+}
+
+// Unmarshal reads an event, without the extensions that are to be left out, of which nothing is read; nil leaves out none. The event
+// shares nothing with text. It may lack what an event must have: that is for its Validate.
+func Unmarshal(text []byte, leaveOut func(name []byte) bool) (event.Event, error) {
 	var out event.EventContextV1
 	var version string
 	var data, encoded []byte
-	err := jsontext.Members(body, func(name, value []byte) (err error) {
+	err := jsontext.Members(text, func(name, value []byte) (err error) {
 		switch string(name) {
 		case memberData:
 			data = value
 		case memberDataBase64:
 			encoded = value
 		case specVersion:
-			version, err = text(value)
+			version, err = stringOf(value)
 		default:
-			if whole || !eventmesh.Reserved(string(name)) {
+			if leaveOut == nil || !leaveOut(name) {
 				err = setAttribute(&out, string(name), value)
 			}
 		}
@@ -63,7 +129,7 @@ func setAttribute(out *event.EventContextV1, name string, value []byte) error {
 		}
 		return out.SetExtension(name, extension)
 	}
-	s, err := text(value)
+	s, err := stringOf(value)
 	if err != nil {
 		return err
 	}
@@ -110,8 +176,8 @@ func present(s string) *string {
 
 var errNoString = errors.New("want a string")
 
-// text returns a string, and an empty one for null.
-func text(value []byte) (string, error) {
+// stringOf returns a string, and an empty one for null.
+func stringOf(value []byte) (string, error) {
 	s, ok := jsontext.String(value)
 	if !ok && string(value) != "null" {
 		return "", errNoString
@@ -152,29 +218,9 @@ func decodeData(contentType *string, value []byte) ([]byte, error) {
 	case "", event.ApplicationJSON, event.TextJSON, event.ApplicationCloudEventsJSON, event.ApplicationCloudEventsBatchJSON:
 		return bytes.Clone(value), nil
 	}
-	s, err := text(value)
+	s, err := stringOf(value)
 	if err != nil {
 		return nil, fmt.Errorf("data of content type %s: %w", *contentType, err)
 	}
 	return []byte(s), nil
-}
-
-// withoutReserved returns a JSON object without the members that EventMesh has added; what is no object as it is.
-func withoutReserved(body []byte) []byte {
-	left := make([]byte, 0, len(body))
-	left = append(left, '{')
-	err := jsontext.Members(body, func(name, value []byte) error {
-		if eventmesh.Reserved(string(name)) {
-			return nil
-		}
-		if len(left) > 1 {
-			left = append(left, ',')
-		}
-		left = append(append(jsontext.AppendString(left, name), ':'), value...)
-		return nil
-	})
-	if err != nil {
-		return body
-	}
-	return append(left, '}')
 }

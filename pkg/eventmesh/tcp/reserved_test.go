@@ -1,0 +1,41 @@
+package tcp
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
+)
+
+func TestWithoutReserved(t *testing.T) {
+	for body, want := range map[string]string{
+		`{}`:                                "{}",
+		` { } `:                             "{}",
+		`{"id":"1"}`:                        `{"id":"1"}`,
+		`{"ip":"1"}`:                        `{}`,
+		`{"ip":"1","id":"1"}`:               `{"id":"1"}`,
+		`{"id":"1","ip":{"a":[1,2]}}`:       `{"id":"1"}`,
+		"{\n \"id\" : \"1\" ,\n \"ip\":1 }": `{"id":"1"}`,
+		`{"ip":"\"}","data":{"ip":"kept, here"},"sys":[]}`: `{"data":{"ip":"kept, here"}}`,
+		`{"ip":"\\","a":"\\\"","b":null}`:                  `{"a":"\\\"","b":null}`,
+		`{"\u0069p":"an escaped name"}`:                    `{}`,
+		`[{"ip":1}]`:                                       `[{"ip":1}]`,
+		`"ip"`:                                             `"ip"`,
+		`{"ip":1`:                                          `{"ip":1`,
+	} {
+		if got := string(withoutReserved([]byte(body))); got != want {
+			t.Errorf("of %s got %s, want %s", body, got, want)
+		}
+	}
+}
+
+func TestUndecodableHasNoCredentials(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"specversion":"7","username":"me","passwd":"secret"}`: `{"specversion":"7"}`,
+		`no JSON`: `no JSON`,
+	} {
+		if d := undecodable(frame.Frame{Body: []byte(body)}, errors.New("no event"), nil); string(d.Raw) != want {
+			t.Errorf("of %s got %s, want %s", body, d.Raw, want)
+		}
+	}
+}
