@@ -64,6 +64,9 @@ type Options struct {
 	KeepaliveMinTime time.Duration
 	// IDC is the server's own data centre. A gRPC group's members of the same one get all its events; default DEFAULT.
 	IDC string
+	// Retention is how many events of each topic the storage [RocketMQ] keeps, delivered or not; default 100,000. The real one keeps
+	// them for three days.
+	Retention int
 	// RecordLimit is how many events of each topic [Server.Published] keeps; 0 stands for 10,000, less for none.
 	RecordLimit int
 	// RecordDeliveries lets [Server.Deliveries] tell what was handed out; without it nothing of that is kept.
@@ -87,6 +90,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.InFlightLimit, 20)
 	setDefault(&o.GoodbyeTimeout, 30*time.Second)
 	setDefault(&o.KeepaliveMinTime, 5*time.Minute)
+	setDefault(&o.Retention, 100_000)
 	setDefault(&o.RecordLimit, 10_000)
 	if o.MaxDataCharacters < 0 {
 		o.MaxDataCharacters = math.MaxInt

@@ -11,12 +11,8 @@ import (
 	"time"
 )
 
-const (
-	// rocketMQQueues is how many queues RocketMQ gives a topic.
-	rocketMQQueues = 4
-	// rocketMQRetention bounds a topic; the real one keeps its events for three days.
-	rocketMQRetention = 100_000
-)
+// rocketMQQueues is how many queues RocketMQ gives a topic.
+const rocketMQQueues = 4
 
 // progress is how far a group is with an event; the zero value is that it has not got it.
 type progress int
@@ -102,7 +98,7 @@ func (r *rocketMQ) publish(m *message) error {
 	for _, name := range slices.Sorted(maps.Keys(t.groups)) {
 		r.offer(entry, name, t.groups[name])
 	}
-	for len(t.entries) > rocketMQRetention {
+	for len(t.entries) > r.b.options.Retention {
 		t.entries = t.entries[1:]
 		t.first++
 	}

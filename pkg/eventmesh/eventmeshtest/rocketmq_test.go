@@ -28,6 +28,17 @@ func TestRocketMQHoldsEventsForAbsentSubscribers(t *testing.T) {
 	sub.wantEvent("2")
 }
 
+func TestRocketMQForgetsWhatIsOlderThanItsRetention(t *testing.T) {
+	s := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, Retention: 2})
+	c := dialGRPC(t, s)
+	for _, id := range []string{"1", "2", "3"} {
+		c.mustPublish(publication("T", id))
+	}
+	stream := c.subscribe("g", "T")
+	stream.want("2")
+	stream.want("3")
+}
+
 func TestRocketMQDeliversOnlyAfterListen(t *testing.T) {
 	s := rocketMQ(t)
 	c := dialTCP(t, s)
