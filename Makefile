@@ -23,7 +23,7 @@ tools: ## build ko and kustomize into bin/tools/
 
 .PHONY: images
 images: tools ## build the images, and push them to KO_DOCKER_REPO
-	bin/tools/ko build --base-import-paths ./cmd/...
+	bin/tools/ko build --base-import-paths $(wildcard ./cmd/*)
 
 .PHONY: image-size
 image-size: ## fail when the program of an adapter takes more than 17 MB in its image, compressed as quickly as ko does; the base is below 1 MB

@@ -56,10 +56,12 @@ func prepare() error {
 		}
 	}
 	// ko keeps the programs in KOCACHE, so that only the first use of an image links its program.
-	build := exec.Command("ko", "build", "./cmd/source", "./cmd/sink", "./cmd/devmesh", "knative.dev/eventing/cmd/event_display")
-	build.Dir = root
-	if output, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building images: %w\n%s", err, strings.TrimSpace(string(output)))
+	for _, command := range []string{"make images", "ko build knative.dev/eventing/cmd/event_display"} {
+		build := exec.Command("sh", "-c", command)
+		build.Dir = root
+		if output, err := build.CombinedOutput(); err != nil {
+			return fmt.Errorf("building images: %s: %w\n%s", command, err, strings.TrimSpace(string(output)))
+		}
 	}
 	return nil
 }
