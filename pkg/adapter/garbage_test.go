@@ -28,6 +28,9 @@ func TestCollectLess(t *testing.T) {
 	}
 	much := make([]byte, 2*headroom)
 	awaitPercent(t, "100 with much memory live", func(percent uint64) bool { return percent == 100 })
+	LimitMemory(3*headroom + uncounted)
+	defer heapLimit.Store(0)
+	awaitPercent(t, "less near the limit", func(percent uint64) bool { return percent < 100 })
 	runtime.KeepAlive(much)
 	awaitPercent(t, "more with little live", func(percent uint64) bool { return percent > 100 })
 }
@@ -47,4 +50,27 @@ func gcPercent() uint64 {
 	percent := []metrics.Sample{{Name: "/gc/gogc:percent"}}
 	metrics.Read(percent)
 	return percent[0].Value.Uint64()
+}
+
+func TestGarbagePercent(t *testing.T) {
+	const mib, none = 1 << 20, 0
+	for _, c := range []struct {
+		live, limit int64
+		want        int
+	}{
+		{0, none, 800},
+		{2 * mib, none, 800},
+		{8 * mib, none, 400},
+		{32 * mib, none, 100},
+		{500 * mib, none, 100},
+		{2 * mib, 96 * mib, 800},
+		{48 * mib, 96 * mib, 100},
+		{64 * mib, 96 * mib, 50},
+		{90 * mib, 96 * mib, 12},
+		{900 * mib, 96 * mib, 12},
+	} {
+		if got := garbagePercent(c.live, c.limit); got != c.want {
+			t.Errorf("with %d MiB live of %d: got %d %%, want %d", c.live/mib, c.limit/mib, got, c.want)
+		}
+	}
 }

@@ -75,11 +75,15 @@ func (a *Adapter) notReady(err error) {
 	a.readiness.Store(&says)
 }
 
+// besidesBuffer is the RAM in bytes that a source should do with besides the events that it keeps in memory.
+const besidesBuffer = 64 << 20
+
 // openSpool opens the spool that the configuration names, if any. Where the disk is full or cannot be written it waits until it can,
 // or the context ends.
 func (a *Adapter) openSpool(ctx context.Context) (*spool, error) {
 	bounds := []any{"maxEvents", a.config.BufferEvents, "maxBytes", a.config.BufferBytes}
 	if a.config.SpoolDir == "" {
+		adapter.LimitMemory(besidesBuffer + a.config.BufferBytes)
 		a.logger.Infow("events are kept in memory: those that the sink has not taken when the process dies are lost", bounds...)
 		return nil, nil
 	}
