@@ -21,6 +21,7 @@ func (b *bench) check(path string) error {
 	if err != nil {
 		return err
 	}
+	b.halfLoad = 0
 	var worse []error
 	for attempt := range attempts {
 		if attempt > 0 {
@@ -45,8 +46,14 @@ func (b *bench) few() (r Report, err error) {
 	if r.Source, err = b.source(b.transports(), []int{1 << 10}, []int{16}); err != nil {
 		return r, err
 	}
-	r.Sink, err = b.sink(grpcTransport, []string{binaryMode}, []int{1 << 10}, []int{64})
-	return r, err
+	for _, transport := range b.transports() {
+		cases, err := b.sink(transport, []string{binaryMode}, []int{1 << 10}, []int{64})
+		if err != nil {
+			return r, err
+		}
+		r.Sink = append(r.Sink, cases...)
+	}
+	return r, nil
 }
 
 // figures are those of one adapter that a machine's speed cancels out of.

@@ -22,6 +22,8 @@ type Footprint struct {
 	Idle     int64 `json:"idleBytes"`
 	IdleOwn  int64 `json:"idleOwnBytes"`
 	Buffered int64 `json:"bufferedBytes,omitempty"`
+	// Full is the most RAM while the buffer in memory, with its default bounds, fills up because the sink takes nothing, and empties.
+	Full int64 `json:"fullBufferBytes,omitempty"`
 	// Binary is the program's size as it is in the image, and Compressed what it adds to that.
 	Binary     int64 `json:"binaryBytes"`
 	Compressed int64 `json:"compressedBytes"`
@@ -33,6 +35,8 @@ type Footprint struct {
 
 const (
 	bufferedEvents   = 100_000
+	fullEvents       = 10_000 // the default of EVENTMESH_BUFFER_EVENTS
+	fullSize         = 5632   // bytes, with which so many fill the default of EVENTMESH_BUFFER_BYTES too
 	countConnections = 128
 	starts           = 9
 )
@@ -118,7 +122,35 @@ func (b *bench) sourceFootprint() (Footprint, error) {
 		}
 	}
 	f.Connections = m.receiver.connections.Load()
-	return f, m.stop()
+	if err := m.stop(); err != nil {
+		return f, err
+	}
+	f.Full, err = b.fullBuffer()
+	return f, err
+}
+
+func (b *bench) fullBuffer() (peak int64, err error) {
+	m, _, err := b.startSource(memorySource, grpcTransport, countConnections, []string{b.topic("full")}, fullSize, "K_SINK_TIMEOUT=600")
+	if err != nil {
+		return 0, err
+	}
+	release := m.receiver.hold()
+	wait := m.receiver.expect(fullEvents)
+	feeding := m.feeding
+	feeding.Events = fullEvents
+	if err := b.feeder.call("Feed", feeding, &Nothing{}); err != nil {
+		return 0, err
+	}
+	time.Sleep(time.Second)
+	release()
+	if err := wait(); err != nil {
+		return 0, err
+	}
+	memory, err := m.memory()
+	if err != nil {
+		return 0, err
+	}
+	return memory.peak, m.stop()
 }
 
 func (b *bench) sinkFootprint() (Footprint, error) {

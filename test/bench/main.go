@@ -96,7 +96,7 @@ func newBench(rounds int, duration time.Duration) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{rounds: rounds, duration: duration, halfLoad: time.Second, dir: dir, began: time.Now()}
+	b := &bench{rounds: rounds, duration: duration, halfLoad: 200 * time.Millisecond, dir: dir, began: time.Now()}
 	b.progress("building")
 	if err := build(dir, "source", "sink"); err != nil {
 		return nil, err

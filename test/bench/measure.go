@@ -80,19 +80,19 @@ type Latency struct {
 	P999 float64 `json:"p999"`
 }
 
-func percentiles(ages []time.Duration) *Latency {
+func percentiles(ages []time.Duration) Latency {
 	slices.Sort(ages)
 	at := func(share float64) float64 {
 		return float64(ages[min(int(share*float64(len(ages))), len(ages)-1)].Nanoseconds()) / 1000
 	}
-	return &Latency{P50: at(0.5), P99: at(0.99), P999: at(0.999)}
+	return Latency{P50: at(0.5), P99: at(0.99), P999: at(0.999)}
 }
 
 // bench is a run of measurements.
 type bench struct {
 	rounds   int
 	duration time.Duration // of one subject's part of a round
-	halfLoad time.Duration // of the measurement of latency
+	halfLoad time.Duration // of one subject's part of a round of latencies; 0 is without those
 	began    time.Time
 	dir      string   // of the programs and spools; gone afterwards
 	on       launcher // the subjects' cores
@@ -146,20 +146,53 @@ func (b *bench) compare(subjects ...*subject) ([]Result, error) {
 			Drivers:     spread(rounds[i], func(r round) float64 { return r.drivers }).Median,
 			Allocations: float64(after.Objects-before[i].Objects) / all, Bytes: float64(after.Bytes-before[i].Bytes) / all,
 		}
-		if s.ages != nil {
-			half := r.Rate.Median / 2
-			ages, err := s.ages(max(int(half*b.halfLoad.Seconds()), 100), half)
-			if err != nil {
-				return nil, fmt.Errorf("%s at half load: %w", s.name, err)
-			}
-			if len(ages) == 0 {
-				return nil, errors.New("no event carried the time of its sending")
-			}
-			r.Latency = percentiles(ages)
-		}
 		results[i] = r
 	}
-	return results, nil
+	return results, b.latencies(subjects, results)
+}
+
+// latencies measures subjects at half load, in turns too: a percentile is the median of those of the rounds, so that what else the
+// machine did in one of them does not count.
+func (b *bench) latencies(subjects []*subject, results []Result) error {
+	if b.halfLoad == 0 {
+		return nil
+	}
+	rounds := make([][]Latency, len(subjects))
+	for range b.rounds {
+		for i, s := range subjects {
+			if s.ages == nil {
+				continue
+			}
+			half := results[i].Rate.Median / 2
+			ages, err := s.ages(max(int(half*b.halfLoad.Seconds()), 100), half)
+			if err != nil {
+				return fmt.Errorf("%s at half load: %w", s.name, err)
+			}
+			if len(ages) == 0 {
+				return errors.New("no event carried the time of its sending")
+			}
+			rounds[i] = append(rounds[i], percentiles(ages))
+		}
+	}
+	for i, all := range rounds {
+		if len(all) == 0 {
+			continue
+		}
+		of := func(percentile func(Latency) float64) float64 {
+			values := make([]float64, len(all))
+			for i, l := range all {
+				values[i] = percentile(l)
+			}
+			slices.Sort(values)
+			return median(values)
+		}
+		results[i].Latency = &Latency{
+			P50:  of(func(l Latency) float64 { return l.P50 }),
+			P99:  of(func(l Latency) float64 { return l.P99 }),
+			P999: of(func(l Latency) float64 { return l.P999 }),
+		}
+	}
+	return nil
 }
 
 // calibrate warms the subject up, and returns how many events it handles in the duration of a round.
