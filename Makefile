@@ -89,7 +89,7 @@ test-faults: ## break everything around the source, and count its events; FAULTS
 	$(GO) -C test/faults test $(if $(filter long,$(FAULTS)),,-race) -count=1 -timeout 2h
 
 .PHONY: test-load
-test-load: ## the load tests of the sink in full, some four minutes; needs 12,000 open files
+test-load: ## the load tests of the sink in full, one to four minutes; needs 12,000 open files
 	LOAD=full $(GO) test -count=1 -v -timeout 30m -run '^TestLoad' ./cmd/sink
 
 .PHONY: bench
