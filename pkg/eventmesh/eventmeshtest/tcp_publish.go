@@ -1,6 +1,8 @@
 package eventmeshtest
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -32,8 +34,23 @@ func (s *session) publish(ctx context.Context, f frame.Frame) {
 		return
 	}
 	a := s.answerTo(f.Header, 0, "success")
+	a.Header.Sequence = s.sequenceNow(f.Header.Sequence)
 	a.Body = javaBean(m)
 	s.finish(ctx, a)
+}
+
+// sequenceNow is the sequence number by which EventMesh confirms a publish: its processor keeps the frame that it handles in a field,
+// which the next publish overwrites. A refusal has the number of its own frame.
+func (s *session) sequenceNow(own string) string {
+	come, err := s.reader.Peek(s.reader.Buffered())
+	if err != nil {
+		return own
+	}
+	next, err := frame.Read(bufio.NewReader(bytes.NewReader(come)))
+	if err != nil || next.Header.Command != frame.AsyncMessageToServer {
+		return own
+	}
+	return next.Header.Sequence
 }
 
 func (s *session) answerTo(h frame.Header, code int, desc string) frame.Frame {

@@ -36,6 +36,7 @@ type unacknowledged struct {
 type session struct {
 	server *tcpServer
 	conn   net.Conn
+	reader *bufio.Reader // for run alone, and what it calls
 	host   string
 	out    *outbox[[]byte]
 	wait   sync.WaitGroup
@@ -61,7 +62,7 @@ type session struct {
 func newSession(t *tcpServer, conn net.Conn) *session {
 	host, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
 	return &session{
-		server: t, conn: conn, host: host, out: newOutbox[[]byte](), slotFree: make(chan struct{}, 1), goodbye: make(chan struct{}, 1),
+		server: t, conn: conn, reader: bufio.NewReaderSize(conn, 64<<10), host: host, out: newOutbox[[]byte](), slotFree: make(chan struct{}, 1), goodbye: make(chan struct{}, 1),
 		heartbeat: time.Now(), unacknowledged: map[string]*unacknowledged{},
 		record: &Session{Transport: transportTCP, peer: conn.RemoteAddr().String()},
 	}
@@ -81,9 +82,8 @@ func (s *session) run(ctx context.Context) {
 		s.wait.Wait()
 	}()
 	limit := newLimiter(s.server.s.options.InboundLimit)
-	reader := bufio.NewReader(s.conn)
 	for {
-		f, err := frame.Read(reader)
+		f, err := frame.Read(s.reader)
 		if err != nil {
 			return
 		}

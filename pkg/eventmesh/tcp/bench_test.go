@@ -29,7 +29,7 @@ func BenchmarkEncode(b *testing.B) {
 			b.SetBytes(int64(len(e.DataEncoded)))
 			b.ReportAllocs()
 			for b.Loop() {
-				body, err := p.encode(e, "orders", timeToLive)
+				body, _, err := p.encode(e, "orders", timeToLive)
 				if err != nil {
 					b.Fatal(err)
 				}

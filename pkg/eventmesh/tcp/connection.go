@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -29,9 +30,9 @@ type connection struct {
 	writing sync.Mutex
 	buffer  []byte
 
-	mu      sync.Mutex
-	waiting map[string]chan frame.Frame
-	early   []frame.Frame // read by exchange, and for next
+	mu    sync.Mutex
+	calls []*call       // that wait for their answers: few, as a session may have few publishes in flight
+	early []frame.Frame // read by exchange, and for next
 
 	done    chan struct{}
 	closing sync.Once
@@ -43,10 +44,7 @@ type connection struct {
 }
 
 func newConnection(conn net.Conn) *connection {
-	return &connection{
-		conn: conn, reader: bufio.NewReaderSize(conn, 64<<10),
-		waiting: map[string]chan frame.Frame{}, done: make(chan struct{}),
-	}
+	return &connection{conn: conn, reader: bufio.NewReaderSize(conn, 64<<10), done: make(chan struct{})}
 }
 
 // sequence returns one that no other frame has, whichever client sent it: EventMesh can hand an answer to the wrong connection.
@@ -75,29 +73,39 @@ func (c *connection) send(f frame.Frame) error {
 	return nil
 }
 
-// call sends a frame under a sequence number of its own, and waits for the answer, which next finds.
-func (c *connection) call(ctx context.Context, f frame.Frame) (frame.Frame, error) {
+// call sends a frame under a sequence number of its own, and waits for the answer, which next finds. A publish says which event
+// it is of.
+func (c *connection) call(ctx context.Context, f frame.Frame, event identity) (frame.Frame, error) {
 	f.Header.Sequence = sequence()
-	answer := make(chan frame.Frame, 1)
+	own := &call{sequence: f.Header.Sequence, event: event, answer: make(chan frame.Frame, 1)}
 	c.mu.Lock()
-	c.waiting[f.Header.Sequence] = answer
+	c.calls = append(c.calls, own)
 	c.mu.Unlock()
-	defer func() {
-		c.mu.Lock()
-		delete(c.waiting, f.Header.Sequence)
-		c.mu.Unlock()
-	}()
+	defer c.take(func(other *call) bool { return other == own })
 	if err := c.send(f); err != nil {
 		return frame.Frame{}, err
 	}
 	select {
-	case f := <-answer:
+	case f := <-own.answer:
 		return f, failure(f)
 	case <-c.done:
 		return frame.Frame{}, fmt.Errorf("%w: the connection broke", eventmesh.ErrNotConnected)
 	case <-ctx.Done():
 		return frame.Frame{}, fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, ctx.Err())
 	}
+}
+
+// take returns the first call that is the one, which waits no more; nil where there is none.
+func (c *connection) take(is func(*call) bool) *call {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	i := slices.IndexFunc(c.calls, is)
+	if i < 0 {
+		return nil
+	}
+	found := c.calls[i]
+	c.calls = slices.Delete(c.calls, i, i+1)
+	return found
 }
 
 // next reads until a frame that is no answer to a call.
@@ -114,16 +122,14 @@ func (c *connection) next() (frame.Frame, error) {
 		if err != nil {
 			return f, err
 		}
-		c.mu.Lock()
-		answer := c.waiting[f.Header.Sequence]
-		c.mu.Unlock()
-		if answer == nil || isPush(f.Header.Command) {
+		if isPush(f.Header.Command) {
 			return f, nil
 		}
-		select {
-		case answer <- f:
-		default: // a doubled answer
+		answered := c.take(answeredBy(f))
+		if answered == nil {
+			return f, nil
 		}
+		answered.answer <- f
 	}
 }
 
@@ -174,7 +180,7 @@ func (c *connection) exchange(ctx context.Context, command frame.Command, body a
 // an answer cannot be seen, and says nothing.
 func (c *connection) heartbeat(ctx context.Context) error {
 	began, received := time.Now().UnixNano(), c.received.Load()
-	_, err := c.call(ctx, frame.Frame{Header: frame.Header{Command: frame.HeartbeatRequest}})
+	_, err := c.call(ctx, frame.Frame{Header: frame.Header{Command: frame.HeartbeatRequest}}, identity{})
 	if errors.Is(err, eventmesh.ErrUnconfirmed) {
 		since := c.reading.Load()
 		if since == 0 || since > began || c.received.Load() > received {

@@ -67,7 +67,7 @@ func (p *publisher) read() error {
 }
 
 func (p *publisher) Publish(ctx context.Context, topic string, e event.Event) error {
-	body, err := p.encode(e, topic, timeToLive)
+	body, event, err := p.encode(e, topic, timeToLive)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ func (p *publisher) Publish(ctx context.Context, topic string, e event.Event) er
 	message := frame.Frame{Header: frame.Header{Command: frame.AsyncMessageToServer, Properties: p.properties}, Body: body}
 	for {
 		attempt, cancel := context.WithTimeout(ctx, ConfirmTimeout)
-		_, err := p.call(attempt, message)
+		_, err := p.call(attempt, message, event)
 		cancel()
 		if !errors.Is(err, eventmesh.ErrUnconfirmed) || ctx.Err() != nil {
 			return err
@@ -92,7 +92,7 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 	if deadline, ok := ctx.Deadline(); ok {
 		ttl = time.Until(deadline)
 	}
-	body, err := p.encode(e, topic, ttl)
+	body, _, err := p.encode(e, topic, ttl)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 		return nil, err
 	}
 	defer release()
-	answer, err := p.call(ctx, frame.Frame{Header: frame.Header{Command: frame.RequestToServer, Properties: p.properties}, Body: body})
+	answer, err := p.call(ctx, frame.Frame{Header: frame.Header{Command: frame.RequestToServer, Properties: p.properties}, Body: body}, identity{})
 	if errors.Is(err, eventmesh.ErrUnconfirmed) {
 		return nil, fmt.Errorf("%w: %w", eventmesh.ErrNoReply, ctx.Err())
 	}
@@ -123,16 +123,17 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 	return &reply, nil
 }
 
-// encode returns the event as the body of a frame.
-func (p *publisher) encode(e event.Event, topic string, ttl time.Duration) ([]byte, error) {
+// encode returns the event as the body of a frame, and what its confirmation is told by.
+func (p *publisher) encode(e event.Event, topic string, ttl time.Duration) ([]byte, identity, error) {
 	wire, err := eventmesh.Encode(e, topic, p.form)
 	if err != nil {
-		return nil, err
+		return nil, identity{}, err
 	}
 	wire.SetExtension("ttl", fmt.Sprint(max(ttl.Milliseconds(), 1)))
 	// In base64 EventMesh hands data to gRPC subscribers byte for byte; as JSON it would write it anew.
 	wire.DataBase64 = p.form == eventmesh.NativeForm
-	return marshalEvent(wire)
+	body, err := marshalEvent(wire)
+	return body, identityOf(wire), err
 }
 
 // acquire waits until another publish fits into the session.

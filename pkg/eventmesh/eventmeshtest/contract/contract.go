@@ -58,6 +58,7 @@ func Run(t *testing.T, target Target) {
 		"any event arrives unchanged":                   anyEvent,
 		"a subscription of several topics":              severalTopics,
 		"concurrent publishes all arrive":               concurrentPublishes,
+		"none of many in flight is published again":     manyInFlight,
 		"a group shares events":                         clustering,
 		"broadcasting reaches every member":             broadcasting,
 		"who stays gets everything after one left":      leaving,
@@ -353,6 +354,36 @@ func concurrentPublishes(t *testing.T, target Target) {
 	}
 	running.Wait()
 	await(t, c.all, "every event that was confirmed")
+}
+
+// manyInFlight publishes over one connection. What is not confirmed is published again, and arrives twice.
+func manyInFlight(t *testing.T, target Target) {
+	const goroutines, each = 20, 15
+	topic := target.topic(t)
+	s := target.subscriber(t, unique("group"), eventmesh.Subscription{Topics: []string{topic}})
+	p := target.publisher(t)
+	target.warm(t, p, topic, s)
+	c := collect(t, goroutines*each+1, s)
+	var running sync.WaitGroup
+	for i := range goroutines {
+		running.Go(func() {
+			for k := range each {
+				if err := p.Publish(t.Context(), topic, numbered(i*each+k)); err != nil {
+					t.Errorf("publishing: %v", err)
+				}
+			}
+		})
+	}
+	running.Wait()
+	publish(t, p, topic, numbered(goroutines*each))
+	await(t, c.all, "every event that was confirmed")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for id, by := range c.by {
+		if len(by) > 1 {
+			t.Errorf("event %s arrived %d times", id, len(by))
+		}
+	}
 }
 
 func clustering(t *testing.T, target Target) {
