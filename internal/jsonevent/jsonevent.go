@@ -101,7 +101,7 @@ func Unmarshal(text []byte, leaveOut func(name []byte) bool) (event.Event, error
 			}
 		}
 		if err != nil {
-			return fmt.Errorf("%s: %w", name, err)
+			return fmt.Errorf("%.100s: %w", name, err)
 		}
 		return nil
 	})
@@ -109,7 +109,7 @@ func Unmarshal(text []byte, leaveOut func(name []byte) bool) (event.Event, error
 		return event.Event{}, err
 	}
 	if version != event.CloudEventsVersionV1 {
-		return event.Event{}, fmt.Errorf("specversion %q is not supported", version)
+		return event.Event{}, fmt.Errorf("specversion %.100q is not supported", version)
 	}
 	e := event.Event{Context: &out}
 	if encoded != nil {
@@ -141,7 +141,7 @@ func setAttribute(out *event.EventContextV1, name string, value []byte) error {
 	case "source":
 		source := types.ParseURIRef(s)
 		if source == nil {
-			return fmt.Errorf("%q is not a URI reference", s)
+			return fmt.Errorf("%.100q is not a URI reference", s)
 		}
 		out.Source = *source
 	case "dataschema":

@@ -64,8 +64,8 @@ type Options struct {
 	KeepaliveMinTime time.Duration
 	// IDC is the server's own data centre. A gRPC group's members of the same one get all its events; default DEFAULT.
 	IDC string
-	// Retention is how many events of each topic the storage [RocketMQ] keeps, delivered or not; default 100,000. The real one keeps
-	// them for three days.
+	// Retention is how many events of each topic the storage [RocketMQ] keeps, delivered or not; 0 stands for 100,000, less for
+	// no limit. The real one keeps them for three days.
 	Retention int
 	// RecordLimit is how many events of each topic [Server.Published] keeps; 0 stands for 10,000, less for none.
 	RecordLimit int
@@ -94,6 +94,9 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.RecordLimit, 10_000)
 	if o.MaxDataCharacters < 0 {
 		o.MaxDataCharacters = math.MaxInt
+	}
+	if o.Retention < 0 {
+		o.Retention = math.MaxInt
 	}
 	if o.InFlightLimit < 0 {
 		o.InFlightLimit = math.MaxInt

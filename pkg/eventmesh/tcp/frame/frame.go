@@ -181,7 +181,7 @@ func readProperties(encoded []byte) (map[string]any, error) {
 func readString(s *string, value []byte) error {
 	var ok bool
 	if *s, ok = jsontext.String(value); !ok && string(value) != "null" {
-		return fmt.Errorf("want a string, got %s", value)
+		return fmt.Errorf("want a string, got %.100s", value)
 	}
 	return nil
 }
