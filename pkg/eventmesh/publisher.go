@@ -21,10 +21,15 @@ type Publisher struct {
 	supervisor supervisor[PublisherSession]
 }
 
+// reconnectGrace is how long a publish whose session ends waits for the next one. The first attempt to open it is made at once.
+const reconnectGrace = time.Second
+
 // openPublisher is a session with the credentials that it was opened with.
 type openPublisher struct {
 	PublisherSession
 	credentials Credentials
+	// succeeded is closed when another session has taken its place, or none could be opened.
+	succeeded chan struct{}
 }
 
 // NewPublisher returns a Publisher that connects in the background, and goes on trying until Close. The error is one of the
@@ -48,13 +53,14 @@ func NewPublisher(cfg Config, transports ...Transport) (*Publisher, error) {
 			}
 			session, err := transport.OpenPublisher(ctx, a, client)
 			if err != nil {
+				p.take(nil)
 				return nil, err
 			}
-			p.session.Store(&openPublisher{PublisherSession: session, credentials: client.Credentials})
+			p.take(&openPublisher{PublisherSession: session, credentials: client.Credentials, succeeded: make(chan struct{})})
 			return session, nil
 		},
 		serve: func(session PublisherSession) error {
-			defer p.session.Store(nil)
+			defer p.leave(p.session.Load())
 			stop := context.AfterFunc(p.supervisor.ctx, func() { _ = session.Close() })
 			defer stop()
 			return session.Wait()
@@ -64,12 +70,21 @@ func NewPublisher(cfg Config, transports ...Transport) (*Publisher, error) {
 	return p, nil
 }
 
-// Publish publishes the event to topic, and returns nil only when EventMesh has confirmed that it has it. Without a
-// connection it fails at once with ErrNotConnected. Any other error is one of this package's, as [Temporary] tells them
-// apart; after a temporary one EventMesh may have the event all the same.
+// Publish publishes the event to topic, and returns nil only when EventMesh has confirmed that it has it. When the connection
+// breaks it publishes again over the next one, if the first attempt to open that succeeds; without a connection it fails at once
+// with ErrNotConnected. Any other error is one of this package's, as [Temporary] tells them apart; after a temporary one EventMesh
+// may have the event all the same.
 func (p *Publisher) Publish(ctx context.Context, topic string, e event.Event) error {
-	_, err := p.do(ctx, topic, func(ctx context.Context, s PublisherSession) (*event.Event, error) {
-		return nil, s.Publish(ctx, topic, e)
+	_, err := p.do(ctx, topic, func(ctx context.Context, session *openPublisher) (*event.Event, error) {
+		for {
+			err := session.Publish(ctx, topic, e)
+			if !errors.Is(err, ErrNotConnected) {
+				return nil, err
+			}
+			if session = p.successor(ctx, session); session == nil {
+				return nil, cmp.Or(p.Ready(), err)
+			}
+		}
 	})
 	return err
 }
@@ -82,12 +97,12 @@ func (p *Publisher) Request(ctx context.Context, topic string, e event.Event) (*
 	if p.crosses {
 		return nil, fmt.Errorf("requesting from %s: %w: a reply does not come back from subscribers of another transport", topic, ErrUnsupported)
 	}
-	return p.do(ctx, topic, func(ctx context.Context, s PublisherSession) (*event.Event, error) {
+	return p.do(ctx, topic, func(ctx context.Context, s *openPublisher) (*event.Event, error) {
 		return s.Request(ctx, topic, e)
 	})
 }
 
-func (p *Publisher) do(ctx context.Context, topic string, call func(context.Context, PublisherSession) (*event.Event, error)) (*event.Event, error) {
+func (p *Publisher) do(ctx context.Context, topic string, call func(context.Context, *openPublisher) (*event.Event, error)) (*event.Event, error) {
 	session := p.session.Load()
 	if session == nil {
 		if err := p.Ready(); err != nil {
@@ -111,6 +126,36 @@ func (p *Publisher) do(ctx context.Context, topic string, call func(context.Cont
 		return nil, fmt.Errorf("publishing to %s: %w", topic, err)
 	}
 	return reply, nil
+}
+
+// take puts a session, or none, in the place of the one before.
+func (p *Publisher) take(session *openPublisher) {
+	if before := p.session.Swap(session); before != nil {
+		close(before.succeeded)
+	}
+}
+
+// leave makes publishes fail at once when no other session comes in time.
+func (p *Publisher) leave(session *openPublisher) {
+	if p.supervisor.ctx.Err() != nil {
+		p.session.Store(nil)
+		return
+	}
+	time.AfterFunc(reconnectGrace, func() { p.session.CompareAndSwap(session, nil) })
+}
+
+// successor waits for the session after one that ends; nil where there is none in time.
+func (p *Publisher) successor(ctx context.Context, session *openPublisher) *openPublisher {
+	timer := time.NewTimer(reconnectGrace)
+	defer timer.Stop()
+	select {
+	case <-session.succeeded:
+		return p.session.Load()
+	case <-timer.C:
+	case <-ctx.Done():
+	case <-p.supervisor.ctx.Done():
+	}
+	return nil
 }
 
 // renew ends a session whose credentials EventMesh refuses, if there are others by now: the next session has those.

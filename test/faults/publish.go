@@ -29,7 +29,7 @@ const (
 type publication struct {
 	key       string
 	confirmed bool
-	// attempts counts the publishes.
+	// attempts counts the publishes: the Publisher's own, when a connection breaks, among them.
 	attempts int
 }
 
@@ -111,7 +111,7 @@ func newTraffic(t *testing.T, l *ledger, prefix string, with load) *traffic {
 	t.Cleanup(tr.stop)
 	for i := range with.publishers {
 		name := fmt.Sprintf("%s%d", prefix, i+1)
-		client := connect(t, with.url, name)
+		client := connect(t, l, with.url, name)
 		tr.done.Go(func() {
 			defer client.Close()
 			tr.publish(ctx, l, client, name, with)
@@ -120,13 +120,38 @@ func newTraffic(t *testing.T, l *ledger, prefix string, with load) *traffic {
 	return tr
 }
 
-func connect(t *testing.T, url, name string) *eventmesh.Publisher {
+// counted is a transport whose publishes are counted.
+type counted struct {
+	eventmesh.Transport
+	ledger *ledger
+}
+
+func (c counted) OpenPublisher(ctx context.Context, a eventmesh.Address, as eventmesh.Client) (eventmesh.PublisherSession, error) {
+	session, err := c.Transport.OpenPublisher(ctx, a, as)
+	return countedSession{session, c.ledger}, err
+}
+
+type countedSession struct {
+	eventmesh.PublisherSession
+	ledger *ledger
+}
+
+func (c countedSession) Publish(ctx context.Context, topic string, e event.Event) error {
+	c.ledger.attempt(e.ID())
+	return c.PublisherSession.Publish(ctx, topic, e)
+}
+
+func connect(t *testing.T, l *ledger, url, name string) *eventmesh.Publisher {
 	t.Helper()
 	addresses, err := eventmesh.ParseAddresses(url)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := eventmesh.NewPublisher(eventmesh.Config{Addresses: addresses, ClientID: name, Group: "publishers"}, adapter.Transports...)
+	var transports []eventmesh.Transport
+	for _, transport := range adapter.Transports {
+		transports = append(transports, counted{transport, l})
+	}
+	client, err := eventmesh.NewPublisher(eventmesh.Config{Addresses: addresses, ClientID: name, Group: "publishers"}, transports...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +180,6 @@ func (tr *traffic) publish(ctx context.Context, l *ledger, client *eventmesh.Pub
 		e.DataEncoded = fmt.Appendf(nil, `{"number":%d,"padding":"%s"}`, n, padding)
 		l.publish(e.ID(), key)
 		for {
-			l.attempt(e.ID())
 			attempt, cancel := context.WithTimeout(ctx, 5*time.Second)
 			err := client.Publish(attempt, topic, e)
 			cancel()

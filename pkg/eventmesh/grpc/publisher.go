@@ -9,7 +9,9 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/status"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
@@ -81,7 +83,7 @@ func (p *publisher) Publish(ctx context.Context, topic string, e event.Event) er
 		return err
 	}
 	var answer outcome
-	err = p.conn.Invoke(ctx, pb.PublisherService_Publish_FullMethodName, m, &answer)
+	err = p.invoke(ctx, pb.PublisherService_Publish_FullMethodName, m, &answer)
 	return check(answer, err)
 }
 
@@ -95,7 +97,7 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 		return nil, err
 	}
 	answer := &pb.CloudEvent{}
-	if err := p.conn.Invoke(ctx, pb.PublisherService_RequestReply_FullMethodName, m, answer); err != nil {
+	if err := p.invoke(ctx, pb.PublisherService_RequestReply_FullMethodName, m, answer); err != nil {
 		if err = callError(err); errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("%w: %w", eventmesh.ErrNoReply, context.DeadlineExceeded)
 		}
@@ -113,6 +115,15 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 		return nil, fmt.Errorf("decoding the reply: %w", err)
 	}
 	return &reply, nil
+}
+
+// invoke calls a method of the server. gRPC takes the end of the session for the caller's wish.
+func (p *publisher) invoke(ctx context.Context, method string, request, answer any) error {
+	err := p.conn.Invoke(ctx, method, request, answer)
+	if status.Code(err) == codes.Canceled && ctx.Err() == nil {
+		return status.Error(codes.Unavailable, "the connection broke")
+	}
+	return err
 }
 
 func (p *publisher) message(e event.Event, topic, ttl string) (encoded, error) {
