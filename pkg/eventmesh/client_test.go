@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -382,6 +383,58 @@ func TestTCPIsNotMisledByAnswersOfOthers(t *testing.T) {
 		if err := <-failed; err != nil {
 			t.Errorf("publishing: %v", err)
 		}
+	}
+}
+
+// TestTCPHasNewPermitsInANewSession publishes when EventMesh has returned a session's permit to another one.
+func TestTCPHasNewPermitsInANewSession(t *testing.T) {
+	server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, InFlightLimit: 1})
+	cfg, told := config(t, server.TCPURL())
+	p := newPublisher(t, cfg)
+	told.await(t, true)
+	another, connected := config(t, server.TCPURL())
+	another.ClientID = "another"
+	newPublisher(t, another)
+	connected.await(t, true)
+
+	server.SetFaults(eventmeshtest.Faults{MixUpAcknowledgements: 1})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for len(server.Published("orders")) == 0 {
+			runtime.Gosched()
+		}
+		cancel()
+	}()
+	if err := p.Publish(ctx, "orders", newEvent("1")); !errors.Is(err, eventmesh.ErrUnconfirmed) {
+		t.Fatalf("got %v, want %v", err, eventmesh.ErrUnconfirmed)
+	}
+	server.SetFaults(eventmeshtest.Faults{})
+	if err := p.Publish(bounded(t), "orders", newEvent("2")); err != nil {
+		t.Errorf("got %v, want nil from the next session", err)
+	}
+	if lost := told.await(t, false); !strings.Contains(lost.Err.Error(), "no permit") {
+		t.Errorf("told of %v, want why the session ended", lost.Err)
+	}
+}
+
+// TestTCPFindsAServerOfFewPermits publishes more at once than the server takes of a session.
+func TestTCPFindsAServerOfFewPermits(t *testing.T) {
+	server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, InFlightLimit: 3, RateLimit: -1, InboundLimit: -1})
+	server.SetFaults(eventmeshtest.Faults{Delay: 20 * time.Millisecond})
+	cfg, told := config(t, server.TCPURL())
+	p := newPublisher(t, cfg)
+	told.await(t, true)
+	var all sync.WaitGroup
+	for i := range 100 {
+		all.Go(func() {
+			if err := p.Publish(bounded(t), "orders", newEvent(fmt.Sprint(i))); err != nil {
+				t.Errorf("event %d: %v", i, err)
+			}
+		})
+	}
+	all.Wait()
+	if got := len(server.Published("orders")); got != 100 {
+		t.Errorf("EventMesh has %d events, want 100", got)
 	}
 }
 

@@ -15,8 +15,8 @@ type Faults struct {
 	RefuseDescription string
 	// LoseAnswers is the share of publishes, from 0 to 1, that are stored and never answered.
 	LoseAnswers float64
-	// MixUpAcknowledgements is the share of answers to publishes over TCP, from 0 to 1, that go to another publisher's
-	// connection, or twice to their own.
+	// MixUpAcknowledgements is the share of confirmations over TCP, from 0 to 1, that go to another publisher's session, and
+	// return a permit to that instead of their own. Without it that is so where publishes of two sessions meet.
 	MixUpAcknowledgements float64
 	// StallHeartbeats leaves heartbeats unanswered.
 	StallHeartbeats bool

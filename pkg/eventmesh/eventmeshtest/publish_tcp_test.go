@@ -233,23 +233,26 @@ func TestPublishFaultsOverTCP(t *testing.T) {
 	c.wantNone()
 }
 
+// TestAcknowledgementsAreMixedUp has one session's permits go to another, with its confirmations.
 func TestAcknowledgementsAreMixedUp(t *testing.T) {
-	s := eventmeshtest.New(t, eventmeshtest.Options{})
+	s := eventmeshtest.New(t, eventmeshtest.Options{InFlightLimit: 2})
 	cluster(t, s, "g", "T")
-	a := publisherTCP(t, s)
+	a, b := publisherTCP(t, s), publisherTCP(t, s)
 	s.SetFaults(eventmeshtest.Faults{MixUpAcknowledgements: 1})
-	a.send(frame.AsyncMessageToServer, "a", structured("T", "1", "1"), protocol("tcp"))
-	for range 2 {
-		if f := a.want(frame.AsyncMessageToServerAck, 0); f.Header.Sequence != "a" {
-			t.Errorf("got sequence number %q, want a twice", f.Header.Sequence)
+	for _, sequence := range []string{"1", "2"} {
+		a.send(frame.AsyncMessageToServer, sequence, structured("T", sequence, "1"), protocol("tcp"))
+		if f := b.want(frame.AsyncMessageToServerAck, 0); f.Header.Sequence != sequence || !strings.Contains(string(f.Body), `"id":"`+sequence+`"`) {
+			t.Errorf("got sequence number %q and %s on the other connection, want those of event %s", f.Header.Sequence, f.Body, sequence)
 		}
 	}
-	b := publisherTCP(t, s)
-	a.send(frame.AsyncMessageToServer, "a", structured("T", "1", "1"), protocol("tcp"))
-	if f := b.want(frame.AsyncMessageToServerAck, 0); f.Header.Sequence != "a" {
-		t.Errorf("got sequence number %q on the other connection, want a", f.Header.Sequence)
-	}
 	a.wantNone()
+	s.SetFaults(eventmeshtest.Faults{})
+	if f := a.publish(structured("T", "3", "1"), protocol("tcp")); f.Header.Code != 1 || !strings.Contains(f.Header.Desc, "SEND_TOO_FAST") {
+		t.Errorf("got code %d, description %q of a session whose permits another has", f.Header.Code, f.Header.Desc)
+	}
+	if f := b.publish(structured("T", "3", "1"), protocol("tcp")); f.Header.Code != 0 {
+		t.Errorf("got code %d, description %q of a session that has more permits", f.Header.Code, f.Header.Desc)
+	}
 }
 
 func TestInboundFramesAreShaped(t *testing.T) {

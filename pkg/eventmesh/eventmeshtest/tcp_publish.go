@@ -20,27 +20,56 @@ const sendPatience = 5 * time.Millisecond
 
 // publish stores an event and answers.
 func (s *session) publish(ctx context.Context, f frame.Frame) {
+	s.server.handling.Store(&handled{s, f.Header.Sequence})
 	m, err := s.admit(ctx, f)
 	if err == nil {
-		defer s.release()
-		err = s.server.s.broker.publish(m)
+		if err = s.server.s.broker.publish(m); err != nil {
+			s.release()
+		}
 	}
 	if err != nil {
 		s.server.s.refused(fmt.Sprintf("%s over TCP", f.Header.Command), "1", err)
-		s.finish(ctx, s.answerTo(f.Header, 1, javaError(err)))
+		s.later(ctx, func() { s.send(s.answerTo(f.Header, 1, javaError(err))) })
 		return
 	}
 	if happens(s.server.s.fault().LoseAnswers) {
+		s.release()
 		return
 	}
-	a := s.answerTo(f.Header, 0, "success")
-	a.Header.Sequence = s.sequenceNow(f.Header.Sequence)
-	a.Body = javaBean(m)
-	s.finish(ctx, a)
+	next := s.sequenceNow(f.Header.Sequence)
+	s.later(ctx, func() {
+		to := s.confirming(next)
+		to.session.release()
+		answer := s.answerTo(f.Header, 0, "success")
+		answer.Header.Sequence = to.sequence
+		answer.Body = javaBean(m)
+		to.session.send(answer)
+	})
 }
 
-// sequenceNow is the sequence number by which EventMesh confirms a publish: its processor keeps the frame that it handles in a field,
-// which the next publish overwrites. A refusal has the number of its own frame.
+// handled is a frame that a processor handles, and whose session it came by.
+type handled struct {
+	session  *session
+	sequence string
+}
+
+// confirming returns by which session and under which sequence number EventMesh confirms a publish, and whose permit it returns: its
+// processor is one for all sessions, and keeps what it handles in a field, which the next publish overwrites, of whatever session. A
+// refusal goes where it belongs. The sequence number is that of the session itself, where no other session's publish has come.
+func (s *session) confirming(sequence string) handled {
+	to := *s.server.handling.Load()
+	if to.session == s {
+		to.sequence = sequence
+	}
+	if happens(s.server.s.fault().MixUpAcknowledgements) {
+		if other := s.server.otherPublisher(s); other != nil {
+			to.session = other
+		}
+	}
+	return to
+}
+
+// sequenceNow is the sequence number of the publish that has come by the session meanwhile, own if none has.
 func (s *session) sequenceNow(own string) string {
 	come, err := s.reader.Peek(s.reader.Buffered())
 	if err != nil {
@@ -57,29 +86,16 @@ func (s *session) answerTo(h frame.Header, code int, desc string) frame.Frame {
 	return frame.Frame{Header: frame.Header{Command: responseTo(h.Command), Code: code, Desc: desc, Sequence: h.Sequence}}
 }
 
-// finish sends the answer to a publish, later or to somebody else when a fault says so.
-func (s *session) finish(ctx context.Context, answer frame.Frame) {
-	send := func() {
-		target := s
-		if happens(s.server.s.fault().MixUpAcknowledgements) {
-			if other := s.server.otherPublisher(s); other != nil {
-				target = other
-			} else {
-				s.send(answer)
-			}
-		}
-		target.send(answer)
-	}
+// later answers a publish, at once or when a fault says so.
+func (s *session) later(ctx context.Context, answer func()) {
 	delay := s.server.s.fault().Delay
 	if delay == 0 {
-		send()
+		answer()
 		return
 	}
-	s.inFlight.Add(1)
 	s.wait.Go(func() {
-		defer s.release()
 		if pause(ctx, delay) == nil {
-			send()
+			answer()
 		}
 	})
 }
@@ -171,6 +187,7 @@ func (s *session) release() {
 
 // request publishes a request. Where no reply comes in time, EventMesh does not answer.
 func (s *session) request(ctx context.Context, f frame.Frame) {
+	s.server.handling.Store(&handled{s, f.Header.Sequence})
 	m, err := s.admit(ctx, f)
 	if err != nil {
 		s.fail(f, err)
@@ -217,6 +234,7 @@ func (s *session) respond(to frame.Header, reply *message) {
 
 // reply takes a reply to a request; EventMesh has no answer to it, not even when it fails.
 func (s *session) reply(f frame.Frame) {
+	s.server.handling.Store(&handled{s, f.Header.Sequence})
 	m, err := decodeTCP(f)
 	if err == nil {
 		now := millis(time.Now())

@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
@@ -17,6 +18,8 @@ type tcpServer struct {
 	s     *Server
 	ctx   context.Context //nolint:containedctx // it lives as long as the server runs
 	limit *limiter
+	// handling is what came last of the publishes, requests and replies of all sessions.
+	handling atomic.Pointer[handled]
 
 	mu       sync.Mutex
 	sessions map[*session]struct{}

@@ -9,9 +9,10 @@ import (
 
 // call is a request that waits for its answer.
 type call struct {
-	sequence string
-	event    identity // of a publish
-	answer   chan frame.Frame
+	sequence  string
+	event     identity // of a publish
+	overtaken bool     // by a later publish to its topic, which has been answered; guarded by connection.mu
+	answer    chan frame.Frame
 }
 
 // identity is what tells an event from others: by CloudEvents its id and source.

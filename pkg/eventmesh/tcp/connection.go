@@ -73,18 +73,37 @@ func (c *connection) send(f frame.Frame) error {
 	return nil
 }
 
-// call sends a frame under a sequence number of its own, and waits for the answer, which next finds. A publish says which event
-// it is of.
-func (c *connection) call(ctx context.Context, f frame.Frame, event identity) (frame.Frame, error) {
-	f.Header.Sequence = sequence()
-	own := &call{sequence: f.Header.Sequence, event: event, answer: make(chan frame.Frame, 1)}
-	c.mu.Lock()
-	c.calls = append(c.calls, own)
-	c.mu.Unlock()
-	defer c.take(func(other *call) bool { return other == own })
-	if err := c.send(f); err != nil {
+// call sends a frame, and waits for the answer.
+func (c *connection) call(ctx context.Context, f frame.Frame) (frame.Frame, error) {
+	own, err := c.begin(f, identity{})
+	if err != nil {
 		return frame.Frame{}, err
 	}
+	defer c.forget(own)
+	return c.await(ctx, own)
+}
+
+// begin sends a frame under a sequence number of its own. The event is that of a publish. What is begun has to be forgotten.
+func (c *connection) begin(f frame.Frame, event identity) (*call, error) {
+	f.Header.Sequence = sequence()
+	own := &call{sequence: f.Header.Sequence, event: event, answer: make(chan frame.Frame, 1)}
+	c.expect(own)
+	if err := c.send(f); err != nil {
+		c.forget(own)
+		return nil, err
+	}
+	return own, nil
+}
+
+// expect puts a call with those that wait for their answers.
+func (c *connection) expect(own *call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls = append(c.calls, own)
+}
+
+// await waits for the answer, which next finds.
+func (c *connection) await(ctx context.Context, own *call) (frame.Frame, error) {
 	select {
 	case f := <-own.answer:
 		return f, failure(f)
@@ -95,17 +114,34 @@ func (c *connection) call(ctx context.Context, f frame.Frame, event identity) (f
 	}
 }
 
-// take returns the first call that is the one, which waits no more; nil where there is none.
-func (c *connection) take(is func(*call) bool) *call {
+func (c *connection) forget(own *call) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.calls = slices.DeleteFunc(c.calls, func(other *call) bool { return other == own })
+}
+
+func (c *connection) overtaken(own *call) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return own.overtaken
+}
+
+// answered takes the first call that an answer belongs to off those that wait; nil where there is none.
+func (c *connection) answered(is func(*call) bool) *call {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i := slices.IndexFunc(c.calls, is)
 	if i < 0 {
 		return nil
 	}
-	found := c.calls[i]
+	own := c.calls[i]
+	for _, earlier := range c.calls[:i] {
+		if earlier.event.topic == own.event.topic {
+			earlier.overtaken = true
+		}
+	}
 	c.calls = slices.Delete(c.calls, i, i+1)
-	return found
+	return own
 }
 
 // next reads until a frame that is no answer to a call.
@@ -125,11 +161,11 @@ func (c *connection) next() (frame.Frame, error) {
 		if isPush(f.Header.Command) {
 			return f, nil
 		}
-		answered := c.take(answeredBy(f))
-		if answered == nil {
+		call := c.answered(answeredBy(f))
+		if call == nil {
 			return f, nil
 		}
-		answered.answer <- f
+		call.answer <- f
 	}
 }
 
@@ -180,7 +216,7 @@ func (c *connection) exchange(ctx context.Context, command frame.Command, body a
 // an answer cannot be seen, and says nothing.
 func (c *connection) heartbeat(ctx context.Context) error {
 	began, received := time.Now().UnixNano(), c.received.Load()
-	_, err := c.call(ctx, frame.Frame{Header: frame.Header{Command: frame.HeartbeatRequest}}, identity{})
+	_, err := c.call(ctx, frame.Frame{Header: frame.Header{Command: frame.HeartbeatRequest}})
 	if errors.Is(err, eventmesh.ErrUnconfirmed) {
 		since := c.reading.Load()
 		if since == 0 || since > began || c.received.Load() > received {

@@ -14,19 +14,14 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
-const (
-	// maxInFlight is how many unconfirmed publishes a session may have: eventMesh.server.session.upstreamBufferSize in a
-	// server's default configuration.
-	maxInFlight = 20
-	// timeToLive of a published event. A server keeps events by its storage's rules, and looks at this only where a reply is due.
-	timeToLive = 24 * time.Hour
-)
+// timeToLive of a published event. A server keeps events by its storage's rules, and looks at this only where a reply is due.
+const timeToLive = 24 * time.Hour
 
 type publisher struct {
 	*connection
 	form       eventmesh.Form
 	properties map[string]any
-	slots      chan struct{}
+	window     window
 	ended      chan struct{}
 	reason     error
 }
@@ -37,17 +32,24 @@ func (Transport) OpenPublisher(ctx context.Context, a eventmesh.Address, c event
 	if err != nil {
 		return nil, err
 	}
+	return newPublisher(session, c.Subscribers), nil
+}
+
+func newPublisher(c *connection, subscribers eventmesh.Subscribers) *publisher {
 	p := &publisher{
-		connection: session, form: c.Subscribers.Form(), properties: maps.Clone(properties),
-		slots: make(chan struct{}, maxInFlight), ended: make(chan struct{}),
+		connection: c, form: subscribers.Form(), properties: maps.Clone(properties),
+		window: newWindow(), ended: make(chan struct{}),
 	}
-	p.properties["protocoldesc"] = c.Subscribers.Description()
+	p.properties["protocoldesc"] = subscribers.Description()
 	go func() {
 		defer close(p.ended)
 		p.reason = p.read()
+		if p.window.exhausted.Load() {
+			p.reason = fmt.Errorf("%w: EventMesh has no permit left for a publish of the session", eventmesh.ErrNotConnected)
+		}
 		_ = p.connection.Close()
 	}()
-	return p, nil
+	return p
 }
 
 // read finds the answers to calls, until the session has ended.
@@ -71,18 +73,37 @@ func (p *publisher) Publish(ctx context.Context, topic string, e event.Event) er
 	if err != nil {
 		return err
 	}
-	release, err := p.acquire(ctx)
+	message := frame.Frame{Header: frame.Header{Command: frame.AsyncMessageToServer, Properties: p.properties}, Body: body}
+	return p.permitted(ctx, func() error {
+		err := p.confirm(ctx, message, event, 0)
+		for repeats := 1; errors.Is(err, eventmesh.ErrUnconfirmed) && ctx.Err() == nil; repeats++ {
+			err = p.confirm(ctx, message, event, repeats)
+		}
+		return err
+	})
+}
+
+// confirm publishes once, and fails with ErrUnconfirmed when no confirmation has come within [ConfirmTimeout], or while grace
+// went by twice, in the first of which a later publish to the topic was answered.
+func (p *publisher) confirm(ctx context.Context, message frame.Frame, event identity, repeats int) error {
+	own, err := p.begin(message, event)
 	if err != nil {
 		return err
 	}
-	defer release()
-	message := frame.Frame{Header: frame.Header{Command: frame.AsyncMessageToServer, Properties: p.properties}, Body: body}
+	defer p.forget(own)
+	grace := min(overtakenGrace<<min(repeats, 4), ConfirmTimeout)
+	began, overtaken := time.Now(), false
 	for {
-		attempt, cancel := context.WithTimeout(ctx, ConfirmTimeout)
-		_, err := p.call(attempt, message, event)
+		attempt, cancel := context.WithTimeout(ctx, grace)
+		_, err := p.await(attempt, own)
 		cancel()
-		if !errors.Is(err, eventmesh.ErrUnconfirmed) || ctx.Err() != nil {
+		switch {
+		case repeats == 1 && isTooFast(err):
+			p.expect(own) // EventMesh may be slow, and still be at what was sent before
+		case !errors.Is(err, eventmesh.ErrUnconfirmed) || ctx.Err() != nil || overtaken || time.Since(began) >= ConfirmTimeout:
 			return err
+		default:
+			overtaken = p.overtaken(own)
 		}
 	}
 }
@@ -96,12 +117,12 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 	if err != nil {
 		return nil, err
 	}
-	release, err := p.acquire(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	answer, err := p.call(ctx, frame.Frame{Header: frame.Header{Command: frame.RequestToServer, Properties: p.properties}, Body: body}, identity{})
+	message := frame.Frame{Header: frame.Header{Command: frame.RequestToServer, Properties: p.properties}, Body: body}
+	var answer frame.Frame
+	err = p.permitted(ctx, func() (err error) {
+		answer, err = p.call(ctx, message)
+		return err
+	})
 	if errors.Is(err, eventmesh.ErrUnconfirmed) {
 		return nil, fmt.Errorf("%w: %w", eventmesh.ErrNoReply, ctx.Err())
 	}
@@ -136,15 +157,21 @@ func (p *publisher) encode(e event.Event, topic string, ttl time.Duration) ([]by
 	return body, identityOf(wire), err
 }
 
-// acquire waits until another publish fits into the session.
-func (p *publisher) acquire(ctx context.Context) (release func(), err error) {
-	select {
-	case p.slots <- struct{}{}:
-		return func() { <-p.slots }, nil
-	case <-p.done:
-		return nil, fmt.Errorf("%w: the connection broke", eventmesh.ErrNotConnected)
-	case <-ctx.Done():
-		return nil, fmt.Errorf("%w: %d publishes wait for their confirmation: %w", eventmesh.ErrUnconfirmed, maxInFlight, ctx.Err())
+// permitted publishes when there is room in the window, again where EventMesh had no permit for it, and ends the session when it has
+// none for any: the next session has new ones.
+func (p *publisher) permitted(ctx context.Context, publish func() error) error {
+	for {
+		if err := p.window.enter(ctx, p.done); err != nil {
+			return err
+		}
+		err := publish()
+		if !isTooFast(err) {
+			p.window.leave()
+			return err
+		}
+		if p.window.rest() {
+			_ = p.connection.Close()
+		}
 	}
 }
 

@@ -140,7 +140,7 @@ func (s *subscriber) Leave(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("encoding subscription: %w", err)
 	}
-	if _, err := s.call(ctx, frame.Frame{Header: frame.Header{Command: frame.UnsubscribeRequest}, Body: body}, identity{}); err != nil {
+	if _, err := s.call(ctx, frame.Frame{Header: frame.Header{Command: frame.UnsubscribeRequest}, Body: body}); err != nil {
 		return err
 	}
 	for s.unacknowledged.Load() > 0 {
@@ -154,7 +154,7 @@ func (s *subscriber) Leave(ctx context.Context) error {
 	}
 	s.left.Store(true)
 	defer s.Close()
-	_, err = s.call(ctx, frame.Frame{Header: frame.Header{Command: frame.ClientGoodbyeRequest}}, identity{})
+	_, err = s.call(ctx, frame.Frame{Header: frame.Header{Command: frame.ClientGoodbyeRequest}})
 	if errors.Is(err, eventmesh.ErrNotConnected) { // closed before the answer could be read
 		return nil
 	}

@@ -22,6 +22,9 @@ import (
 // takes up to 2 s.
 const ConfirmTimeout = 3 * time.Second
 
+// overtakenGrace is how much longer a publish waits at least when a later one to its topic has been confirmed.
+const overtakenGrace = 250 * time.Millisecond
+
 // Values of a session's purpose.
 const (
 	purposePublish   = "pub"
@@ -160,7 +163,7 @@ func failure(f frame.Frame) error {
 // kindOf tells what a refusal means by its text, since all have the same code.
 func kindOf(description string) error {
 	switch {
-	case strings.Contains(description, "overload"), strings.Contains(description, "SEND_TOO_FAST"):
+	case strings.Contains(description, "overload"), strings.Contains(description, tooFast):
 		return eventmesh.ErrRateLimited
 	case strings.Contains(description, "Acl"), strings.Contains(description, "permission"):
 		return eventmesh.ErrUnauthorized
@@ -169,4 +172,12 @@ func kindOf(description string) error {
 	default:
 		return eventmesh.KindOfSendFailure(description)
 	}
+}
+
+// tooFast is what EventMesh says where it has no permit for another publish of the session.
+const tooFast = "SEND_TOO_FAST"
+
+func isTooFast(err error) bool {
+	var refusal *eventmesh.RefusalError
+	return errors.As(err, &refusal) && strings.Contains(refusal.Reason, tooFast)
 }
