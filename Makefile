@@ -98,7 +98,7 @@ bench: ## measure what the adapters cost beside the least that does the same, so
 	$(GO) -C test/bench/plot run . ../../../docs/performance
 
 .PHONY: bench-check
-bench-check: ## fail when the adapters cost a fifth more than docs/performance says, some two minutes
+bench-check: ## fail when the adapters cost a fifth more than docs/performance says, half a minute
 	$(GO) run ./test/bench -check docs/performance/report.json
 
 .PHONY: fuzz
