@@ -112,6 +112,7 @@ fuzz: ## a minute for each fuzz target
 	$(GO) test -run='^$$' -fuzz=FuzzAppend -fuzztime=1m ./internal/jsonevent
 	$(GO) test -run='^$$' -fuzz=FuzzOutcome -fuzztime=1m ./pkg/eventmesh/grpc
 	$(GO) test -run='^$$' -fuzz=FuzzMembers -fuzztime=1m ./internal/jsontext
+	$(GO) test -run='^$$' -fuzz=FuzzElements -fuzztime=1m ./internal/jsontext
 	$(GO) test -run='^$$' -fuzz=FuzzAppendString -fuzztime=1m ./internal/jsontext
 	$(GO) test -run='^$$' -fuzz=FuzzSurvivesParsing -fuzztime=1m ./pkg/eventmesh
 	$(GO) test -run='^$$' -fuzz=FuzzParse -fuzztime=1m ./pkg/adapter/sink

@@ -109,7 +109,7 @@ func Unmarshal(text []byte, leaveOut func(name []byte) bool) (event.Event, error
 		return event.Event{}, err
 	}
 	if version != event.CloudEventsVersionV1 {
-		return event.Event{}, fmt.Errorf("specversion %.100q is not supported", version)
+		return event.Event{}, fmt.Errorf("specversion %.100q is not supported, only %s", version, event.CloudEventsVersionV1)
 	}
 	e := event.Event{Context: &out}
 	if encoded != nil {
@@ -185,10 +185,15 @@ func stringOf(value []byte) (string, error) {
 	return s, nil
 }
 
+var errNoScalar = errors.New("want a string, a boolean or a number")
+
 // scalar returns the value of an extension: a string, a boolean, a number, or nil.
 func scalar(value []byte) (v any, err error) {
 	if s, ok := jsontext.String(value); ok {
 		return s, nil
+	}
+	if value[0] == '{' || value[0] == '[' {
+		return nil, errNoScalar
 	}
 	if err := json.Unmarshal(value, &v); err != nil {
 		return nil, err

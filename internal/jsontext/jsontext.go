@@ -7,25 +7,38 @@ import (
 	"errors"
 )
 
-// ErrSyntax is what is no JSON object, or is nested more than 10,000 deep, which encoding/json does not take either.
-var ErrSyntax = errors.New("it is no JSON object")
+// What is not valid JSON of the kind, or is nested more than 10,000 deep, which encoding/json does not take either.
+var (
+	ErrNoObject = errors.New("it is no JSON object")
+	ErrNoArray  = errors.New("it is no JSON array")
+)
 
 const maxNesting = 10_000
 
 // Members calls f for each member of the object that text is, in order, with the member's name and its value as it is in text,
 // without white space around it. Both are valid until f returns. It ends at the first error of f, which it returns, and otherwise
-// returns an ErrSyntax where text is not one object of valid JSON. Of that f may have seen the beginning.
+// returns ErrNoObject where text is not one object of valid JSON. Of that f may have seen the beginning.
 func Members(text []byte, f func(name, value []byte) error) error {
+	return whole(text, '{', ErrNoObject, func(i int) (int, error) { return object(text, i, 1, f) })
+}
+
+// Elements calls f for each element of the array that text is, as Members does for an object; otherwise it returns ErrNoArray.
+func Elements(text []byte, f func(value []byte) error) error {
+	return whole(text, '[', ErrNoArray, func(i int) (int, error) { return array(text, i, 1, f) })
+}
+
+// whole reads a value that begins with one character, and has nothing behind it.
+func whole(text []byte, first byte, otherwise error, read func(i int) (end int, err error)) error {
 	i := space(text, 0)
-	if i == len(text) || text[i] != '{' {
-		return ErrSyntax
+	if i == len(text) || text[i] != first {
+		return otherwise
 	}
-	end, err := object(text, i, 1, f)
+	end, err := read(i)
 	if err != nil {
 		return err
 	}
 	if end < 0 || space(text, end) != len(text) {
-		return ErrSyntax
+		return otherwise
 	}
 	return nil
 }
@@ -86,7 +99,8 @@ func value(text []byte, i, nesting int) int {
 		end, _ := object(text, i, nesting+1, nil)
 		return end
 	case '[':
-		return array(text, i, nesting+1)
+		end, _ := array(text, i, nesting+1, nil)
+		return end
 	case 't':
 		return literal(text, i, "true")
 	case 'f':
@@ -151,26 +165,31 @@ func unquoted(name []byte) []byte {
 	return []byte(s)
 }
 
-func array(text []byte, i, nesting int) int {
+func array(text []byte, i, nesting int, f func(value []byte) error) (end int, err error) {
 	if nesting > maxNesting {
-		return -1
+		return -1, nil
 	}
 	i = space(text, i+1)
 	if i < len(text) && text[i] == ']' {
-		return i + 1
+		return i + 1, nil
 	}
 	for {
-		if i = value(text, i, nesting); i < 0 {
-			return -1
+		if end = value(text, i, nesting); end < 0 {
+			return -1, nil
 		}
-		i = space(text, i)
+		if f != nil {
+			if err := f(text[i:end]); err != nil {
+				return -1, err
+			}
+		}
+		i = space(text, end)
 		switch {
 		case i == len(text):
-			return -1
+			return -1, nil
 		case text[i] == ']':
-			return i + 1
+			return i + 1, nil
 		case text[i] != ',':
-			return -1
+			return -1, nil
 		}
 		i = space(text, i+1)
 	}

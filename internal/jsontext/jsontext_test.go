@@ -48,7 +48,7 @@ func compare(t *testing.T, text []byte) {
 	var want map[string]any
 	wantErr := json.Unmarshal(text, &want)
 	if wantErr == nil && want == nil { // null
-		wantErr = jsontext.ErrSyntax
+		wantErr = jsontext.ErrNoObject
 	}
 	got, err := members(text)
 	if (err == nil) != (wantErr == nil) {
@@ -56,8 +56,8 @@ func compare(t *testing.T, text []byte) {
 	}
 	var number *json.UnmarshalTypeError
 	if err != nil {
-		if !errors.Is(err, jsontext.ErrSyntax) && !errors.As(err, &number) { // 1e999 is JSON
-			t.Fatalf("of %.200q got %v, want an ErrSyntax", text, err)
+		if !errors.Is(err, jsontext.ErrNoObject) && !errors.As(err, &number) { // 1e999 is JSON
+			t.Fatalf("of %.200q got %v, want ErrNoObject", text, err)
 		}
 		return
 	}
@@ -79,6 +79,45 @@ func FuzzMembers(f *testing.F) {
 		}
 	}
 	f.Fuzz(compare)
+}
+
+// compareElements takes a text for an array.
+func compareElements(t *testing.T, text []byte) {
+	t.Helper()
+	var want []json.RawMessage
+	wantErr := json.Unmarshal(text, &want)
+	if wantErr == nil && want == nil { // null
+		wantErr = jsontext.ErrNoArray
+	}
+	got := []json.RawMessage{}
+	err := jsontext.Elements(text, func(value []byte) error {
+		got = append(got, value)
+		return nil
+	})
+	switch {
+	case (err == nil) != (wantErr == nil), err != nil && !errors.Is(err, jsontext.ErrNoArray):
+		t.Fatalf("of %.200q got %v, encoding/json says %v", text, err, wantErr)
+	case err == nil && !reflect.DeepEqual(got, want):
+		t.Fatalf("of %.200q got %q, want %q", text, got, want)
+	}
+}
+
+func TestElementsAreThoseOfEncodingJSON(t *testing.T) {
+	for _, text := range objects {
+		compareElements(t, []byte(text))
+		compareElements(t, []byte("["+text+"]"))
+		compareElements(t, []byte(" [ "+text+" , 1.50,\t"+text+"\n] "))
+		compareElements(t, []byte("["+text+"] x"))
+	}
+}
+
+func FuzzElements(f *testing.F) {
+	for _, text := range objects {
+		if len(text) < 1000 {
+			f.Add([]byte("[" + text + "," + text + "]"))
+		}
+	}
+	f.Fuzz(compareElements)
 }
 
 func TestMembersEndsAtAnError(t *testing.T) {

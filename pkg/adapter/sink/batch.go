@@ -1,12 +1,10 @@
 package sink
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"sync"
@@ -16,6 +14,8 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"go.uber.org/zap"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
 )
 
 // batchPublishes bounds how many events of one batch are published at once.
@@ -82,36 +82,25 @@ func (h *handler) takeBatch(w http.ResponseWriter, r *http.Request, to destinati
 	return len(raw), h.publishBatch(r.Context(), to, raw), nil
 }
 
-func splitBatch(body []byte, limit int) ([]json.RawMessage, error) {
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	if token, err := decoder.Token(); err != nil || token != json.Delim('[') {
-		return nil, errNoBatch
-	}
-	var events []json.RawMessage
-	for decoder.More() {
+func splitBatch(body []byte, limit int) (events [][]byte, err error) {
+	err = jsontext.Elements(body, func(one []byte) error {
 		if len(events) == limit {
-			return nil, refusef(http.StatusRequestEntityTooLarge, "the batch has more than the %d events that EVENTMESH_MAX_BATCH_EVENTS allows", limit)
-		}
-		var one json.RawMessage
-		if err := decoder.Decode(&one); err != nil {
-			return nil, errNoBatch
+			return refusef(http.StatusRequestEntityTooLarge, "the batch has more than the %d events that EVENTMESH_MAX_BATCH_EVENTS allows", limit)
 		}
 		events = append(events, one)
-	}
-	if _, err := decoder.Token(); err != nil { // the end of the array
+		return nil
+	})
+	if errors.Is(err, jsontext.ErrNoArray) {
 		return nil, errNoBatch
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return nil, errNoBatch
-	}
-	return events, nil
+	return events, err
 }
 
 var errNoBatch = refusef(http.StatusBadRequest, "not a batch of CloudEvents: want a JSON array of events")
 
 // publishBatch publishes several events at once, and returns those that failed. The time for an event is that for all of them.
 // The request holds one place of those in flight; whatever is published beside its first event takes another, if there is one.
-func (h *handler) publishBatch(ctx context.Context, to destination, events []json.RawMessage) []failure {
+func (h *handler) publishBatch(ctx context.Context, to destination, events [][]byte) []failure {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.config.PublishTimeout)
 	defer cancel()
 	failed := make([]*failure, len(events))
@@ -146,8 +135,8 @@ spread:
 	return failures
 }
 
-func (h *handler) publishOne(ctx context.Context, to destination, index int, raw json.RawMessage) *failure {
-	e, err := parseJSON(raw, (*event.Event).UnmarshalJSON)
+func (h *handler) publishOne(ctx context.Context, to destination, index int, raw []byte) *failure {
+	e, err := parseJSON(raw)
 	if err == nil {
 		continueTrace(ctx, e)
 		err = h.guard.Publish(ctx, to.topic, *e)

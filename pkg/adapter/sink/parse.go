@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,9 @@ import (
 	"github.com/cloudevents/sdk-go/v2/binding/format"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
 )
 
 const (
@@ -29,7 +33,7 @@ func parse(header http.Header, body []byte) (*event.Event, error) {
 	version := header.Get(headerVersion)
 	switch f := format.Lookup(header.Get(cehttp.ContentType)); {
 	case f == format.JSON:
-		return parseJSON(body, unmarshal)
+		return parseJSON(body)
 	case version == event.CloudEventsVersionV1:
 		return check(parseBinary(header, body))
 	case version != "":
@@ -84,35 +88,25 @@ func setAttribute(c *event.EventContextV1, header, value string) error {
 	case !isExtension:
 		return nil
 	case name == "":
-		return errMalformed
+		return errNoName
 	default:
 		return c.SetExtension(strings.ToLower(name), value)
 	}
 }
 
 // parseJSON returns the CloudEvent in a JSON text. The error is as that of parse.
-func parseJSON(text []byte, unmarshal func(*event.Event, []byte) error) (e *event.Event, err error) {
-	defer func() {
-		if recover() != nil { // the SDK panics at some malformed events, such as one with "data_base64": 1
-			e, err = nil, notAnEvent("%w", errMalformed)
-		}
-	}()
-	e = &event.Event{}
-	if err = unmarshal(e, text); err == nil {
-		imply(e)
+func parseJSON(text []byte) (*event.Event, error) {
+	e, err := jsonevent.Unmarshal(text, nil)
+	if errors.Is(err, jsontext.ErrNoObject) {
+		err = cmp.Or(json.Unmarshal(text, &json.RawMessage{}), err) // which says where
 	}
-	return check(e, err)
+	if err == nil {
+		imply(&e)
+	}
+	return check(&e, err)
 }
 
-// unmarshal does what json.Unmarshal does, but reads a valid text once less.
-func unmarshal(e *event.Event, text []byte) error {
-	if !json.Valid(text) {
-		return json.Unmarshal(text, e) // which says what is wrong
-	}
-	return e.UnmarshalJSON(text)
-}
-
-var errMalformed = errors.New("an attribute or its data is malformed")
+var errNoName = errors.New("a header has no attribute's name")
 
 // imply sets the content type that data has in the JSON format when there is none. In EventMesh it would imply nothing, which is
 // why CloudEvents wants it set by whoever takes an event from one format to another.
@@ -128,7 +122,7 @@ func check(e *event.Event, err error) (*event.Event, error) {
 		err = e.Validate()
 	}
 	if err != nil {
-		return nil, notAnEvent("%s", withoutData(err))
+		return nil, notAnEvent("%s", oneLineOf(err))
 	}
 	if e.SpecVersion() != event.CloudEventsVersionV1 {
 		return nil, notAnEvent("specversion %q is not supported, only %s", e.SpecVersion(), event.CloudEventsVersionV1)
@@ -148,14 +142,13 @@ func notAnEvent(format string, args ...any) error {
 	return refusef(http.StatusBadRequest, "not a CloudEvent: "+format, args...)
 }
 
-// withoutData makes one line of the SDK's error, and cuts off the excerpt of the body that its JSON parser appends.
-func withoutData(err error) string {
+// oneLineOf makes one line of the SDK's errors, which have one for each attribute.
+func oneLineOf(err error) string {
 	var validation event.ValidationError
-	if errors.As(err, &validation) {
-		lines := strings.Split(strings.TrimSpace(validation.Error()), "\n")
-		slices.Sort(lines)
-		return strings.Join(lines, "; ")
+	if !errors.As(err, &validation) {
+		return err.Error()
 	}
-	reason, _, _ := strings.Cut(err.Error(), ", error found in #")
-	return reason
+	lines := strings.Split(strings.TrimSpace(validation.Error()), "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "; ")
 }

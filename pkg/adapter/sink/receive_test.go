@@ -73,7 +73,7 @@ func TestRefusesWhatIsNoEvent(t *testing.T) {
 		{"no ID", binary("Ce-Id="), "hunter2", "id"},
 		{"bad time", binary("Ce-Time=yesterday"), "hunter2", "time"},
 		{"bad extension name", binary("Ce-My-Own=1"), "hunter2", "attribute names"},
-		{"extension without a name", binary("Ce-=1"), "hunter2", "malformed"},
+		{"extension without a name", binary("Ce-=1"), "hunter2", "no attribute's name"},
 		{"compressed", binary("Content-Encoding=gzip"), "hunter2", "Content-Encoding"},
 		{"batch in another format", http.Header{"Content-Type": {"application/cloudevents-batch+avro"}}, `hunter2`, "application/cloudevents-batch+json"},
 		{"batch that is an event", batched(), `{"data":"hunter2"}`, "JSON array"},
@@ -85,13 +85,14 @@ func TestRefusesWhatIsNoEvent(t *testing.T) {
 		{"batch that is null", batched(), `null`, "JSON array"},
 		{"compressed batch", http.Header{"Content-Type": batched()["Content-Type"], "Content-Encoding": {"gzip"}}, `[]`, "Content-Encoding"},
 		{"no JSON", structured(), `{"specversion":"1.0","data":hunter2`, "invalid character"},
-		{"no object", structured(), `["hunter2"]`, "specversion"},
-		{"null", structured(), `null`, "specversion"},
+		{"no object", structured(), `["hunter2"]`, "no JSON object"},
+		{"null", structured(), `null`, "no JSON object"},
 		{"no attributes", structured(), `{"specversion":"1.0","data":"hunter2"}`, "id: MUST be a non-empty string"},
-		{"attribute of a wrong type", structured(), `{"specversion":"1.0","type":{"p":"hunter2"},"id":"1","source":"/s"}`, "ReadString"},
+		{"attribute of a wrong type", structured(), `{"specversion":"1.0","type":{"p":"hunter2"},"id":"1","source":"/s"}`, "type: want a string"},
+		{"extension of a wrong type", structured(), `{"specversion":"1.0","type":"t","id":"1","source":"/s","own":{"p":"hunter2"}}`, "own: "},
 		{"data that is no text", structured(), `{"specversion":"1.0","id":"1","source":"/s","type":"t","datacontenttype":"text/plain","data":{"p":"hunter2"}}`, "text/plain"},
 		{"data that is no base64", structured(), `{"specversion":"1.0","id":"1","source":"/s","type":"t","data_base64":"hunter2!"}`, "base64"},
-		{"data that is a number", structured(), `{"specversion":"1.0","id":"1","source":"/s","type":"t","data_base64":1}`, "malformed"},
+		{"data that is a number", structured(), `{"specversion":"1.0","id":"1","source":"/s","type":"t","data_base64":1}`, "data_base64: want a string"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := &fake{}
