@@ -80,7 +80,7 @@ func (c *connection) call(ctx context.Context, f frame.Frame) (frame.Frame, erro
 		return frame.Frame{}, err
 	}
 	defer c.forget(own)
-	return c.await(ctx, own)
+	return c.await(ctx, own, nil)
 }
 
 // begin sends a frame under a sequence number of its own. The event is that of a publish. What is begun has to be forgotten.
@@ -102,13 +102,15 @@ func (c *connection) expect(own *call) {
 	c.calls = append(c.calls, own)
 }
 
-// await waits for the answer, which next finds.
-func (c *connection) await(ctx context.Context, own *call) (frame.Frame, error) {
+// await waits for the answer, which next finds, for no longer than until late.
+func (c *connection) await(ctx context.Context, own *call, late <-chan time.Time) (frame.Frame, error) {
 	select {
 	case f := <-own.answer:
 		return f, failure(f)
 	case <-c.done:
 		return frame.Frame{}, fmt.Errorf("%w: the connection broke", eventmesh.ErrNotConnected)
+	case <-late:
+		return frame.Frame{}, eventmesh.ErrUnconfirmed
 	case <-ctx.Done():
 		return frame.Frame{}, fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, ctx.Err())
 	}

@@ -92,11 +92,11 @@ func (p *publisher) confirm(ctx context.Context, message frame.Frame, event iden
 	}
 	defer p.forget(own)
 	grace := min(overtakenGrace<<min(repeats, 4), ConfirmTimeout)
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
 	began, overtaken := time.Now(), false
 	for {
-		attempt, cancel := context.WithTimeout(ctx, grace)
-		_, err := p.await(attempt, own)
-		cancel()
+		_, err := p.await(ctx, own, timer.C)
 		switch {
 		case repeats == 1 && isTooFast(err):
 			p.expect(own) // EventMesh may be slow, and still be at what was sent before
@@ -104,6 +104,7 @@ func (p *publisher) confirm(ctx context.Context, message frame.Frame, event iden
 			return err
 		default:
 			overtaken = p.overtaken(own)
+			timer.Reset(grace)
 		}
 	}
 }
