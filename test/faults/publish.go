@@ -23,13 +23,15 @@ const (
 	pace = 5 * time.Millisecond
 	// repeatAfter is the time before a publish that failed is made again.
 	repeatAfter = 20 * time.Millisecond
+	// repeatsAfter is the least time after which a session over TCP publishes again by itself, which nothing else tells.
+	repeatsAfter = 500 * time.Millisecond
 )
 
 // publication is what a publisher knows of one event.
 type publication struct {
 	key       string
 	confirmed bool
-	// attempts counts the publishes: the Publisher's own, when a connection breaks, among them.
+	// attempts counts the publishes, the Publisher's own among them.
 	attempts int
 }
 
@@ -138,6 +140,8 @@ type countedSession struct {
 
 func (c countedSession) Publish(ctx context.Context, topic string, e event.Event) error {
 	c.ledger.attempt(e.ID())
+	repeat := time.AfterFunc(repeatsAfter, func() { c.ledger.attempt(e.ID()) })
+	defer repeat.Stop()
 	return c.PublisherSession.Publish(ctx, topic, e)
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"sync/atomic"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
 )
@@ -19,10 +21,12 @@ type consumerService struct {
 func (c *consumerService) SubscribeStream(rpc eventmeshpb.ConsumerService_SubscribeStreamServer) error {
 	ctx := rpc.Context()
 	st := newStream(ctx)
+	var gone atomic.Bool // which the context may tell a moment later
 	c.s.wait.Go(func() {
 		for {
 			e, err := rpc.Recv()
 			if err != nil {
+				gone.Store(!errors.Is(err, io.EOF))
 				st.end()
 				return
 			}
@@ -31,7 +35,7 @@ func (c *consumerService) SubscribeStream(rpc eventmeshpb.ConsumerService_Subscr
 	})
 	defer func() {
 		how := Completed
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || gone.Load() {
 			how = Gone
 		}
 		c.s.broker.end(st.session, how)
@@ -46,6 +50,7 @@ func (c *consumerService) SubscribeStream(rpc eventmeshpb.ConsumerService_Subscr
 			return ctx.Err()
 		}
 		if err := rpc.Send(next.event); err != nil {
+			gone.Store(true)
 			c.s.lostOutgoing(next, "writing to its stream failed")
 			return err
 		}
