@@ -24,7 +24,7 @@ const (
 	// repeatAfter is the time before a publish that failed is made again.
 	repeatAfter = 20 * time.Millisecond
 	// repeatsAfter is the least time after which a session over TCP publishes again by itself, which nothing else tells.
-	repeatsAfter = 500 * time.Millisecond
+	repeatsAfter = 200 * time.Millisecond
 )
 
 // publication is what a publisher knows of one event.

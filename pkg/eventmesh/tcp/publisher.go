@@ -98,9 +98,12 @@ func (p *publisher) confirm(ctx context.Context, message frame.Frame, event iden
 	for {
 		_, err := p.await(ctx, own, timer.C)
 		switch {
-		case repeats == 1 && isTooFast(err):
+		case repeats == 1 && isTooFast(err) && !p.window.leaks():
 			p.expect(own) // EventMesh may be slow, and still be at what was sent before
-		case !errors.Is(err, eventmesh.ErrUnconfirmed) || ctx.Err() != nil || overtaken || time.Since(began) >= ConfirmTimeout:
+		case !errors.Is(err, eventmesh.ErrUnconfirmed) || ctx.Err() != nil || time.Since(began) >= ConfirmTimeout:
+			return err
+		case overtaken:
+			p.window.lost.Add(1)
 			return err
 		default:
 			overtaken = p.overtaken(own)

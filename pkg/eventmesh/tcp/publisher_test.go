@@ -32,53 +32,59 @@ func TestRepeats(t *testing.T) {
 		script map[string][]step
 		want   map[string][]time.Duration
 		err    error // of the event a/orders
+		lost   int32 // confirmations before that
 	}{
-		"confirmed": {nil, map[string][]time.Duration{"a/orders": {0}}, nil},
+		"confirmed": {nil, map[string][]time.Duration{"a/orders": {0}}, nil, 0},
 		"not confirmed": {
 			map[string][]step{"a/orders": {{}, {}}},
-			map[string][]time.Duration{"a/orders": {0, ConfirmTimeout, 2 * ConfirmTimeout}}, nil,
+			map[string][]time.Duration{"a/orders": {0, ConfirmTimeout, 2 * ConfirmTimeout}}, nil, 0,
 		},
 		"confirmed late": {
 			map[string][]step{"a/orders": {{after: ConfirmTimeout + time.Second, confirm: "a/orders"}, {}}},
-			map[string][]time.Duration{"a/orders": {0, ConfirmTimeout}}, nil,
+			map[string][]time.Duration{"a/orders": {0, ConfirmTimeout}}, nil, 0,
 		},
 		"overtaken": {
 			map[string][]step{"a/orders": {{}, {}}},
-			map[string][]time.Duration{"a/orders": {0, 2 * grace, 2*grace + ConfirmTimeout}, "b/orders": {grace / 2}}, nil,
+			map[string][]time.Duration{"a/orders": {0, 2 * grace, 2*grace + ConfirmTimeout}, "b/orders": {grace / 2}}, nil, 0,
 		},
 		"overtaken on another topic": {
 			map[string][]step{"a/orders": {{}}},
-			map[string][]time.Duration{"a/orders": {0, ConfirmTimeout}, "b/bills": {grace / 2}}, nil,
+			map[string][]time.Duration{"a/orders": {0, ConfirmTimeout}, "b/bills": {grace / 2}}, nil, 0,
 		},
 		"the confirmation of somebody else's event": {
 			map[string][]step{"a/orders": {{confirm: "other/orders"}}},
-			map[string][]time.Duration{"a/orders": {0, ConfirmTimeout}}, nil,
+			map[string][]time.Duration{"a/orders": {0, ConfirmTimeout}}, nil, 0,
 		},
 		"a repeat without a permit, as the first is under way": {
 			map[string][]step{"a/orders": {{after: 2*ConfirmTimeout - 1, confirm: "a/orders"}, {refuse: tooFast}}},
-			map[string][]time.Duration{"a/orders": {0, ConfirmTimeout}}, nil,
+			map[string][]time.Duration{"a/orders": {0, ConfirmTimeout}}, nil, 0,
 		},
 		"repeats without a permit": {
 			map[string][]step{"a/orders": {{}, {refuse: tooFast}, {refuse: tooFast}}},
-			map[string][]time.Duration{"a/orders": {0, ConfirmTimeout, 2 * ConfirmTimeout}}, eventmesh.ErrNotConnected,
+			map[string][]time.Duration{"a/orders": {0, ConfirmTimeout, 2 * ConfirmTimeout}}, eventmesh.ErrNotConnected, 0,
+		},
+		"a repeat without a permit, as permits are lost": {
+			map[string][]step{"a/orders": {{}, {refuse: tooFast}}},
+			map[string][]time.Duration{"a/orders": {0, ConfirmTimeout}}, eventmesh.ErrNotConnected, leaking,
 		},
 		"no permit": {
 			map[string][]step{"a/orders": {{refuse: tooFast}}},
-			map[string][]time.Duration{"a/orders": {0}}, eventmesh.ErrNotConnected,
+			map[string][]time.Duration{"a/orders": {0}}, eventmesh.ErrNotConnected, 0,
 		},
 		"no permit beside another": {
 			map[string][]step{"b/orders": {{refuse: tooFast}, {refuse: tooFast}}, "a/orders": {{after: grace, confirm: "a/orders"}}},
-			map[string][]time.Duration{"a/orders": {0}, "b/orders": {grace / 2, grace / 2, grace / 2}}, nil,
+			map[string][]time.Duration{"a/orders": {0}, "b/orders": {grace / 2, grace / 2, grace / 2}}, nil, 0,
 		},
 		"refused": {
 			map[string][]step{"a/orders": {{refuse: "event size exceeds the limit: 1000"}}},
-			map[string][]time.Duration{"a/orders": {0}}, eventmesh.ErrTooLarge,
+			map[string][]time.Duration{"a/orders": {0}}, eventmesh.ErrTooLarge, 0,
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client, server := net.Pipe()
 				p := newPublisher(newConnection(client), eventmesh.TCPSubscribers)
+				p.window.lost.Store(c.lost)
 				began, got := time.Now(), map[string][]time.Duration{}
 				go answer(server, c.script, func(event string) { got[event] = append(got[event], time.Since(began)) })
 				publish := func(id, topic string) error {

@@ -23,7 +23,7 @@ import (
 const ConfirmTimeout = 3 * time.Second
 
 // overtakenGrace is how much longer a publish waits at least when a later one to its topic has been confirmed.
-const overtakenGrace = 250 * time.Millisecond
+const overtakenGrace = 100 * time.Millisecond
 
 // Values of a session's purpose.
 const (

@@ -15,6 +15,9 @@ const (
 	maxInFlight = 20
 	// restTime is for how long a slot is not used for which EventMesh had no permit.
 	restTime = 10 * time.Second
+	// leaking is how many confirmations of a session have to be lost to believe that permits are, and fewSlots how many slots
+	// are then too few to go on with.
+	leaking, fewSlots = 5, maxInFlight / 4
 )
 
 // window bounds what a session has in flight, for EventMesh to have a permit for each publish.
@@ -24,6 +27,8 @@ const (
 type window struct {
 	slots     chan struct{} // each taken by a publish, or at rest
 	publishes atomic.Int32  // in slots
+	resting   atomic.Int32  // slots
+	lost      atomic.Int32  // confirmations
 	exhausted atomic.Bool
 }
 
@@ -47,10 +52,18 @@ func (w *window) leave() {
 	<-w.slots
 }
 
-// rest gives the slot back later, and tells whether the session is exhausted: no other publish has a permit either.
+// leaks tells whether permits of the session are known to be lost.
+func (w *window) leaks() bool { return w.lost.Load() >= leaking }
+
+// rest gives the slot back later, and tells whether the session is exhausted: no other publish has a permit either, or permits are
+// lost and few are left.
 func (w *window) rest() (exhausted bool) {
-	time.AfterFunc(restTime, func() { <-w.slots })
-	if w.publishes.Add(-1) == 0 {
+	time.AfterFunc(restTime, func() {
+		w.resting.Add(-1)
+		<-w.slots
+	})
+	resting, others := w.resting.Add(1), w.publishes.Add(-1)
+	if others == 0 || w.leaks() && resting >= maxInFlight-fewSlots {
 		w.exhausted.Store(true)
 	}
 	return w.exhausted.Load()
