@@ -13,7 +13,7 @@ const (
 	// live, which in an adapter is next to nothing: under load that were 50 times a second, for a seventh of the CPU.
 	headroom = 32 << 20
 	// uncounted is what a process has in RAM besides Go's heap: most of it are pages of the program's file.
-	uncounted = 40 << 20
+	uncounted = 44 << 20
 )
 
 // heapLimit is how large the heap should become at most; 0 is no limit.
