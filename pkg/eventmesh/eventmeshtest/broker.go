@@ -32,6 +32,7 @@ type broker struct {
 	publications uint64
 	deliveries   []*delivery
 	sessions     []*Session
+	cut          map[string]bool // by the client's address: its connection has been reset
 }
 
 func newBroker(o Options) *broker {
@@ -40,6 +41,7 @@ func newBroker(o Options) *broker {
 		groups:  map[[2]string]*group{},
 		records: map[string][]*eventmeshpb.CloudEvent{},
 		waiting: map[string]chan *message{},
+		cut:     map[string]bool{},
 	}
 	if o.Storage == RocketMQ {
 		b.storage = newRocketMQ(b)

@@ -88,6 +88,9 @@ func (b *broker) handOut(m *message, session *Session) *delivery {
 	if session != nil && session.Number == 0 {
 		b.sessions = append(b.sessions, session)
 		session.Number = len(b.sessions)
+		if b.cut[session.peer] {
+			session.End = Cut
+		}
 	}
 	d := &delivery{Delivery: Delivery{Topic: m.topic, ID: m.event.GetId(), Publication: m.publication}, session: session}
 	b.deliveries = append(b.deliveries, d)
@@ -115,10 +118,12 @@ func (b *broker) end(session *Session, how End) {
 	}
 }
 
-// cutting is told of a connection that is about to be reset. What a stream has sent before its end may not have left yet.
+// cutting is told of a connection that is about to be reset. What a stream has sent before its end may not have left yet, and what
+// it is given until it sees the end does not leave.
 func (b *broker) cutting(peer string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	b.cut[peer] = true
 	for _, session := range b.sessions {
 		if session.peer == peer && session.End != Gone {
 			session.End = Cut
