@@ -26,7 +26,7 @@ func TestAnsweredBy(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			connection := &connection{calls: []*call{first, second, heartbeat}}
-			got := connection.answered(answeredBy(frame.Frame{Header: c.header, Body: []byte(c.body)}))
+			got := connection.answered(frame.Frame{Header: c.header, Body: []byte(c.body)})
 			if got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}

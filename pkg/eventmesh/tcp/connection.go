@@ -128,8 +128,10 @@ func (c *connection) overtaken(own *call) bool {
 	return own.overtaken
 }
 
-// answered takes the first call that an answer belongs to off those that wait; nil where there is none.
-func (c *connection) answered(is func(*call) bool) *call {
+// answered takes the first call that a frame is the answer to off those that wait; nil where there is none. A confirmation says that
+// EventMesh has done with that publish, and had come to those before it; a refusal does not, since it does not wait for the storage.
+func (c *connection) answered(f frame.Frame) *call {
+	is := answeredBy(f)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	i := slices.IndexFunc(c.calls, is)
@@ -138,7 +140,7 @@ func (c *connection) answered(is func(*call) bool) *call {
 	}
 	own := c.calls[i]
 	for _, earlier := range c.calls[:i] {
-		if earlier.event.topic == own.event.topic {
+		if f.Header.Code == 0 && earlier.event.topic == own.event.topic {
 			earlier.overtaken = true
 		}
 	}
@@ -163,7 +165,7 @@ func (c *connection) next() (frame.Frame, error) {
 		if isPush(f.Header.Command) {
 			return f, nil
 		}
-		call := c.answered(answeredBy(f))
+		call := c.answered(f)
 		if call == nil {
 			return f, nil
 		}

@@ -84,7 +84,7 @@ func (p *publisher) Publish(ctx context.Context, topic string, e event.Event) er
 }
 
 // confirm publishes once, and fails with ErrUnconfirmed when no confirmation has come within [ConfirmTimeout], or while grace
-// went by twice, in the first of which a later publish to the topic was answered.
+// went by twice, in the first of which a later publish to the topic was confirmed.
 func (p *publisher) confirm(ctx context.Context, message frame.Frame, event identity, repeats int) error {
 	own, err := p.begin(message, event)
 	if err != nil {
