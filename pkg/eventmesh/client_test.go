@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -344,100 +343,8 @@ func TestUnconfirmed(t *testing.T) {
 	})
 }
 
-func TestTCPSendsAgainWhatIsNotConfirmed(t *testing.T) {
-	server := eventmeshtest.New(t, eventmeshtest.Options{})
-	p, s, _, _ := pair(t, server.TCPURL())
-	server.SetFaults(eventmeshtest.Faults{LoseAnswers: 1})
-	published := make(chan error, 1)
-	go func() { published <- p.Publish(bounded(t), "orders", newEvent("1")) }()
-	expectFirst(t, s)
-	expectFirst(t, s) // the second attempt: the first was not answered
-	server.SetFaults(eventmeshtest.Faults{})
-	if err := <-published; err != nil {
-		t.Errorf("got %v, want nil once an attempt was confirmed", err)
-	}
-}
-
-func TestTCPIsNotMisledByAnswersOfOthers(t *testing.T) {
-	server := eventmeshtest.New(t, eventmeshtest.Options{})
-	first, s, _, _ := pair(t, server.TCPURL())
-	cfg, told := config(t, server.TCPURL())
-	cfg.ClientID = "another"
-	second := newPublisher(t, cfg)
-	told.await(t, true)
-	server.SetFaults(eventmeshtest.Faults{MixUpAcknowledgements: 0.2})
-	const n = 40
-	failed := make(chan error, n)
-	for i, p := range []*eventmesh.Publisher{first, second} {
-		for j := range n / 2 {
-			go func() { failed <- p.Publish(bounded(t), "orders", newEvent(fmt.Sprintf("%d-%d", i, j))) }()
-		}
-	}
-	got := map[string]bool{}
-	for len(got) < n {
-		d := expectAny(t, s)
-		got[d.Event.ID()] = true
-		_ = d.Ack()
-	}
-	for range n {
-		if err := <-failed; err != nil {
-			t.Errorf("publishing: %v", err)
-		}
-	}
-}
-
 // TestTCPHasNewPermitsInANewSession publishes when EventMesh has returned a session's permit to another one.
-func TestTCPHasNewPermitsInANewSession(t *testing.T) {
-	server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, InFlightLimit: 1})
-	cfg, told := config(t, server.TCPURL())
-	p := newPublisher(t, cfg)
-	told.await(t, true)
-	another, connected := config(t, server.TCPURL())
-	another.ClientID = "another"
-	newPublisher(t, another)
-	connected.await(t, true)
-
-	server.SetFaults(eventmeshtest.Faults{MixUpAcknowledgements: 1})
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		for len(server.Published("orders")) == 0 {
-			runtime.Gosched()
-		}
-		cancel()
-	}()
-	if err := p.Publish(ctx, "orders", newEvent("1")); !errors.Is(err, eventmesh.ErrUnconfirmed) {
-		t.Fatalf("got %v, want %v", err, eventmesh.ErrUnconfirmed)
-	}
-	server.SetFaults(eventmeshtest.Faults{})
-	if err := p.Publish(bounded(t), "orders", newEvent("2")); err != nil {
-		t.Errorf("got %v, want nil from the next session", err)
-	}
-	if lost := told.await(t, false); !strings.Contains(lost.Err.Error(), "no permit") {
-		t.Errorf("told of %v, want why the session ended", lost.Err)
-	}
-}
-
 // TestTCPFindsAServerOfFewPermits publishes more at once than the server takes of a session.
-func TestTCPFindsAServerOfFewPermits(t *testing.T) {
-	server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, InFlightLimit: 3, RateLimit: -1, InboundLimit: -1})
-	server.SetFaults(eventmeshtest.Faults{Delay: 20 * time.Millisecond})
-	cfg, told := config(t, server.TCPURL())
-	p := newPublisher(t, cfg)
-	told.await(t, true)
-	var all sync.WaitGroup
-	for i := range 100 {
-		all.Go(func() {
-			if err := p.Publish(bounded(t), "orders", newEvent(fmt.Sprint(i))); err != nil {
-				t.Errorf("event %d: %v", i, err)
-			}
-		})
-	}
-	all.Wait()
-	if got := len(server.Published("orders")); got != 100 {
-		t.Errorf("EventMesh has %d events, want 100", got)
-	}
-}
-
 func TestCredentials(t *testing.T) {
 	eachTransport(t, eventmeshtest.Options{Credentials: map[string]string{"user": "secret"}}, func(t *testing.T, _ *eventmeshtest.Server, url string) {
 		t.Helper()
@@ -545,28 +452,6 @@ func TestLeaveThatIsNotAnswered(t *testing.T) {
 			t.Errorf("got %v, want %v", err, eventmesh.ErrUnconfirmed)
 		}
 	})
-}
-
-func TestTCPLeaveWaitsForAcknowledgements(t *testing.T) {
-	server := eventmeshtest.New(t, eventmeshtest.Options{})
-	p, s, _, _ := pair(t, server.TCPURL())
-	if err := p.Publish(bounded(t), "orders", newEvent("1")); err != nil {
-		t.Fatal(err)
-	}
-	d := expectFirst(t, s)
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-	defer cancel()
-	if err := s.Leave(ctx); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("with a delivery in hand: got %v, want %v", err, context.DeadlineExceeded)
-	}
-	for range 2 { // the second does nothing
-		if err := d.Ack(); err != nil {
-			t.Error(err)
-		}
-	}
-	if err := s.Leave(bounded(t)); err != nil {
-		t.Errorf("after its acknowledgement: got %v, want nil", err)
-	}
 }
 
 func TestServerSaysGoodbyeAndRedirects(t *testing.T) {
