@@ -114,6 +114,13 @@ func (r *rejection) final() bool {
 	}
 }
 
+// unsendableError is an event that no request can hold: its own fault for good, which tells nothing about the sink.
+type unsendableError struct{ reason error }
+
+func (e *unsendableError) Error() string { return fmt.Sprintf("encoding event: %v", e.reason) }
+
+func (e *unsendableError) Unwrap() error { return e.reason }
+
 // answer is what an event got.
 type answer struct {
 	// status is 0 without an answer.
@@ -122,7 +129,8 @@ type answer struct {
 	reply *event.Event
 }
 
-// send returns nil when the event has been taken, and a *rejection when the answer was another one.
+// send returns nil when the event has been taken, a *rejection when the answer was another one, and an *unsendableError without
+// asking the sink.
 func (s *sender) send(ctx context.Context, e event.Event) (answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -151,7 +159,7 @@ func (s *sender) request(ctx context.Context, e event.Event) (*http.Request, err
 	request := s.template.WithContext(ctx)
 	c, ok := e.Context.(*event.EventContextV1)
 	if !ok {
-		return nil, fmt.Errorf("encoding event: specversion %s is not supported", e.SpecVersion())
+		return nil, &unsendableError{fmt.Errorf("specversion %s is not supported", e.SpecVersion())}
 	}
 	request.Header = make(http.Header, len(s.template.Header)+attributeHeaders+len(c.Extensions)+otherHeaders)
 	maps.Copy(request.Header, s.template.Header)
@@ -169,7 +177,7 @@ func (s *sender) request(ctx context.Context, e event.Event) (*http.Request, err
 	}
 	inject(ctx, request.Header)
 	if err := write(request, c, e); err != nil {
-		return nil, fmt.Errorf("encoding event: %w", err)
+		return nil, &unsendableError{err}
 	}
 	return request, nil
 }

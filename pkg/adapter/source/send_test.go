@@ -140,6 +140,20 @@ func TestEventAsDataIsSentStructured(t *testing.T) {
 	}
 }
 
+func TestWhatCannotBeSentIsTheEventsFault(t *testing.T) {
+	oldVersion := event.New(event.CloudEventsVersionV03)
+	noType := sample("extension of no type")
+	noType.Context.(*event.EventContextV1).Extensions = map[string]any{"x": struct{}{}}
+	var asked atomic.Int32
+	s := senderTo(t, answering(t, func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+	for name, e := range map[string]event.Event{"specversion": oldVersion, "extension": noType} {
+		var unsendable *unsendableError
+		if _, err := s.send(t.Context(), e); !errors.As(err, &unsendable) || asked.Load() != 0 {
+			t.Errorf("%s: got %v and %d requests, want an event that cannot be sent and none", name, err, asked.Load())
+		}
+	}
+}
+
 func TestConnectionsAreFewAndKept(t *testing.T) {
 	const inFlight, rounds = 4, 10
 	var opened atomic.Int32
