@@ -9,12 +9,12 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/mediatype"
 )
 
 // The members of a JSON event that are no attributes.
@@ -215,12 +215,7 @@ func decodeBase64(value []byte) ([]byte, error) {
 
 // decodeData returns JSON as it is, and data of any other content type from the string that it has become.
 func decodeData(contentType *string, value []byte) ([]byte, error) {
-	mediaType := ""
-	if contentType != nil {
-		mediaType, _, _ = strings.Cut(*contentType, ";")
-	}
-	switch strings.TrimSpace(mediaType) {
-	case "", event.ApplicationJSON, event.TextJSON, event.ApplicationCloudEventsJSON, event.ApplicationCloudEventsBatchJSON:
+	if contentType == nil || mediatype.IsJSON(*contentType) {
 		return bytes.Clone(value), nil
 	}
 	s, err := stringOf(value)

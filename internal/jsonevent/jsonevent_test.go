@@ -15,6 +15,7 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/mediatype"
 )
 
 // jsonEvents are events as they may come, and some that are none.
@@ -46,13 +47,20 @@ var jsonEvents = []string{
 	`{}`, `[]`, `"x"`, `{"specversion":"1.0"`, `{"specversion":"1.0"}x`, ``,
 }
 
-// plain tells texts that the SDK reads as this package does: it ends at an empty name, does not know escapes in names, and takes
-// the first or the last of two members of one name.
+// plain tells texts that the SDK reads as this package does: it ends at an empty name, does not know escapes in names, takes the
+// first or the last of two members of one name, and knows four spellings of JSON's media type.
 func plain(text []byte) bool {
 	seen := map[string]bool{}
-	err := jsontext.Members(text, func(name, _ []byte) error {
+	err := jsontext.Members(text, func(name, value []byte) error {
 		if len(name) == 0 || seen[string(name)] {
 			return errors.New("an empty name, or one twice")
+		}
+		if contentType, _ := jsontext.String(value); string(name) == "datacontenttype" && contentType != "" && mediatype.IsJSON(contentType) {
+			switch contentType, _, _ = strings.Cut(contentType, ";"); contentType {
+			case event.ApplicationJSON, event.TextJSON, event.ApplicationCloudEventsJSON, event.ApplicationCloudEventsBatchJSON:
+			default:
+				return errors.New("JSON that is none to the SDK")
+			}
 		}
 		seen[string(name)] = true
 		return nil
@@ -92,6 +100,33 @@ func compareWithSDK(t *testing.T, text []byte) {
 	}
 	if err == nil && !reflect.DeepEqual(got, want) {
 		t.Fatalf("of %s got %+v, the SDK says %+v", text, got, want)
+	}
+}
+
+// TestUnmarshalData: what is JSON keeps every byte, anything else is the text that a string stands for.
+func TestUnmarshalData(t *testing.T) {
+	for _, c := range []struct{ contentType, data, want string }{
+		{"application/json", `{"a": 1.50}`, `{"a": 1.50}`},
+		{"application/fhir+json", `{"resourceType": "Patient"}`, `{"resourceType": "Patient"}`},
+		{"application/vnd.acme+json", `"hello"`, `"hello"`},
+		{"Application/JSON", `{"a":1}`, `{"a":1}`},
+		{"APPLICATION/VND.ACME+JSON; Charset=UTF-8", `"\u0041"`, `"\u0041"`},
+		{"foo/json", `"x"`, `"x"`},
+		{"text/json ; a=b", `null`, `null`},
+		{"text/plain", `"a\nb"`, "a\nb"},
+		{"application/json+xml", `"<a/>"`, "<a/>"},
+	} {
+		text := fmt.Sprintf(`{"specversion":"1.0","id":"1","source":"/s","type":"t","data":%s,"datacontenttype":%q}`, c.data, c.contentType)
+		e, err := jsonevent.Unmarshal([]byte(text), nil)
+		if err != nil || string(e.Data()) != c.want {
+			t.Errorf("%s as %s: got %q, %v, want %q", c.data, c.contentType, e.Data(), err, c.want)
+		}
+	}
+	for _, contentType := range []string{"text/plain", "application/jsonx", "json", "a/b/json"} {
+		text := fmt.Sprintf(`{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{},"datacontenttype":%q}`, contentType)
+		if e, err := jsonevent.Unmarshal([]byte(text), nil); err == nil {
+			t.Errorf("an object as %s: got %q, want an error", contentType, e.Data())
+		}
 	}
 }
 

@@ -5,13 +5,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"mime"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/mediatype"
 )
 
 // Form is how data travels through EventMesh.
@@ -84,7 +84,7 @@ func nativeMark(contentType string, data []byte) string {
 		return DataNone
 	case len(data) == 0:
 		return DataEmpty
-	case contentType == protobuf, isCloudEvents(contentType), !utf8.Valid(data) && IsText(contentType):
+	case contentType == protobuf, mediatype.IsCloudEvents(contentType), !utf8.Valid(data) && IsText(contentType):
 		return DataBinary
 	default:
 		return ""
@@ -97,7 +97,7 @@ func jsonMark(contentType string, data []byte) string {
 		return DataNone
 	case len(data) == 0:
 		return DataEmpty
-	case isJSON(contentType) && survivesParsing(data):
+	case mediatype.IsJSON(contentType) && survivesParsing(data):
 		return DataJSON
 	case utf8.Valid(data):
 		return DataText
@@ -111,7 +111,7 @@ func decodeData(c *event.EventContextV1, data []byte, marks map[string]string) (
 	if !marked {
 		// The content type of an event from another TCP publisher says nothing about its data, which is JSON. Passed on
 		// over HTTP, it would make a structured event of it.
-		if isCloudEvents(deref(c.DataContentType)) {
+		if mediatype.IsCloudEvents(deref(c.DataContentType)) {
 			c.DataContentType = event.StringOfApplicationJSON()
 		}
 		return data, nil
@@ -146,24 +146,6 @@ func decodeData(c *event.EventContextV1, data []byte, marks map[string]string) (
 func IsText(contentType string) bool {
 	return strings.HasPrefix(contentType, "text/") || contentType == "application/json" || contentType == "application/xml" ||
 		strings.HasSuffix(contentType, "+json") || strings.HasSuffix(contentType, "+xml")
-}
-
-func isJSON(contentType string) bool {
-	mediaType := mediaType(contentType)
-	return mediaType == "application/json" || mediaType == "text/json" || strings.HasSuffix(mediaType, "+json")
-}
-
-func isCloudEvents(contentType string) bool {
-	const prefix = "application/cloudevents"
-	return strings.Contains(strings.ToLower(contentType), prefix) && strings.HasPrefix(mediaType(contentType), prefix)
-}
-
-func mediaType(contentType string) string {
-	mediaType, _, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return ""
-	}
-	return mediaType
 }
 
 const (

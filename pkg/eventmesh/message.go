@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"mime"
 	"net/url"
 	"slices"
 	"strings"
@@ -14,6 +15,8 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/mediatype"
 )
 
 // EventMesh has a message format of its own, which is older than its CloudEvents: a topic, a text, and properties. Between
@@ -134,15 +137,20 @@ func messageID(topic string, in, out *event.EventContextV1, data []byte) (string
 func messageContentType(told *string, data []byte) *string {
 	contentType := deref(told)
 	switch {
-	case isCloudEvents(contentType): // it would make a structured event of the message
+	case mediatype.IsCloudEvents(contentType): // it would make a structured event of the message
 		return event.StringOfApplicationJSON()
-	case mediaType(contentType) != "":
+	case isMediaType(contentType):
 	case utf8.Valid(data):
 		contentType = event.TextPlain
 	default:
 		contentType = octetStream
 	}
 	return &contentType
+}
+
+func isMediaType(contentType string) bool {
+	_, _, err := mime.ParseMediaType(contentType)
+	return err == nil
 }
 
 // attributes are names that no extension has.

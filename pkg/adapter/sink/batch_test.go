@@ -80,6 +80,8 @@ func TestBatchImpliesContentTypes(t *testing.T) {
 	const attributes = `"specversion":"1.0","id":"1","source":"/s","type":"t"`
 	for _, c := range []struct{ name, event, contentType, data string }{
 		{"JSON", `{` + attributes + `,"data":"text"}`, "application/json", `"text"`},
+		{"an object of another JSON type", `{` + attributes + `,"data":{"a": 1},"datacontenttype":"application/fhir+json"}`, "application/fhir+json", `{"a": 1}`},
+		{"a string of another JSON type", `{` + attributes + `,"data":"text","datacontenttype":"Application/JSON"}`, "Application/JSON", `"text"`},
 		{"binary", `{` + attributes + `,"data_base64":"AP8="}`, "", "\x00\xff"},
 		{"none", `{` + attributes + `}`, "", ""},
 	} {

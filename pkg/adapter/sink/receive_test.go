@@ -36,6 +36,9 @@ func TestTakesEvents(t *testing.T) {
 		{"binary without data", binary(append(base, "Content-Type=application/json")...), "", "application/json", ""},
 		{"structured", structured(), `{"specversion":"1.0","id":"1","source":"/shop","type":"order.placed","subject":"o/1","region":"eu","datacontenttype":"application/json","data":{"n": 1.50}}`, "application/json", `{"n": 1.50}`},
 		{"structured with parameter", http.Header{"Content-Type": {"application/cloudevents+json; charset=UTF-8"}}, `{"data_base64":"AP8=","datacontenttype":"image/png","specversion":"1.0","id":"1","source":"/shop","type":"order.placed","subject":"o/1","region":"eu"}`, "image/png", "\x00\xff"},
+		{"structured, in upper case", http.Header{"Content-Type": {"Application/CloudEvents+JSON; Charset=UTF-8"}}, `{"specversion":"1.0","id":"1","source":"/shop","type":"order.placed","subject":"o/1","region":"eu","datacontenttype":"Application/JSON","data":{"n": 1.50}}`, "Application/JSON", `{"n": 1.50}`},
+		{"structured, with an object of another JSON type", structured(), `{"specversion":"1.0","id":"1","source":"/shop","type":"order.placed","subject":"o/1","region":"eu","datacontenttype":"application/fhir+json","data":{"n": 1.50}}`, "application/fhir+json", `{"n": 1.50}`},
+		{"structured, with a string of another JSON type", structured(), `{"specversion":"1.0","id":"1","source":"/shop","type":"order.placed","subject":"o/1","region":"eu","datacontenttype":"foo/JSON; a=b","data":"hello"}`, "foo/JSON; a=b", `"hello"`},
 		{"structured without a content type", structured(), `{"specversion":"1.0","id":"1","source":"/shop","type":"order.placed","subject":"o/1","region":"eu","data":"text"}`, "application/json", `"text"`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

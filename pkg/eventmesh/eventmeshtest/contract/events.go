@@ -89,6 +89,8 @@ func Events() []NamedEvent {
 		row("json number", data("application/json", []byte(`17`))),
 		row("json that is none", data("application/json", []byte(`{"a":`))),
 		row("json that is no UTF-8", data("application/json", []byte("{\"a\":\"\xff\"}"))),
+		row("json in upper case", data("Application/JSON", []byte(`{"a":1}`))),
+		row("json of another type", data("foo/json", []byte(`"text"`))),
 		row("suffix json", data("application/vnd.acme+json", []byte(`{"a":1}`))),
 		row("text json", data("text/json", []byte(`{"a": 1}`))),
 
