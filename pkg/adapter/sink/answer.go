@@ -73,7 +73,7 @@ func (h *handler) refuse(w http.ResponseWriter, to destination, err error) {
 func setRefusalHeaders(header http.Header, status int) {
 	switch status {
 	case http.StatusMethodNotAllowed:
-		header.Set("Allow", http.MethodPost)
+		header.Set("Allow", eventMethods)
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		header.Set("Retry-After", retryAfter)
 	}

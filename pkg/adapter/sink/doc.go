@@ -6,6 +6,7 @@
 //	POST /topics/{topic}    publishes the event to the topic
 //	POST /requests/{topic}  publishes it as a request, and answers with the event that a subscriber replies
 //	POST /                  publishes it to EVENTMESH_TOPIC
+//	OPTIONS of these        answers 200 to the handshake of CloudEvents' webhooks: everybody may send, at any rate
 //	GET  /readiness         200 while events can be published, as far as is known, else 503 and why
 //	GET  /health            200
 //
@@ -35,7 +36,7 @@
 //	403  the topic is not open, or the sender is not one of OIDC_SUBJECTS, or a request and EVENTMESH_SUBSCRIBER_TRANSPORT is not
 //	     EVENTMESH_URL's
 //	404  no such path
-//	405  another method than POST
+//	405  another method than POST and OPTIONS
 //	408  the body did not arrive in full
 //	413  larger than EVENTMESH_MAX_EVENT_BYTES, or than EventMesh takes, or more events than EVENTMESH_MAX_BATCH_EVENTS
 //	429  EventMesh's rate limit, EVENTMESH_MAX_IN_FLIGHT or EVENTMESH_BUFFER_BYTES is reached

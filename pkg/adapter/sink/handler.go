@@ -56,6 +56,10 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	h.serving.Add(1)
 	defer h.serving.Add(-1)
+	if r.Method == http.MethodOptions {
+		h.handshake(w, r)
+		return
+	}
 	if err := h.senders.authenticate(w, r); err != nil {
 		h.refuse(w, destination{}, err)
 		return

@@ -35,7 +35,7 @@ func (h *handler) route(r *http.Request) (to destination, err error) {
 	default:
 		return to, refusef(http.StatusNotFound, "no such path: events go to %s{topic}, %s{topic} or /", topicsPath, requestsPath)
 	}
-	if r.Method != http.MethodPost {
+	if r.Method != http.MethodPost && r.Method != http.MethodOptions {
 		return to, refusef(http.StatusMethodNotAllowed, "events are sent with POST")
 	}
 	if root && to.topic == "" {

@@ -32,10 +32,9 @@ func TestRoutes(t *testing.T) {
 		{name: "path that could be cleaned", method: "POST", path: "//topics/orders", status: 404, why: "no such path"},
 		{name: "path without a topic", method: "POST", path: "/topics", status: 404, why: "no such path"},
 		{name: "unknown path by GET", method: "GET", path: "/favicon.ico", status: 404, why: "no such path"},
-		{name: "GET", method: "GET", path: "/topics/orders", status: 405, allow: "POST", why: "POST"},
-		{name: "GET of the root", method: "GET", path: "/", status: 405, allow: "POST", why: "POST"},
-		{name: "PUT", method: "PUT", path: "/requests/orders", status: 405, allow: "POST", why: "POST"},
-		{name: "OPTIONS", method: "OPTIONS", path: "/", status: 405, allow: "POST", why: "POST"},
+		{name: "GET", method: "GET", path: "/topics/orders", status: 405, allow: "POST, OPTIONS", why: "POST"},
+		{name: "GET of the root", method: "GET", path: "/", status: 405, allow: "POST, OPTIONS", why: "POST"},
+		{name: "PUT", method: "PUT", path: "/requests/orders", status: 405, allow: "POST, OPTIONS", why: "POST"},
 		{name: "POST to a probe", method: "POST", path: "/readiness", status: 405, allow: "GET, HEAD", why: "GET"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
