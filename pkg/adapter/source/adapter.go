@@ -90,9 +90,8 @@ func (a *Adapter) openSpool(ctx context.Context) (*spool, error) {
 	for told := false; ; told = true {
 		s, err := openSpool(a.config.SpoolDir)
 		if err == nil {
-			left, _, err := s.left()
-			a.logger.Infow("events are kept on disk until the sink has taken them", append(bounds, "file", s.path, "left", left.events)...)
-			return s, err
+			a.logger.Infow("events are kept on disk until the sink has taken them", append(bounds, "file", s.path, "left", s.found.totals.events)...)
+			return s, nil
 		}
 		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EROFS) && !errors.Is(err, syscall.EDQUOT) {
 			return nil, fmt.Errorf("EVENTMESH_SPOOL_DIR: %w", err)

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -103,6 +104,10 @@ func (b *buffer) read() {
 	b.mu.Unlock()
 	loaded, err := b.spool.load(after, upTo, readSize)
 	b.mu.Lock()
+	if errors.Is(err, errUnavailable) {
+		time.AfterFunc(rewrite, b.readAgain)
+		return
+	}
 	b.reading = false
 	if err != nil {
 		b.failLocked(err)
@@ -114,5 +119,12 @@ func (b *buffer) read() {
 		b.cursor = k.seq
 	}
 	b.unread -= int64(len(loaded))
+	b.changed.Broadcast()
+}
+
+func (b *buffer) readAgain() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reading = false
 	b.changed.Broadcast()
 }

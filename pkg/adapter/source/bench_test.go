@@ -34,9 +34,7 @@ func benchmarkBuffer(b *testing.B, kind string, maxEvents int64) (buffer *buffer
 			b.Fatal(err)
 		}
 	}
-	if buffer, err = newBuffer(maxEvents, 1<<30, Unordered, slow, s); err != nil {
-		b.Fatal(err)
-	}
+	buffer = newBuffer(maxEvents, 1<<30, Unordered, slow, s)
 	ctx, cancel := context.WithCancel(context.Background())
 	var writer sync.WaitGroup
 	if s != nil {

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -46,19 +47,18 @@ type buffer struct {
 	writing    error         // the latest failure to do so
 }
 
-func newBuffer(maxEvents, maxBytes int64, ordering Ordering, wait backoff, s *spool) (*buffer, error) {
+func newBuffer(maxEvents, maxBytes int64, ordering Ordering, wait backoff, s *spool) *buffer {
 	b := &buffer{
 		maxEvents: maxEvents, maxBytes: maxBytes, spool: s, queue: newQueue(ordering), circuit: circuit{backoff: wait},
 		drained: make(chan struct{}), work: make(chan struct{}, 1),
 	}
 	b.changed.L, b.room.L = &b.mu, &b.mu
 	if s == nil {
-		return b, nil
+		return b
 	}
-	var err error
-	b.totals, b.last, err = s.left()
+	b.totals, b.last = s.found.totals, s.found.last
 	b.unread, b.before, b.sequence = b.totals.events, b.last, b.last
-	return b, err
+	return b
 }
 
 // put keeps an event, and waits until there is room for it. With a spool it does not wait until the event is on disk. It is called
@@ -131,11 +131,16 @@ func (b *buffer) next(ctx context.Context) *kept {
 	if k == nil || k.loaded() {
 		return k
 	}
-	if err := b.load(k); err != nil {
+	switch err := b.load(k); {
+	case err == nil:
+		return k
+	case errors.Is(err, errUnavailable):
+		b.again(k, rewrite)
+		return b.next(ctx)
+	default:
 		b.fail(err)
 		return nil
 	}
-	return k
 }
 
 func (b *buffer) pick(ctx context.Context) *kept {

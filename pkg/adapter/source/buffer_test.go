@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -28,11 +29,7 @@ func sized(id string, bytes int) *kept {
 // inMemory is a buffer in memory.
 func inMemory(t *testing.T, maxEvents, maxBytes int64) *buffer {
 	t.Helper()
-	b, err := newBuffer(maxEvents, maxBytes, Unordered, slow, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
+	return newBuffer(maxEvents, maxBytes, Unordered, slow, nil)
 }
 
 // onDisk is a buffer with a spool, which is written until the test ends, or until stop is called.
@@ -42,9 +39,7 @@ func onDisk(t *testing.T, dir string, maxEvents, maxBytes int64, ordering Orderi
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, err = newBuffer(maxEvents, maxBytes, ordering, slow, s); err != nil {
-		t.Fatal(err)
-	}
+	b = newBuffer(maxEvents, maxBytes, ordering, slow, s)
 	ctx, cancel := context.WithCancel(context.Background())
 	var writer sync.WaitGroup
 	writer.Go(func() { (&committer{buffer: b, metrics: noMetrics(t), logger: zap.NewNop().Sugar()}).run(ctx) })
@@ -62,10 +57,7 @@ func onDisk(t *testing.T, dir string, maxEvents, maxBytes int64, ordering Orderi
 // buffers are both kinds.
 func buffers(t *testing.T, maxEvents, maxBytes int64, ordering Ordering) map[string]*buffer {
 	t.Helper()
-	memory, err := newBuffer(maxEvents, maxBytes, ordering, slow, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	memory := newBuffer(maxEvents, maxBytes, ordering, slow, nil)
 	disk, _ := onDisk(t, t.TempDir(), maxEvents, maxBytes, ordering)
 	return map[string]*buffer{"memory": memory, "disk": disk}
 }
@@ -307,11 +299,7 @@ func stored(t *testing.T, b *buffer, want int) string {
 	if b.spool == nil {
 		return ""
 	}
-	left, _, err := b.spool.left()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if left.events != int64(want) {
+	if left := stock(t, b.spool).totals; left.events != int64(want) {
 		return fmt.Sprintf("%d events on disk, want %d", left.events, want)
 	}
 	return ""
@@ -372,10 +360,7 @@ func TestBufferConcurrently(t *testing.T) {
 // That events can be removed from a full disk does not mean that others can be added.
 func TestSpoolIsWrittenAgainOnlyWhenEventsAre(t *testing.T) {
 	s := open(t, t.TempDir())
-	b, err := newBuffer(10, 100*kib, Unordered, slow, s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := newBuffer(10, 100*kib, Unordered, slow, s)
 	put(t, b, sized("a", kib))
 	b.unwritten(errors.New("no room"))
 	b.saved(nil, 0)
@@ -392,10 +377,7 @@ func TestSpoolIsWrittenAgainOnlyWhenEventsAre(t *testing.T) {
 // EventMesh forgets what is acknowledged.
 func TestEventIsAcknowledgedOnceItIsOnDisk(t *testing.T) {
 	s := open(t, t.TempDir())
-	b, err := newBuffer(10, 100*kib, Unordered, slow, s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	b := newBuffer(10, 100*kib, Unordered, slow, s)
 	var acknowledged atomic.Int32
 	put(t, b, delivered(t, "a", &acknowledged, nil))
 	c := &committer{buffer: b, metrics: noMetrics(t), logger: zap.NewNop().Sugar()}
@@ -405,9 +387,7 @@ func TestEventIsAcknowledgedOnceItIsOnDisk(t *testing.T) {
 	if written := c.commit(t.Context()); written || acknowledged.Load() != 0 {
 		t.Errorf("got written %t, %d acknowledgements; want false, 0", written, acknowledged.Load())
 	}
-	if s.db, err = openFile(s.path); err != nil {
-		t.Fatal(err)
-	}
+	*s = *open(t, filepath.Dir(s.path))
 	if written := c.commit(t.Context()); !written || acknowledged.Load() != 1 {
 		t.Errorf("got written %t, %d acknowledgements; want true, 1", written, acknowledged.Load())
 	}

@@ -32,9 +32,7 @@ func newSource(config *Config, client eventmesh.Config, spool *spool, logger *za
 	s.sender.token = &tokenFile{path: config.TokenFile}
 	s.sender.replies = config.Type == Type(eventmesh.Sync)
 	wait := backoff{min: config.BackoffMin, max: config.BackoffMax}
-	if s.buffer, err = newBuffer(config.BufferEvents, config.BufferBytes, config.Ordering, wait, spool); err != nil {
-		return nil, err
-	}
+	s.buffer = newBuffer(config.BufferEvents, config.BufferBytes, config.Ordering, wait, spool)
 	places, err := s.deadLetters()
 	if err != nil {
 		return nil, err

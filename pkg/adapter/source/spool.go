@@ -1,7 +1,6 @@
 package source
 
 import (
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -9,6 +8,8 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"sync"
+	"syscall"
 	"time"
 
 	bolt "go.etcd.io/bbolt"
@@ -20,40 +21,88 @@ const (
 	spoolFile = "spool.db"
 	// lockTimeout is how long another process may take to let go of the file.
 	lockTimeout = 2 * time.Second
+	// metaPages is how many pages bbolt has by which it finds all others.
+	metaPages = 2
 )
 
 var (
 	eventsBucket = []byte("events") // records by sequence number, 8 bytes big endian
 	stateBucket  = []byte("state")
-	totalsKey    = []byte("totals") // number and size of the events, 8 bytes each
+	totalsKey    = []byte("totals") // which an earlier version kept there
 	formatKey    = []byte("format")
 	spoolFormat  = []byte("eventmesh-source 1")
 )
 
-// spool is a file of records, in the order of their reception. One process at a time has it open. Its methods may be called by
-// several goroutines.
+// spool is a file of records, in the order of their reception. One process at a time has its directory. It is read by several
+// goroutines, and written by one.
 type spool struct {
-	db   *bolt.DB
 	path string
+	// dir is locked, and file is the one that was opened, whatever the path leads to by now.
+	dir, file *os.File
+	found     contents // at the start
+
+	mu sync.RWMutex // of those who use db, against the one who replaces it
+	db *bolt.DB     // nil while it cannot be opened again
+	// doubtful says that the last commit failed.
+	doubtful bool
 }
 
 // openSpool opens the spool of a directory, and creates both where there are none. The error names the file, which is left as it is.
 func openSpool(dir string) (*spool, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
-	}
 	s := &spool{path: filepath.Join(dir, spoolFile)}
+	if err := s.open(dir); err != nil {
+		return nil, errors.Join(s.explain(err), s.close())
+	}
+	return s, nil
+}
+
+func (s *spool) open(dir string) error {
+	err := makeDir(dir)
+	if err != nil {
+		return err
+	}
+	if s.dir, err = os.Open(dir); err != nil { //nolint:gosec // the directory is the operator's choice
+		return err
+	}
+	// bbolt locks its file alone, which another process would not find once it has been moved away.
+	if err := syscall.Flock(int(s.dir.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); errors.Is(err, syscall.EWOULDBLOCK) {
+		return errInUse
+	}
 	if _, err := os.Stat(s.path); errors.Is(err, os.ErrNotExist) {
 		if err := s.create(); err != nil {
-			return nil, fmt.Errorf("creating %s: %w", s.path, err)
+			return fmt.Errorf("creating: %w", err)
 		}
 	}
-	if err := verifySpool(s.path); err != nil {
-		return nil, s.explain(err)
+	if err := s.dir.Sync(); err != nil { // whoever has created the file
+		return err
 	}
-	var err error
+	if s.found, err = verifySpool(s.path); err != nil {
+		return err
+	}
+	if s.file, err = os.OpenFile(s.path, os.O_RDWR, 0); err != nil {
+		return err
+	}
 	s.db, err = openFile(s.path)
-	return s, s.explain(err)
+	return err
+}
+
+// makeDir makes a directory, and those above it, to stay.
+func makeDir(dir string) error {
+	if _, err := os.Stat(dir); err == nil || !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	above := filepath.Dir(dir)
+	if err := makeDir(above); err != nil {
+		return err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+		return err
+	}
+	parent, err := os.Open(above) //nolint:gosec // the directory is the operator's choice
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
 }
 
 func openFile(path string) (db *bolt.DB, err error) {
@@ -87,7 +136,7 @@ func (s *spool) create() error {
 		if err != nil {
 			return err
 		}
-		return errors.Join(state.Put(formatKey, spoolFormat), state.Put(totalsKey, make([]byte, 16)))
+		return state.Put(formatKey, spoolFormat)
 	})
 	if err = errors.Join(err, db.Close()); err != nil {
 		return errors.Join(err, os.Remove(path))
@@ -131,60 +180,80 @@ func guard(f func() error) (err error) {
 // totals are the number of events and the sum of their sizes.
 type totals struct{ events, bytes int64 }
 
-func totalsOf(tx *bolt.Tx) totals {
-	return decodeTotals(tx.Bucket(stateBucket).Get(totalsKey))
+// contents are what a file has when it is opened.
+type contents struct {
+	totals   totals
+	last     uint64 // the largest sequence number
+	pageSize uint64
 }
 
-func decodeTotals(b []byte) totals {
-	return totals{
-		events: int64(binary.BigEndian.Uint64(b)), bytes: int64(binary.BigEndian.Uint64(b[8:])), //nolint:gosec // as written
-	}
-}
-
-// left returns what there is, and the largest sequence number.
-func (s *spool) left() (t totals, last uint64, err error) {
-	err = s.view(func(tx *bolt.Tx) error {
-		t = totalsOf(tx)
-		if key, _ := tx.Bucket(eventsBucket).Cursor().Last(); key != nil {
-			last = binary.BigEndian.Uint64(key)
-		}
-		return nil
-	})
-	return t, last, err
-}
-
-// commit writes events and removes others, all or none of it, and returns when that is safe on disk.
+// commit writes events and removes others, all or none of it, and returns when that is safe on disk. After a failure the same may be
+// given again, whatever has become of it.
 func (s *spool) commit(add []*kept, remove []uint64) error {
+	if err := s.write(add, remove); err != nil {
+		return fmt.Errorf("writing %s: %w", s.path, err)
+	}
+	return nil
+}
+
+func (s *spool) write(add []*kept, remove []uint64) error {
+	if s.doubtful {
+		if err := s.settle(); err != nil {
+			return err
+		}
+	}
+	s.doubtful = true
 	err := guard(func() error {
 		return s.db.Update(func(tx *bolt.Tx) error {
-			t, events := totalsOf(tx), tx.Bucket(eventsBucket)
+			events := tx.Bucket(eventsBucket)
 			events.FillPercent = 1 // sequence numbers only grow
 			for _, k := range add {
 				if err := events.Put(sequenceKey(k.seq), k.record); err != nil {
 					return err
 				}
-				t.events, t.bytes = t.events+1, t.bytes+k.size
 			}
-			cursor := events.Cursor()
 			for _, seq := range remove {
-				key := sequenceKey(seq)
-				found, record := cursor.Seek(key)
-				if !bytes.Equal(found, key) {
-					continue
-				}
-				t.events, t.bytes = t.events-1, t.bytes-recordSize(record)
-				if err := cursor.Delete(); err != nil {
+				if err := events.Delete(sequenceKey(seq)); err != nil {
 					return err
 				}
 			}
-			value := binary.BigEndian.AppendUint64(nil, uint64(t.events)) //nolint:gosec // undone by totalsOf
-			value = binary.BigEndian.AppendUint64(value, uint64(t.bytes)) //nolint:gosec // undone by totalsOf
-			return tx.Bucket(stateBucket).Put(totalsKey, value)
+			return tx.Bucket(stateBucket).Delete(totalsKey)
 		})
 	})
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", s.path, err)
+	s.doubtful = err != nil
+	return err
+}
+
+// settle makes the disk hold what the file shows, after a commit that failed. The page of bbolt's that such a commit ends with can be
+// seen though it is not on disk, and never will be: the kernel forgets what it could not write. The next commit would then write over
+// pages that the disk still needs. The other pages of that commit are on disk before this one is written.
+func (s *spool) settle() error {
+	if s.db != nil {
+		meta := make([]byte, metaPages*s.found.pageSize)
+		if _, err := s.file.ReadAt(meta, 0); err != nil {
+			return err
+		}
+		if _, err := s.file.WriteAt(meta, 0); err != nil {
+			return err
+		}
+		if err := s.file.Sync(); err != nil {
+			return err
+		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db != nil { // what it knows of the file may be wrong
+		err := s.db.Close()
+		s.db = nil
+		if err != nil {
+			return err
+		}
+	}
+	db, err := openFile(s.path)
+	if err != nil {
+		return err
+	}
+	s.db = db
 	return nil
 }
 
@@ -235,10 +304,29 @@ func (s *spool) oldest() (at time.Time) {
 	return at
 }
 
+// errUnavailable says that the file cannot be read for now: a commit failed, and it has to be opened again.
+var errUnavailable = errors.New("cannot be opened again for now")
+
 func (s *spool) view(f func(*bolt.Tx) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.db == nil {
+		return fmt.Errorf("%s %w", s.path, errUnavailable)
+	}
 	return s.explain(guard(func() error { return s.db.View(f) }))
 }
 
-func (s *spool) close() error { return s.db.Close() }
+func (s *spool) close() error {
+	var errs []error
+	if s.db != nil {
+		errs = append(errs, s.db.Close())
+	}
+	for _, file := range []*os.File{s.file, s.dir} {
+		if file != nil {
+			errs = append(errs, file.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
 
 func sequenceKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }

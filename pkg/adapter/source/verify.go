@@ -42,24 +42,24 @@ type visit func(key, value []byte) error
 
 var errNotBolt = errors.New("it is no file of bbolt")
 
-// verifySpool reads a whole spool. It returns errDamaged, errForeign or errInUse, with the reason.
-func verifySpool(path string) error {
+// verifySpool reads a whole spool, and tells what it has. It returns errDamaged, errForeign or errInUse, with the reason.
+func verifySpool(path string) (found contents, err error) {
 	file, err := os.Open(path) //nolint:gosec // the directory is the operator's choice
 	if err != nil {
-		return err
+		return found, err
 	}
 	defer file.Close()
 	// bbolt holds an exclusive lock, and what it is writing must not be taken for damage.
 	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_SH|syscall.LOCK_NB); err != nil {
-		return fmt.Errorf("%w: %w", errInUse, err)
+		return found, fmt.Errorf("%w: %w", errInUse, err)
 	}
 	info, err := file.Stat()
 	if err != nil {
-		return err
+		return found, err
 	}
 	b := &boltFile{file: file}
 	if err := b.open(uint64(info.Size())); err != nil { //nolint:gosec // not negative
-		return fmt.Errorf("%w: %w", errDamaged, err)
+		return found, damaged(err)
 	}
 	var state, events []byte
 	err = b.walk(b.root, bucketFlag, nil, nil, func(name, bucket []byte) error {
@@ -72,29 +72,38 @@ func verifySpool(path string) error {
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errDamaged, err)
+		return found, damaged(err)
 	}
 	if state == nil || events == nil {
-		return errForeign
+		return found, errForeign
 	}
 	return b.verify(state, events)
 }
 
-// verify compares the events with what the file says of itself.
-func (b *boltFile) verify(state, events []byte) error {
-	settings := map[string][]byte{}
-	err := b.bucket(state, func(key, value []byte) error {
-		settings[string(key)] = slices.Clone(value)
+// damaged is the error for what is in a file, where it could be read.
+func damaged(err error) error {
+	if _, unread := errors.AsType[*os.PathError](err); unread {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errDamaged, err)
+}
+
+// verify reads all events.
+func (b *boltFile) verify(state, events []byte) (found contents, err error) {
+	var format []byte
+	err = b.bucket(state, func(key, value []byte) error {
+		if bytes.Equal(key, formatKey) {
+			format = slices.Clone(value)
+		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", errDamaged, err)
+		return found, damaged(err)
 	}
-	if !bytes.Equal(settings[string(formatKey)], spoolFormat) || len(settings[string(totalsKey)]) != 16 {
-		return errForeign
+	if !bytes.Equal(format, spoolFormat) {
+		return found, errForeign
 	}
-	want := decodeTotals(settings[string(totalsKey)])
-	var got totals
+	found.pageSize = b.pageSize
 	err = b.bucket(events, func(key, record []byte) error {
 		if len(key) != 8 {
 			return fmt.Errorf("record %x is out of place", key)
@@ -102,17 +111,15 @@ func (b *boltFile) verify(state, events []byte) error {
 		if err := checkRecord(record); err != nil {
 			return fmt.Errorf("record %x: %w", key, err)
 		}
-		got.events++
-		got.bytes += recordSize(record)
+		found.totals.events++
+		found.totals.bytes += recordSize(record)
+		found.last = binary.BigEndian.Uint64(key)
 		return nil
 	})
-	if err == nil && got != want {
-		err = fmt.Errorf("it has %d events of %d bytes, want %d of %d", got.events, got.bytes, want.events, want.bytes)
-	}
 	if err != nil {
-		return fmt.Errorf("%w: %w", errDamaged, err)
+		return found, damaged(err)
 	}
-	return nil
+	return found, nil
 }
 
 // open reads the newer of the two meta pages that is valid.
