@@ -51,7 +51,7 @@ func Temporary(err error) bool {
 type RefusalError struct {
 	// Kind is one of this package's errors.
 	Kind error
-	// Code is the transport's status code, as EventMesh sent it.
+	// Code is the transport's status code, as EventMesh sent it; at most 20 characters of it are part of the message.
 	Code string
 	// Reason is EventMesh's own text; only its first line, and at most 200 bytes of it, are part of the message.
 	Reason string
@@ -63,7 +63,7 @@ func (r *RefusalError) Error() string {
 	if len(reason) > maxReason {
 		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
 	}
-	return fmt.Sprintf("%s: code %s: %s", r.Kind, r.Code, strings.TrimSpace(reason))
+	return fmt.Sprintf("%s: code %.20s: %s", r.Kind, r.Code, strings.TrimSpace(reason))
 }
 
 // Unwrap returns the kind.

@@ -7,8 +7,21 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
+// answers are the commands that answer those of a client. Nothing else does, whichever sequence number it has.
+var answers = map[frame.Command]frame.Command{
+	frame.HelloRequest:         frame.HelloResponse,
+	frame.HeartbeatRequest:     frame.HeartbeatResponse,
+	frame.SubscribeRequest:     frame.SubscribeResponse,
+	frame.UnsubscribeRequest:   frame.UnsubscribeResponse,
+	frame.ListenRequest:        frame.ListenResponse,
+	frame.ClientGoodbyeRequest: frame.ClientGoodbyeResponse,
+	frame.AsyncMessageToServer: frame.AsyncMessageToServerAck,
+	frame.RequestToServer:      frame.ResponseToClient,
+}
+
 // call is a request that waits for its answer.
 type call struct {
+	command   frame.Command
 	sequence  string
 	event     identity // of a publish
 	overtaken bool     // by a later publish to its topic, which has been answered; guarded by connection.mu
@@ -33,7 +46,9 @@ func answeredBy(f frame.Frame) func(*call) bool {
 			return func(c *call) bool { return c.event == confirmed }
 		}
 	}
-	return func(c *call) bool { return c.sequence == f.Header.Sequence }
+	return func(c *call) bool {
+		return f.Header.Command == answers[c.command] && f.Header.Sequence == c.sequence
+	}
 }
 
 // published returns the event in the body of a confirmation, which is no CloudEvent, but names what these are told by as one.

@@ -31,8 +31,9 @@ type connection struct {
 	buffer  []byte
 
 	mu    sync.Mutex
-	calls []*call       // that wait for their answers: few, as a session may have few publishes in flight
-	early []frame.Frame // read by exchange, and for next
+	calls []*call // that wait for their answers: few, as a session may have few publishes in flight
+
+	early *frame.Frame // a delivery that exchange has read, for next
 
 	done    chan struct{}
 	closing sync.Once
@@ -86,7 +87,7 @@ func (c *connection) call(ctx context.Context, f frame.Frame) (frame.Frame, erro
 // begin sends a frame under a sequence number of its own. The event is that of a publish. What is begun has to be forgotten.
 func (c *connection) begin(f frame.Frame, event identity) (*call, error) {
 	f.Header.Sequence = sequence()
-	own := &call{sequence: f.Header.Sequence, event: event, answer: make(chan frame.Frame, 1)}
+	own := &call{command: f.Header.Command, sequence: f.Header.Sequence, event: event, answer: make(chan frame.Frame, 1)}
 	c.expect(own)
 	if err := c.send(f); err != nil {
 		c.forget(own)
@@ -150,10 +151,9 @@ func (c *connection) answered(f frame.Frame) *call {
 
 // next reads until a frame that is no answer to a call.
 func (c *connection) next() (frame.Frame, error) {
-	if len(c.early) > 0 {
-		f := c.early[0]
-		c.early = c.early[1:]
-		return f, nil
+	if early := c.early; early != nil {
+		c.early = nil
+		return *early, nil
 	}
 	c.reading.Store(time.Now().UnixNano())
 	defer c.reading.Store(0)
@@ -186,7 +186,8 @@ func (c *connection) read() (frame.Frame, error) {
 	}
 }
 
-// exchange sends a request and reads its answer, before anybody else reads.
+// exchange sends a request and reads its answer, before anybody else reads. Nothing else is due then but an end of the session, so
+// that nothing has to be kept, with one exception: EventMesh delivers to a client that listens, and its answer may come behind that.
 func (c *connection) exchange(ctx context.Context, command frame.Command, body any) error {
 	stop := context.AfterFunc(ctx, func() { _ = c.Close() })
 	defer stop()
@@ -200,20 +201,24 @@ func (c *connection) exchange(ctx context.Context, command frame.Command, body a
 	if err := c.send(request); err != nil {
 		return err
 	}
-	for {
-		f, err := c.read()
-		switch {
-		case ctx.Err() != nil:
-			return fmt.Errorf("%w: %s: %w", eventmesh.ErrUnconfirmed, command, ctx.Err())
-		case errors.Is(err, io.EOF):
-			return fmt.Errorf("%w: EventMesh closed the connection after %s", eventmesh.ErrRefused, command)
-		case err != nil:
-			return err
-		case f.Header.Sequence == request.Header.Sequence && !isPush(f.Header.Command):
-			return failure(f)
-		}
-		c.early = append(c.early, f)
+	f, err := c.read()
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("%w: %s: %w", eventmesh.ErrUnconfirmed, command, ctx.Err())
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: EventMesh closed the connection after %s", eventmesh.ErrRefused, command)
+	case err != nil:
+		return err
+	case f.Header.Command == answers[command] && f.Header.Sequence == request.Header.Sequence:
+		return failure(f)
+	case command == frame.ListenRequest && isDelivery(f.Header.Command):
+		c.early = &f
+		return nil
 	}
+	if err := c.control(f); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: EventMesh sent %.40q where %s was due", eventmesh.ErrNotConnected, f.Header.Command, answers[command])
 }
 
 // heartbeat fails when the server has sent nothing, the answer included, for as long as the context allows. While nobody reads,
@@ -232,9 +237,12 @@ func (c *connection) heartbeat(ctx context.Context) error {
 
 // isPush tells frames that a server sends by itself, with sequence numbers of its own.
 func isPush(command frame.Command) bool {
+	return isDelivery(command) || command == frame.ServerGoodbyeRequest || command == frame.RedirectToClient
+}
+
+func isDelivery(command frame.Command) bool {
 	switch command {
-	case frame.AsyncMessageToClient, frame.BroadcastMessageToClient, frame.RequestToClient,
-		frame.ServerGoodbyeRequest, frame.RedirectToClient:
+	case frame.AsyncMessageToClient, frame.BroadcastMessageToClient, frame.RequestToClient:
 		return true
 	default:
 		return false

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strconv"
+	"strings"
 	"sync/atomic"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -65,13 +66,11 @@ func (s *subscriber) Receive() (*eventmesh.Delivery, error) {
 			}
 			return nil, err
 		}
-		switch f.Header.Command {
-		case frame.AsyncMessageToClient, frame.BroadcastMessageToClient, frame.RequestToClient:
+		if isDelivery(f.Header.Command) {
 			return s.delivery(f), nil
-		default:
-			if err := s.control(f); err != nil {
-				return nil, err
-			}
+		}
+		if err := s.control(f); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -79,11 +78,12 @@ func (s *subscriber) Receive() (*eventmesh.Delivery, error) {
 func (s *subscriber) delivery(f frame.Frame) *eventmesh.Delivery {
 	s.unacknowledged.Add(1)
 	var acknowledged atomic.Bool
+	header := frame.Header{Command: f.Header.Command + "_ACK", Sequence: f.Header.Sequence} // without the body, to be kept
 	ack := func() error {
 		if acknowledged.Swap(true) {
 			return nil
 		}
-		err := s.send(frame.Frame{Header: frame.Header{Command: f.Header.Command + "_ACK", Sequence: f.Header.Sequence}})
+		err := s.send(frame.Frame{Header: header})
 		s.unacknowledged.Add(-1)
 		select {
 		case s.acknowledged <- struct{}{}:
@@ -100,7 +100,7 @@ func (s *subscriber) delivery(f frame.Frame) *eventmesh.Delivery {
 	}
 	var reply func(context.Context, event.Event) error
 	if f.Header.Command == frame.RequestToClient {
-		reply = func(_ context.Context, e event.Event) error { return s.reply(f, wire, e) }
+		reply = func(_ context.Context, e event.Event) error { return s.reply(header.Sequence, wire, e) }
 	}
 	return eventmesh.NewDelivery(wire, ack, reply)
 }
@@ -111,7 +111,7 @@ func undecodable(f frame.Frame, err error, ack func() error) *eventmesh.Delivery
 }
 
 // reply sends the event as the reply to a request, in the request's protocol.
-func (s *subscriber) reply(request frame.Frame, requested, e event.Event) error {
+func (s *subscriber) reply(sequence string, requested, e event.Event) error {
 	form, marshal, properties := eventmesh.JSONForm, marshalEvent, properties
 	if eventmesh.IsMessage(requested) {
 		form, marshal, properties = eventmesh.NativeForm, eventmesh.MarshalMessage, messageProperties
@@ -124,7 +124,7 @@ func (s *subscriber) reply(request frame.Frame, requested, e event.Event) error 
 	if err != nil {
 		return fmt.Errorf("replying: %w", err)
 	}
-	header := frame.Header{Command: frame.ResponseToServer, Sequence: request.Header.Sequence, Properties: properties}
+	header := frame.Header{Command: frame.ResponseToServer, Sequence: sequence, Properties: properties}
 	if err := s.send(frame.Frame{Header: header, Body: body}); err != nil {
 		return fmt.Errorf("replying: %w", err)
 	}
@@ -169,14 +169,24 @@ func (c *connection) control(f frame.Frame) error {
 		return fmt.Errorf("%w: EventMesh says goodbye", eventmesh.ErrNotConnected)
 	case frame.RedirectToClient:
 		var to struct {
-			IP   string `json:"ip"`
-			Port int    `json:"port"`
+			IP   string `json:"ip"` // or a name
+			Port uint16 `json:"port"`
 		}
-		if err := json.Unmarshal(f.Body, &to); err != nil {
-			return fmt.Errorf("decoding %s: %w", f.Header.Command, err)
+		if err := json.Unmarshal(f.Body, &to); err != nil || !isHost(to.IP) || to.Port == 0 {
+			return fmt.Errorf("%w: EventMesh redirects to what is no address", eventmesh.ErrNotConnected)
 		}
-		return &eventmesh.RedirectError{Host: net.JoinHostPort(to.IP, strconv.Itoa(to.Port))}
+		return &eventmesh.RedirectError{Host: net.JoinHostPort(to.IP, strconv.Itoa(int(to.Port)))}
+	case frame.ListenResponse: // behind a delivery
+		return failure(f)
 	default:
 		return nil
 	}
+}
+
+// isHost tells what can be an IP address or a host's name.
+func isHost(s string) bool {
+	const longest = 253 // characters that a name may have
+	return s != "" && len(s) <= longest && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(".:-_", r)
+	})
 }
