@@ -162,6 +162,9 @@ func failure(f frame.Frame) error {
 
 // kindOf tells what a refusal means by its text, since all have the same code.
 func kindOf(description string) error {
+	if kind := eventmesh.KindOfSendFailure(description); !errors.Is(kind, eventmesh.ErrRefused) { // whose text ends with a topic, of any name
+		return kind
+	}
 	switch {
 	case strings.Contains(description, "overload"), strings.Contains(description, tooFast):
 		return eventmesh.ErrRateLimited
@@ -170,7 +173,7 @@ func kindOf(description string) error {
 	case strings.Contains(description, "size exceeds"):
 		return eventmesh.ErrTooLarge
 	default:
-		return eventmesh.KindOfSendFailure(description)
+		return eventmesh.ErrRefused
 	}
 }
 
@@ -179,5 +182,5 @@ const tooFast = "SEND_TOO_FAST"
 
 func isTooFast(err error) bool {
 	var refusal *eventmesh.RefusalError
-	return errors.As(err, &refusal) && strings.Contains(refusal.Reason, tooFast)
+	return errors.As(err, &refusal) && errors.Is(refusal.Kind, eventmesh.ErrRateLimited) && strings.Contains(refusal.Reason, tooFast)
 }

@@ -3,6 +3,7 @@ package tcp
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,25 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
+
+func TestKindOf(t *testing.T) {
+	for description, want := range map[string]error{
+		"java.lang.Exception: event size exceeds the limit: 1000": eventmesh.ErrTooLarge,
+		"Tps overload, global flow control":                       eventmesh.ErrRateLimited,
+		"java.lang.Exception: SEND_TOO_FAST":                      eventmesh.ErrRateLimited,
+		"org.apache.eventmesh.api.exception.AclException: no":     eventmesh.ErrUnauthorized,
+		"java.lang.NullPointerException":                          eventmesh.ErrRefused,
+		"":                                                        eventmesh.ErrRefused,
+
+		"StorageRuntimeException: Send message error, topic: permissions":        eventmesh.ErrNoSubscriber,
+		"StorageRuntimeException: Send message error, topic: Acl-overload":       eventmesh.ErrNoSubscriber,
+		"StorageRuntimeException: Send message error, topic: SEND_TOO_FAST-size": eventmesh.ErrNoSubscriber,
+	} {
+		if got := kindOf(description); !errors.Is(got, want) {
+			t.Errorf("%q: got %v, want %v", description, got, want)
+		}
+	}
+}
 
 // delivered is a frame with 1 KB of data, as EventMesh delivers it.
 func delivered(b *testing.B) []byte {
