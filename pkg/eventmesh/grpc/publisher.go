@@ -138,7 +138,8 @@ func (p *publisher) message(e event.Event, topic, ttl string) (encoded, error) {
 	}
 	id := unique()
 	m = m.attribute("uniqueid", id).attribute("seqnum", id).attribute("ttl", ttl)
-	return append(m, p.encoded...), nil
+	m = append(m, p.encoded...)
+	return m, checkSize(m)
 }
 
 // Heartbeat asks the server for any answer: it keeps no sessions of publishers, and refuses their heartbeats.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -23,6 +24,8 @@ const MaxMessageSize = 4 << 20
 const (
 	// maxReceiveSize leaves room for what the server adds to a message of the largest size.
 	maxReceiveSize = MaxMessageSize + 1<<20
+	// maxHeaderSize is what the headers of an answer may have: EventMesh's have less than 1,000 bytes.
+	maxHeaderSize = 64 << 10
 
 	// protocolType and protocolVersion name what a message holds; description picks who gets it: gRPC subscribers.
 	protocolType    = "cloudevents"
@@ -65,6 +68,7 @@ func dial(a eventmesh.Address, c eventmesh.Client, options ...grpc.DialOption) (
 	return grpc.NewClient(a.Host, append(options,
 		grpc.WithTransportCredentials(security),
 		grpc.WithIdleTimeout(0), // a session without traffic is one all the same
+		grpc.WithMaxHeaderListSize(maxHeaderSize),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceiveSize), grpc.MaxCallSendMsgSize(MaxMessageSize), grpc.ForceCodecV2(newMessages())),
 		grpc.WithDisableServiceConfig(),
 	)...)
@@ -131,21 +135,40 @@ func outcomeOf(m *pb.CloudEvent) outcome {
 	return outcome{status: m.GetAttributes()[keyStatus].GetCeString(), reason: m.GetAttributes()[keyMessage].GetCeString()}
 }
 
+// callError tells what the end of a call means. Most of the statuses can come from this side, or from something between it and
+// EventMesh, after EventMesh has done what was asked: only what says that it has not is a refusal.
 func callError(err error) error {
 	s := status.Convert(err)
 	switch s.Code() {
 	case codes.Unavailable:
-		return fmt.Errorf("%w: %s", eventmesh.ErrNotConnected, s.Message())
+		return fmt.Errorf("%w: %.200s", eventmesh.ErrNotConnected, s.Message())
 	case codes.DeadlineExceeded:
 		return fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, context.DeadlineExceeded)
 	case codes.Canceled:
 		return fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, context.Canceled)
 	case codes.ResourceExhausted:
-		return fmt.Errorf("%w: %s", eventmesh.ErrTooLarge, s.Message())
+		return fmt.Errorf("%w: %.200s", exhausted(s.Message()), s.Message())
 	case codes.Unauthenticated, codes.PermissionDenied:
-		return fmt.Errorf("%w: %s", eventmesh.ErrUnauthorized, s.Message())
+		return fmt.Errorf("%w: %.200s", eventmesh.ErrUnauthorized, s.Message())
+	case codes.Internal, codes.Unknown, codes.Aborted, codes.DataLoss:
+		return fmt.Errorf("%w: gRPC status %s: %.200s", eventmesh.ErrUnconfirmed, s.Code(), s.Message())
 	default:
-		return fmt.Errorf("%w: gRPC status %s: %s", eventmesh.ErrRefused, s.Code(), s.Message())
+		return fmt.Errorf("%w: gRPC status %s: %.200s", eventmesh.ErrRefused, s.Code(), s.Message())
+	}
+}
+
+// exhausted tells by its text what the status means by which gRPC says that a message is too large, on whichever side, and proxies
+// that a rate limit is reached. Nothing but a request that the server does not take is too large for good: this side refuses its own
+// beforehand, and an answer comes when EventMesh has the event.
+func exhausted(message string) error {
+	own := strings.HasSuffix(message, fmt.Sprintf("vs. %d)", maxReceiveSize))
+	switch {
+	case strings.Contains(message, "exceeds maximum size"), strings.Contains(message, "received message larger than max") && !own:
+		return eventmesh.ErrTooLarge // in the words of Java and Go
+	case strings.Contains(message, "larger than max"):
+		return eventmesh.ErrUnconfirmed
+	default:
+		return eventmesh.ErrRateLimited
 	}
 }
 

@@ -1,0 +1,240 @@
+package grpc
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/mem"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+)
+
+// bytesCodec sends messages of any bytes, and reads none.
+type bytesCodec struct{}
+
+func (bytesCodec) Marshal(v any) (mem.BufferSlice, error) {
+	return mem.BufferSlice{mem.SliceBuffer(v.([]byte))}, nil
+}
+func (bytesCodec) Unmarshal(mem.BufferSlice, any) error { return nil }
+func (bytesCodec) Name() string                         { return "proto" }
+
+// serve is a server that answers the calls of a method as answer does, others with success.
+func serve(t *testing.T, method string, answer func(grpc.ServerStream) error) eventmesh.Address {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(grpc.ForceServerCodecV2(bytesCodec{}), grpc.UnknownServiceHandler(func(_ any, stream grpc.ServerStream) error {
+		if err := stream.RecvMsg(nil); err != nil {
+			return err
+		}
+		if called, _ := grpc.MethodFromServerStream(stream); called != method {
+			return stream.SendMsg(attribute("statuscode", "0"))
+		}
+		return answer(stream)
+	}))
+	done := make(chan error)
+	go func() { done <- server.Serve(listener) }()
+	t.Cleanup(func() {
+		server.Stop()
+		<-done
+	})
+	return eventmesh.Address{Scheme: "grpc", Host: listener.Addr().String()}
+}
+
+// sends answers with messages.
+func sends(messages ...[]byte) func(grpc.ServerStream) error {
+	return func(stream grpc.ServerStream) error {
+		for _, m := range messages {
+			if err := stream.SendMsg(m); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// ends answers with a status and no message.
+func ends(code codes.Code, reason string) func(grpc.ServerStream) error {
+	return func(grpc.ServerStream) error { return status.Error(code, reason) }
+}
+
+// statusOf encodes an attribute statuscode whose value is of any type.
+func statusOf(value []byte) []byte {
+	return field(fieldAttributes, slices.Concat(field(fieldKey, []byte(keyStatus)), field(fieldValue, value)))
+}
+
+var client = eventmesh.Client{IP: "127.0.0.1", PID: 1, Group: "g", Subscribers: eventmesh.GRPCSubscribers}
+
+// TestAnswers publishes to servers that answer otherwise than EventMesh does. What is not final is tried again by who published.
+func TestAnswers(t *testing.T) {
+	long := strings.Repeat("x", 4<<20)
+	for name, c := range map[string]struct {
+		answer func(grpc.ServerStream) error
+		want   error
+	}{
+		"success":                {sends(attribute("statuscode", "0")), nil},
+		"a refusal":              {sends(attribute("statuscode", "14")), eventmesh.ErrRefused},
+		"a long refusal":         {sends(slices.Concat(attribute("statuscode", long), attribute("responsemessage", "x"))), eventmesh.ErrRefused},
+		"an empty answer":        {sends(nil), eventmesh.ErrUnconfirmed},
+		"an event":               {sends(field(fieldID, []byte("1"))), eventmesh.ErrUnconfirmed},
+		"no status":              {sends(attribute("responsemessage", "success")), eventmesh.ErrUnconfirmed},
+		"an empty status":        {sends(attribute("statuscode", "")), eventmesh.ErrUnconfirmed},
+		"a status that is 00":    {sends(attribute("statuscode", "00")), eventmesh.ErrRefused},
+		"a status without value": {sends(statusOf(nil)), eventmesh.ErrUnconfirmed},
+		"a status that is a number": {
+			sends(statusOf(protowire.AppendVarint(protowire.AppendTag(nil, valueInteger, protowire.VarintType), 0))), eventmesh.ErrUnconfirmed,
+		},
+		"a status that is a boolean": {
+			sends(statusOf(protowire.AppendVarint(protowire.AppendTag(nil, valueBoolean, protowire.VarintType), 0))), eventmesh.ErrUnconfirmed,
+		},
+		"a status in bytes":           {sends(statusOf(field(valueBytes, []byte("0")))), eventmesh.ErrUnconfirmed},
+		"a status that is a URI":      {sends(statusOf(field(valueURI, []byte("0")))), eventmesh.ErrUnconfirmed},
+		"a status under another name": {sends(attribute("code", "0")), eventmesh.ErrUnconfirmed},
+		"no protobuf":                 {sends([]byte("EventMesh0000")), eventmesh.ErrUnconfirmed},
+		"a success that is cut off":   {sends(attribute("statuscode", "0")[:12]), eventmesh.ErrUnconfirmed},
+		"no message":                  {sends(), eventmesh.ErrUnconfirmed},
+		"two messages":                {sends(attribute("statuscode", "0"), attribute("statuscode", "0")), eventmesh.ErrUnconfirmed},
+		"a success that is too large": {
+			sends(slices.Concat(attribute("statuscode", "0"), attribute("responsemessage", long), attribute("more", long))), eventmesh.ErrUnconfirmed,
+		},
+		"headers that are too large": {func(stream grpc.ServerStream) error {
+			if err := stream.SetHeader(metadata.Pairs("x", strings.Repeat("x", 2*maxHeaderSize))); err != nil {
+				return err
+			}
+			return stream.SendMsg(attribute("statuscode", "0"))
+		}, eventmesh.ErrUnconfirmed},
+		"too large for EventMesh":       {ends(codes.ResourceExhausted, "gRPC message exceeds maximum size 4194304: 4194305"), eventmesh.ErrTooLarge},
+		"too large for a proxy in Go":   {ends(codes.ResourceExhausted, "grpc: received message larger than max (1001 vs. 1000)"), eventmesh.ErrTooLarge},
+		"an answer too large to send":   {ends(codes.ResourceExhausted, "trying to send message larger than max (1001 vs. 1000)"), eventmesh.ErrUnconfirmed},
+		"a rate limit":                  {ends(codes.ResourceExhausted, "over the limit"), eventmesh.ErrRateLimited},
+		"an error of a proxy":           {ends(codes.Internal, "upstream"), eventmesh.ErrUnconfirmed},
+		"an exception":                  {ends(codes.Unknown, ""), eventmesh.ErrUnconfirmed},
+		"a conflict":                    {ends(codes.Aborted, ""), eventmesh.ErrUnconfirmed},
+		"lost data":                     {ends(codes.DataLoss, ""), eventmesh.ErrUnconfirmed},
+		"a call that EventMesh cancels": {ends(codes.Canceled, ""), eventmesh.ErrNotConnected},
+		"a deadline of EventMesh's":     {ends(codes.DeadlineExceeded, ""), eventmesh.ErrUnconfirmed},
+		"a server that is not there":    {ends(codes.Unavailable, strings.Repeat("x", maxHeaderSize/2)), eventmesh.ErrNotConnected},
+		"a service that is not there":   {ends(codes.Unimplemented, ""), eventmesh.ErrRefused},
+		"credentials":                   {ends(codes.Unauthenticated, strings.Repeat("x", maxHeaderSize/2)), eventmesh.ErrUnauthorized},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := Transport{}.OpenPublisher(t.Context(), serve(t, pb.PublisherService_Publish_FullMethodName, c.answer), client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			err = p.Publish(t.Context(), "orders", anEvent())
+			final := errors.Is(c.want, eventmesh.ErrTooLarge) || errors.Is(c.want, eventmesh.ErrUnauthorized)
+			switch {
+			case !errors.Is(err, c.want):
+				t.Errorf("got %.1000v, want %v", err, c.want)
+			case c.want != nil && len(err.Error()) > 500:
+				t.Errorf("got an error of %d bytes", len(err.Error()))
+			case eventmesh.Temporary(err) == final:
+				t.Errorf("got %v, final: %v, want %v", err, !final, final)
+			}
+		})
+	}
+}
+
+// TestTooLarge refuses an event that EventMesh does not take before it is sent.
+func TestTooLarge(t *testing.T) {
+	address := serve(t, pb.PublisherService_Publish_FullMethodName, sends(attribute("statuscode", "0")))
+	p, err := Transport{}.OpenPublisher(t.Context(), address, client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	e := anEvent()
+	e.DataEncoded = bytes.Repeat([]byte("x"), MaxMessageSize)
+	if err := p.Publish(t.Context(), "orders", e); !errors.Is(err, eventmesh.ErrTooLarge) {
+		t.Errorf("got %v, want %v", err, eventmesh.ErrTooLarge)
+	}
+	if _, err := p.Request(t.Context(), "orders", e); !errors.Is(err, eventmesh.ErrTooLarge) {
+		t.Errorf("a request: got %v, want %v", err, eventmesh.ErrTooLarge)
+	}
+}
+
+// TestSubscribing opens sessions with servers that answer otherwise than EventMesh does.
+func TestSubscribing(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer func(grpc.ServerStream) error
+		want   error
+	}{
+		"an empty answer":       {sends(nil), eventmesh.ErrUnconfirmed},
+		"a delivery":            {sends(slices.Concat(field(fieldID, []byte("1")), attribute("subject", "orders"))), eventmesh.ErrUnconfirmed},
+		"a refusal":             {sends(attribute("statuscode", "17")), eventmesh.ErrRefused},
+		"no answer":             {sends(), eventmesh.ErrRefused},
+		"no protobuf":           {sends([]byte("EventMesh0000")), eventmesh.ErrUnconfirmed},
+		"one that is too large": {sends(bytes.Repeat(attribute("statuscode", "0"), maxReceiveSize/10)), eventmesh.ErrUnconfirmed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := serve(t, pb.ConsumerService_SubscribeStream_FullMethodName, c.answer)
+			s, err := Transport{}.OpenSubscriber(t.Context(), address, client, eventmesh.Subscription{Topics: []string{"orders"}})
+			if err == nil {
+				_ = s.Close()
+			}
+			if !errors.Is(err, c.want) || !eventmesh.Temporary(err) {
+				t.Errorf("got %.1000v, want %v", err, c.want)
+			}
+		})
+	}
+}
+
+// TestDeliveriesWait pushes more than anybody receives: the server has to wait.
+func TestDeliveriesWait(t *testing.T) {
+	const deliveries, size = 100, 1 << 20
+	sent := make(chan int, deliveries)
+	address := serve(t, pb.ConsumerService_SubscribeStream_FullMethodName, func(stream grpc.ServerStream) error {
+		defer close(sent)
+		if err := stream.SendMsg(attribute("statuscode", "0")); err != nil {
+			return err
+		}
+		for i := range deliveries {
+			m := slices.Concat(field(fieldID, fmt.Append(nil, i)), field(fieldSource, []byte("/s")), field(fieldType, []byte("t")),
+				attribute("subject", "orders"), field(fieldBinaryData, make([]byte, size)))
+			if err := stream.SendMsg(m); err != nil {
+				return err
+			}
+			sent <- i
+		}
+		return nil
+	})
+	s, err := Transport{}.OpenSubscriber(t.Context(), address, client, eventmesh.Subscription{Topics: []string{"orders"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for i := range deliveries {
+		d, err := s.Receive()
+		if err != nil || d.Err != nil || d.Event.ID() != fmt.Sprint(i) {
+			t.Fatalf("got %+v, %v, want event %d", d, err, i)
+		}
+		if ahead := len(sent); ahead > 40 {
+			t.Fatalf("the server is %d MB ahead of the receiver", ahead)
+		}
+		<-sent
+	}
+}
+
+func anEvent() event.Event {
+	e := event.New()
+	e.SetID("1")
+	e.SetSource("/s")
+	e.SetType("t")
+	return e
+}
