@@ -109,6 +109,7 @@ fuzz: ## a minute for each fuzz target
 	$(GO) test -run='^$$' -fuzz=FuzzHTTP -fuzztime=1m -fuzzminimizetime=1s ./pkg/adapter/sink
 	$(GO) test -run='^$$' -fuzz=FuzzRead -fuzztime=1m ./pkg/eventmesh/tcp/frame
 	$(GO) test -run='^$$' -fuzz=FuzzUnmarshal -fuzztime=1m ./internal/jsonevent
+	$(GO) test -run='^$$' -fuzz=FuzzWrite -fuzztime=1m ./internal/httpevent
 	$(GO) test -run='^$$' -fuzz=FuzzAppend -fuzztime=1m ./internal/jsonevent
 	$(GO) test -run='^$$' -fuzz=FuzzOutcome -fuzztime=1m ./pkg/eventmesh/grpc
 	$(GO) test -run='^$$' -fuzz=FuzzMembers -fuzztime=1m ./internal/jsontext

@@ -57,6 +57,9 @@ func String(value []byte) (string, bool) {
 	return s, err == nil
 }
 
+// IsValue tells whether text is a value as Members passes it, with nothing around it.
+func IsValue(text []byte) bool { return len(text) > 0 && value(text, 0, 1) == len(text) }
+
 // AppendString appends s, of type string or bytes, as a JSON string. Bytes that are no UTF-8 stay as they are.
 func AppendString[T string | []byte](b []byte, s T) []byte {
 	const hex = "0123456789abcdef"

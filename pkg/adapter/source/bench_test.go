@@ -146,3 +146,16 @@ func BenchmarkDeliver(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRequest is what it costs to make a request of an event, without sending it.
+func BenchmarkRequest(b *testing.B) {
+	s := senderTo(b, "http://sink.example")
+	e := benchmarked()
+	e.SetExtension("eventmeshtopic", "orders")
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.request(b.Context(), e); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

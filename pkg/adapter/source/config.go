@@ -15,6 +15,7 @@ import (
 	framework "knative.dev/eventing/pkg/adapter/v2"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
@@ -34,6 +35,8 @@ type Config struct {
 	Type Type `envconfig:"EVENTMESH_TYPE" default:"async" desc:"whether to receive events, or requests, whose publishers get the event back that the sink answers with" want:"async or sync"`
 	// Ordering is the order of requests.
 	Ordering Ordering `envconfig:"EVENTMESH_ORDERING" default:"unordered" desc:"which events are sent one after the other, in the order in which they were received: none, those with the same extension partitionkey (without it, of the same topic), or all" want:"unordered, key or strict"`
+	// ContentMode is how events are written to HTTP.
+	ContentMode ContentMode `envconfig:"EVENTMESH_CONTENT_MODE" default:"auto" desc:"how requests to the sink hold events, for a sink that reads one mode of CloudEvents only; auto is binary, and structured for events of which a receiver may not get every attribute in headers as it is; with binary those are refused for good" want:"auto, binary or structured"`
 	// SpoolDir is where events are kept.
 	SpoolDir string `envconfig:"EVENTMESH_SPOOL_DIR" desc:"directory that keeps events until the sink has taken them, also when the process dies; one for each replica; without it they are kept in memory, and die with it" want:"the path of a directory on a volume that outlives the container"`
 	// BufferEvents bounds the buffer.
@@ -119,6 +122,20 @@ func (o *Ordering) Decode(value string) error {
 		return nil
 	default:
 		return fmt.Errorf("%q is none of unordered, key and strict", value)
+	}
+}
+
+// ContentMode is the value of EVENTMESH_CONTENT_MODE.
+type ContentMode httpevent.Mode
+
+// Decode parses the variable, for envconfig.
+func (m *ContentMode) Decode(value string) error {
+	switch mode := httpevent.Mode(strings.ToLower(value)); mode {
+	case httpevent.Auto, httpevent.Binary, httpevent.Structured:
+		*m = ContentMode(mode)
+		return nil
+	default:
+		return fmt.Errorf("%q is none of auto, binary and structured", value)
 	}
 }
 

@@ -31,7 +31,7 @@ func TestDefaults(t *testing.T) {
 	if c.BufferEvents != 10000 || c.BufferBytes != 64<<20 || c.MaxInFlight != 16 || c.Retries != -1 || c.BackoffMin != 100*time.Millisecond ||
 		c.BackoffMax != 30*time.Second || c.DrainTimeout != 20*time.Second || c.GetSinktimeout() != 30 || eventmesh.Mode(c.Mode) != eventmesh.Clustering ||
 		c.Ordering != Unordered || eventmesh.Type(c.Type) != eventmesh.Async || c.SpoolDir != "" || c.DeadLetterSink.URL != nil ||
-		c.TokenFile != "/oidc/token" || len(c.Overrides) != 0 {
+		c.TokenFile != "/oidc/token" || c.ContentMode != "auto" || len(c.Overrides) != 0 {
 		t.Errorf("got %d events, %d bytes, %d in flight, %d retries, %s to %s, drain %s, timeout %d, mode %s, overrides %v",
 			c.BufferEvents, c.BufferBytes, c.MaxInFlight, c.Retries, c.BackoffMin, c.BackoffMax, c.DrainTimeout, c.GetSinktimeout(), c.Mode, c.Overrides)
 	}
@@ -40,7 +40,7 @@ func TestDefaults(t *testing.T) {
 func TestEverythingIsRead(t *testing.T) {
 	c, err := load(t, "EVENTMESH_TOPICS=orders, returns", "EVENTMESH_GROUP=a%|_-1", "EVENTMESH_MODE=Broadcasting", "EVENTMESH_BUFFER_EVENTS=1",
 		"EVENTMESH_BUFFER_BYTES=2", "EVENTMESH_MAX_IN_FLIGHT=3", "EVENTMESH_RETRIES=4", "EVENTMESH_BACKOFF_MIN=5ms", "EVENTMESH_BACKOFF_MAX=5ms",
-		"EVENTMESH_DRAIN_TIMEOUT=0s", "EVENTMESH_SPOOL_DIR=/spool", "EVENTMESH_ORDERING=Key", "EVENTMESH_DEAD_LETTER_TOPIC=dead", "OIDC_TOKEN_FILE=/token", "PROBES_PORT=65535", "K_SINK=https://sink:8443/path?x=1", "K_SINK_TIMEOUT=6",
+		"EVENTMESH_DRAIN_TIMEOUT=0s", "EVENTMESH_SPOOL_DIR=/spool", "EVENTMESH_ORDERING=Key", "EVENTMESH_CONTENT_MODE=Structured", "EVENTMESH_DEAD_LETTER_TOPIC=dead", "OIDC_TOKEN_FILE=/token", "PROBES_PORT=65535", "K_SINK=https://sink:8443/path?x=1", "K_SINK_TIMEOUT=6",
 		`K_CE_OVERRIDES={"extensions":{"one":"1","two":""}}`)
 	if err != nil {
 		t.Fatal(err)
@@ -48,7 +48,7 @@ func TestEverythingIsRead(t *testing.T) {
 	if strings.Join(c.Topics, "|") != "orders|returns" || c.Group != "a%|_-1" || eventmesh.Mode(c.Mode) != eventmesh.Broadcasting || c.BufferEvents != 1 ||
 		c.BufferBytes != 2 || c.MaxInFlight != 3 || c.Retries != 4 || c.BackoffMin != 5*time.Millisecond || c.BackoffMax != 5*time.Millisecond ||
 		c.DrainTimeout != 0 || c.ProbesPort != 65535 || c.SinkURL.String() != "https://sink:8443/path?x=1" || c.GetSinktimeout() != 6 ||
-		c.SpoolDir != "/spool" || c.Ordering != ByKey || c.DeadLetterTopic != "dead" || c.TokenFile != "/token" ||
+		c.SpoolDir != "/spool" || c.Ordering != ByKey || c.ContentMode != "structured" || c.DeadLetterTopic != "dead" || c.TokenFile != "/token" ||
 		!maps.Equal(c.Overrides, Overrides{"one": "1", "two": ""}) {
 		t.Errorf("got topics %q, group %q, mode %s, sink %s, overrides %v", c.Topics, c.Group, c.Mode, c.SinkURL, c.Overrides)
 	}
@@ -93,6 +93,7 @@ var refusals = []struct {
 	{"dead letters to what is no topic", []string{"EVENTMESH_DEAD_LETTER_TOPIC=a b"}, []string{"EVENTMESH_DEAD_LETTER_TOPIC: ", `"a b"`}},
 	{"dead letters to what is no URL", []string{"EVENTMESH_DEAD_LETTER_SINK=dead"}, []string{"EVENTMESH_DEAD_LETTER_SINK: ", `"dead"`, "http or https"}},
 	{"requests on disk", []string{"EVENTMESH_TYPE=sync", "EVENTMESH_SPOOL_DIR=/tmp"}, []string{"EVENTMESH_SPOOL_DIR and EVENTMESH_TYPE=sync", "want one of them"}},
+	{"content mode", []string{"EVENTMESH_CONTENT_MODE=json"}, []string{"EVENTMESH_CONTENT_MODE: ", `"json"`, "auto, binary and structured"}},
 	{"mode", []string{"EVENTMESH_MODE=both"}, []string{"EVENTMESH_MODE: ", `"both"`, "clustering nor broadcasting"}},
 	{"overrides no JSON", []string{"K_CE_OVERRIDES=abc"}, []string{"K_CE_OVERRIDES: ", `"abc"`, `{"extensions":{"name":"value"}}`}},
 	{"overrides of another shape", []string{`K_CE_OVERRIDES={"extensions":[1]}`}, []string{"K_CE_OVERRIDES: ", "[1]", `{"extensions":{"name":"value"}}`}},

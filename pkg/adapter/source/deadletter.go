@@ -6,11 +6,13 @@ import (
 	"errors"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"knative.dev/eventing/pkg/kncloudevents/attributes"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
@@ -32,6 +34,16 @@ type deadLetters interface {
 
 // deadLetterSink takes dead letters over HTTP.
 type deadLetterSink struct{ *sender }
+
+// newDeadLetterSink returns one that gets events as the sink does, but also those that the mode of choice cannot carry: that can be why
+// they are there.
+func newDeadLetterSink(c *Config) deadLetterSink {
+	s := newSender(c, c.DeadLetterSink)
+	if s.mode == httpevent.Binary {
+		s.mode = httpevent.Auto
+	}
+	return deadLetterSink{s}
+}
 
 func (s deadLetterSink) take(ctx context.Context, e event.Event) error {
 	_, err := s.send(ctx, e)
@@ -76,7 +88,12 @@ func addError(e *event.Event, destination string, code int, data string) {
 	}
 }
 
-// withoutSecrets leaves out what of a URL may be secret.
+// withoutSecrets leaves out what of a URL may be secret, and a path for which a dead letter would have to be structured.
 func withoutSecrets(u *url.URL) string {
-	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
+	for _, path := range []string{u.Path, ""} {
+		if text := (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: path}).String(); !strings.Contains(text, "%") {
+			return text
+		}
+	}
+	return ""
 }

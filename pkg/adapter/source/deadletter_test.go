@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
@@ -202,6 +204,52 @@ func TestDeadLetterSinkTakesOverHTTP(t *testing.T) {
 	status = http.StatusInternalServerError
 	if err := (deadLetterSink{s}).take(t.Context(), sample("a")); err == nil {
 		t.Error("got no error of a refusal")
+	}
+}
+
+// What a mode cannot carry has to find its rest all the same.
+func TestDeadLetterSinkTakesWhatTheModeCannotCarry(t *testing.T) {
+	e := sample("a")
+	e.SetExtension("note", "line 1\nline 2")
+	for mode, want := range map[httpevent.Mode][2]bool{ // whether each of both is structured
+		httpevent.Auto: {false, true}, httpevent.Binary: {false, true}, httpevent.Structured: {true, true},
+	} {
+		var structured []bool
+		u, err := url.Parse(answering(t, func(_ http.ResponseWriter, r *http.Request) {
+			structured = append(structured, r.Header.Get("Content-Type") == event.ApplicationCloudEventsJSON)
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := newDeadLetterSink(&Config{DeadLetterSink: SinkURL{u}, SinkTimeout: 30, MaxInFlight: 1, ContentMode: ContentMode(mode)})
+		t.Cleanup(s.transport.CloseIdleConnections)
+		for _, e := range []event.Event{sample("plain"), e} {
+			if err := s.take(t.Context(), deadLetter(e, u, errors.New("cannot be sent"))); err != nil {
+				t.Errorf("%s, %s: %v", mode, e.ID(), err)
+			}
+		}
+		if !slices.Equal(structured, want[:]) {
+			t.Errorf("%s: got structured %v, want %v", mode, structured, want)
+		}
+	}
+}
+
+func TestDestinationOfADeadLetterFitsAHeader(t *testing.T) {
+	for sink, want := range map[string]string{
+		"http://sink:8080/a/b?c=d": "http://sink:8080/a/b", "http://sink/a%20b": "http://sink", "http://sink/\u00fc": "http://sink",
+		"http://[fe80::1%25eth0]:80/a": "",
+	} {
+		u, err := url.Parse(sink)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := deadLetter(sample("a"), u, &rejection{status: 400, body: "\x00\xff\n"})
+		if got, _ := e.Extensions()["knativeerrordest"].(string); got != want {
+			t.Errorf("%s: got %q, want %q", sink, got, want)
+		}
+		if _, err := httpevent.Write(http.Header{}, e, httpevent.Binary); err != nil {
+			t.Errorf("%s: %v", sink, err)
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -16,6 +17,8 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"knative.dev/eventing/pkg/eventingtls"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
 )
 
 const (
@@ -31,8 +34,8 @@ const (
 	reasonLimit = 200
 	// replyLimit is how large a reply may be, in bytes: more than EventMesh takes.
 	replyLimit = 4 << 20
-	// otherHeaders is how many headers a request may have besides those of the template and of the event.
-	otherHeaders = 4
+	// otherHeaders is how many headers a request may have besides those of the template and of extensions.
+	otherHeaders = 12
 )
 
 // sender sends events to one URL, over connections that it keeps.
@@ -43,6 +46,7 @@ type sender struct {
 	transport *http.Transport
 	// token is nil where none is sent.
 	token *tokenFile
+	mode  httpevent.Mode
 	// replies says that an event in an answer is asked for.
 	replies bool
 }
@@ -69,7 +73,9 @@ func newSender(c *Config, to SinkURL) *sender {
 			return (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, network, address)
 		}
 	}
-	return &sender{template: template(c, to), timeout: time.Duration(c.SinkTimeout) * time.Second, transport: transport}
+	return &sender{
+		template: template(c, to), timeout: time.Duration(c.SinkTimeout) * time.Second, transport: transport, mode: httpevent.Mode(c.ContentMode),
+	}
 }
 
 func template(c *Config, to SinkURL) *http.Request {
@@ -157,11 +163,7 @@ func (s *sender) send(ctx context.Context, e event.Event) (answer, error) {
 
 func (s *sender) request(ctx context.Context, e event.Event) (*http.Request, error) {
 	request := s.template.WithContext(ctx)
-	c, ok := e.Context.(*event.EventContextV1)
-	if !ok {
-		return nil, &unsendableError{fmt.Errorf("specversion %s is not supported", e.SpecVersion())}
-	}
-	request.Header = make(http.Header, len(s.template.Header)+attributeHeaders+len(c.Extensions)+otherHeaders)
+	request.Header = make(http.Header, len(s.template.Header)+len(extensionsOf(&e))+otherHeaders)
 	maps.Copy(request.Header, s.template.Header)
 	if s.replies {
 		request.Header.Set("Prefer", "reply")
@@ -176,19 +178,16 @@ func (s *sender) request(ctx context.Context, e event.Event) (*http.Request, err
 		}
 	}
 	inject(ctx, request.Header)
-	if err := write(request, c, e); err != nil {
+	body, err := httpevent.Write(request.Header, e, s.mode)
+	if err != nil {
 		return nil, &unsendableError{err}
 	}
-	return request, nil
-}
-
-// write picks the binary mode; but an event whose data is a CloudEvent would read as that one.
-func write(request *http.Request, c *event.EventContextV1, e event.Event) error {
-	if !carriesEvent(c.GetDataContentType()) {
-		return writeBinary(request, c, e.DataEncoded)
+	if len(body) > 0 {
+		request.ContentLength = int64(len(body))
+		request.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		request.Body, _ = request.GetBody()
 	}
-	e.DataBase64 = true
-	return cehttp.WriteRequest(binding.WithForceStructured(request.Context()), (*binding.EventMessage)(&e), request)
+	return request, nil
 }
 
 // rejectionOf reads an answer that is no success.

@@ -21,6 +21,10 @@ import (
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
 // senderTo returns a sender to the URL.
@@ -55,7 +59,6 @@ func TestSendBinary(t *testing.T) {
 	noData := sample("A/1")
 	noData.DataEncoded = nil
 	text := sample("A/1")
-	text.SetSubject("Zürich ☃ 100%")
 	text.SetDataContentType("text/plain")
 	text.DataEncoded = []byte("Zürich\n")
 	for name, e := range map[string]event.Event{"JSON": sample("A/1"), "binary data": data, "no data": noData, "text": text} {
@@ -108,32 +111,69 @@ func TestSendWithoutNamespace(t *testing.T) {
 	}
 }
 
-func TestEventAsDataIsSentStructured(t *testing.T) {
-	for _, contentType := range []string{
-		"application/cloudevents+json", "application/cloudevents-batch+json; charset=utf-8", " Application/CloudEvents+JSON",
+func TestContentMode(t *testing.T) {
+	plain, extension, subject, carried := sample("plain"), sample("extension"), sample("subject"), sample("outer")
+	extension.SetExtension("note", "line 1\nline 2")
+	subject.SetSubject(" Zürich 100% ")
+	carried.SetDataContentType("application/cloudevents+json")
+	carried.DataEncoded = []byte(`{"specversion":"1.0","id":"inner","source":"s","type":"t"}`)
+	const binary, structured, none = "application/json; charset=utf-8", event.ApplicationCloudEventsJSON, ""
+	for _, test := range []struct {
+		mode  httpevent.Mode
+		event event.Event
+		want  string // Content-Type
+	}{
+		{httpevent.Auto, plain, binary},
+		{httpevent.Auto, extension, structured},
+		{httpevent.Auto, subject, structured},
+		{httpevent.Auto, carried, structured},
+		{httpevent.Binary, plain, binary},
+		{httpevent.Binary, extension, none},
+		{httpevent.Binary, subject, none},
+		{httpevent.Binary, carried, none},
+		{httpevent.Structured, plain, structured},
+		{httpevent.Structured, extension, structured},
+		{httpevent.Structured, carried, structured},
 	} {
-		t.Run(contentType, func(t *testing.T) {
-			e := sample("outer")
-			e.SetDataContentType(contentType)
-			e.DataEncoded = []byte(`{"specversion":"1.0","id":"inner","source":"s","type":"t"}`)
-			received, kinds := make(chan *event.Event, 1), make(chan string, 1)
-			s := senderTo(t, answering(t, func(_ http.ResponseWriter, r *http.Request) {
-				kinds <- r.Header.Get("Content-Type")
-				got, err := binding.ToEvent(r.Context(), cehttp.NewMessageFromHttpRequest(r))
-				if err != nil {
+		t.Run(fmt.Sprintf("%s/%s", test.mode, test.event.ID()), func(t *testing.T) {
+			var got *event.Event
+			contentType := none
+			sink := answering(t, func(_ http.ResponseWriter, r *http.Request) {
+				contentType = r.Header.Get("Content-Type")
+				var err error
+				if got, err = binding.ToEvent(r.Context(), cehttp.NewMessageFromHttpRequest(r)); err != nil {
 					t.Error(err)
 				}
-				received <- got
-			}))
-			if _, err := s.send(t.Context(), e); err != nil {
-				t.Fatal(err)
+			})
+			change := func(c *Config) { c.ContentMode = ContentMode(test.mode) }
+			_, err := senderTo(t, sink, change).send(t.Context(), test.event)
+			var unsendable *unsendableError
+			if errors.As(err, &unsendable) != (test.want == none) || test.want != none && err != nil || contentType != test.want {
+				t.Fatalf("got %v and Content-Type %q, want %q", err, contentType, test.want)
 			}
-			if got := <-kinds; !strings.HasPrefix(got, event.ApplicationCloudEventsJSON) {
-				t.Errorf("got Content-Type %q", got)
-			}
-			if got := <-received; got != nil {
-				if diff := same(*got, e); diff != "" {
+			if got != nil {
+				if diff := same(*got, test.event); diff != "" {
 					t.Error(diff)
+				}
+			}
+		})
+	}
+}
+
+// TestEventsThatNoHeaderHolds is about the events beside them as well: in strict order those wait.
+func TestEventsThatNoHeaderHolds(t *testing.T) {
+	for name, address := range transports {
+		t.Run(name, func(t *testing.T) {
+			url, sink := address(eventmeshtest.New(t, eventmeshtest.Options{})), newSink(t)
+			s := start(t, "EVENTMESH_URL="+url, "K_SINK="+sink.url, "EVENTMESH_ORDERING=strict")
+			s.awaitReadiness(t, http.StatusOK)
+			p := connect(t, url, eventmesh.Credentials{})
+			for i, value := range []string{"plain", " padded ", "Zürich", "100%25", `"quoted"`} {
+				e := sample(fmt.Sprint(i))
+				e.SetExtension("note", value)
+				publish(t, p, e)
+				if got := sink.await(t, e.ID()); got.Extensions()["note"] != value {
+					t.Errorf("got %q, want %q", got.Extensions()["note"], value)
 				}
 			}
 		})
@@ -443,4 +483,14 @@ func TestSendOverTLS(t *testing.T) {
 			}
 		})
 	}
+}
+
+// written is a request as the sink gets it.
+func written(t *testing.T, r *http.Request) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := r.Write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.String()
 }

@@ -59,7 +59,7 @@ func newSource(config *Config, client eventmesh.Config, spool *spool, logger *za
 func (s *source) deadLetters() (deadLetters, error) {
 	switch c := s.config; {
 	case c.DeadLetterSink.URL != nil:
-		return deadLetterSink{newSender(c, c.DeadLetterSink)}, nil
+		return newDeadLetterSink(c), nil
 	case c.DeadLetterTopic != "":
 		client, err := c.ClientConfig(c.Group, s.logger.With("for", "dead letters"))
 		if err != nil {
