@@ -1,19 +1,16 @@
 package sink
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 
-	"github.com/cloudevents/sdk-go/v2/binding"
-	"github.com/cloudevents/sdk-go/v2/binding/format"
 	"github.com/cloudevents/sdk-go/v2/event"
-	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
-	"github.com/cloudevents/sdk-go/v2/types"
 	"go.uber.org/zap"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
@@ -82,36 +79,15 @@ func setRefusalHeaders(header http.Header, status int) {
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
 // reply answers with the event that EventMesh has returned for a request.
-func (h *handler) reply(ctx context.Context, w http.ResponseWriter, to destination, e event.Event) {
-	if !fitsHeaders(e) {
-		ctx = binding.WithForceStructured(ctx)
+func (h *handler) reply(w http.ResponseWriter, to destination, e event.Event) {
+	w.Header()["Content-Type"] = nil // else net/http guesses one for data that has none
+	body, err := httpevent.Write(w.Header(), e, httpevent.Auto)
+	if err != nil {
+		h.refuse(w, to, refusef(http.StatusBadGateway, "sending the reply from %s: %w", to.topic, err))
+		return
 	}
-	w.Header()[cehttp.ContentType] = nil // else net/http guesses one for data that has none
-	if err := cehttp.WriteResponseWriter(ctx, binding.ToMessage(&e), http.StatusOK, w); err != nil {
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	if _, err := w.Write(body); err != nil { //nolint:gosec // it is no page, and has the content type of the event
 		h.logger.Warnw("reply not sent", "topic", to.topic, zap.Error(err))
 	}
 }
-
-// fitsHeaders tells whether binary mode keeps every attribute: receivers differ in whether they undo percent-encoding, and
-// HTTP has no control characters. A content type of CloudEvents itself would make the data read as the event.
-func fitsHeaders(e event.Event) bool {
-	if format.IsFormat(e.DataContentType()) {
-		return false
-	}
-	values := []string{e.ID(), e.Source(), e.Type(), e.Subject(), e.DataSchema(), e.DataContentType()}
-	for _, extension := range e.Extensions() {
-		value, err := types.Format(extension)
-		if err != nil {
-			return false
-		}
-		values = append(values, value)
-	}
-	for _, value := range values {
-		if strings.TrimSpace(value) != value || strings.ContainsFunc(value, needsEncoding) {
-			return false
-		}
-	}
-	return true
-}
-
-func needsEncoding(r rune) bool { return r < ' ' || r > '~' || r == '%' || r == '"' }

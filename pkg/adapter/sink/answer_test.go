@@ -89,6 +89,19 @@ func TestReplies(t *testing.T) {
 		{name: "beyond ASCII", structured: true, event: reply(func(e *event.Event) { e.SetSubject("Zürich") })},
 		{name: "percent", structured: true, event: reply(func(e *event.Event) { e.SetSubject("100%25") })},
 		{name: "line break", structured: true, event: reply(func(e *event.Event) { e.SetExtension("note", "a\nb") })},
+		{name: "beyond ASCII, without a content type", structured: true, event: reply(func(e *event.Event) {
+			e.SetSubject("grüße")
+			e.Context.(*event.EventContextV1).DataContentType = nil
+			e.DataEncoded = []byte("hi")
+		})},
+		{name: "JSON of another type", structured: true, event: reply(func(e *event.Event) {
+			e.SetSubject("grüße")
+			e.SetDataContentType("application/vnd.price+json")
+		})},
+		{name: "what is no JSON", structured: true, event: reply(func(e *event.Event) {
+			e.SetSubject("grüße")
+			e.DataEncoded = []byte(`{"price":`)
+		})},
 		{name: "space at the end", structured: true, event: reply(func(e *event.Event) { e.SetExtension("note", "a ") })},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -110,6 +123,19 @@ func TestReplies(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+func TestRepliesThatCannotBeSent(t *testing.T) {
+	noType := event.New()
+	noType.Context.(*event.EventContextV1).Extensions = map[string]any{"price": struct{}{}}
+	for want, reply := range map[string]event.Event{"specversion 0.3": event.New(event.CloudEventsVersionV03), "extension price": noType} {
+		p := &fake{request: func(context.Context, string) (*event.Event, error) { return &reply, nil }}
+		_, server, _ := serve(t, p)
+		got := post(t, server.URL+"/requests/orders")
+		if got.status != http.StatusBadGateway || !strings.Contains(got.body, want) || got.header.Get("Ce-Specversion") != "" {
+			t.Errorf("got %d %q with %v, want 502 that tells of %s", got.status, got.body, got.header, want)
+		}
 	}
 }
 

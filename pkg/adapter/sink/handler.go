@@ -78,7 +78,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		h.refuse(w, to, err)
 	case reply != nil:
-		h.reply(r.Context(), w, to, *reply)
+		h.reply(w, to, *reply)
 	default:
 		accept(w)
 	}
