@@ -74,7 +74,7 @@ func (s *sink) Start(ctx context.Context) error {
 	}
 	server := newServer(s.config, h, s.logger)
 	server.TLSConfig = encryption
-	err = s.serve(ctx, listener, server, h, newConnections(s.config.maxConnections()))
+	err = s.serve(ctx, listener, server, h, newConnections(s.config.maxConnections(), h.unreadable))
 	return errors.Join(err, publisher.Close(), stopMeasuring())
 }
 

@@ -214,7 +214,7 @@ func TestListenerThatBreaks(t *testing.T) {
 			_ = listener.Close()
 			began := time.Now()
 			h := newHandler(s.config, &fake{}, s.logger)
-			if err := s.serve(c.ctx(t.Context()), listener, newServer(s.config, h, s.logger), h, newConnections(1)); err == nil || !strings.Contains(err.Error(), "serving on") {
+			if err := s.serve(c.ctx(t.Context()), listener, newServer(s.config, h, s.logger), h, newConnections(1, h.unreadable)); err == nil || !strings.Contains(err.Error(), "serving on") {
 				t.Errorf("got %v, want an error", err)
 			}
 			if took := time.Since(began); took > patience {

@@ -18,6 +18,8 @@ const unusedAge = 2 * time.Second
 // answer. A limit that makes new connections wait would let slow senders keep all others out.
 type connections struct {
 	limit int
+	// unreadable is told of each request that no handler has seen, with the type of its error.
+	unreadable func(errorType string, from net.Addr)
 
 	mu   sync.Mutex
 	open int
@@ -34,9 +36,13 @@ type connection struct {
 	active bool          // whether a request has begun that has no answer yet
 	since  time.Time     // of the last change
 	closed bool
+	header header
 }
 
-func newConnections(limit int) *connections { return &connections{limit: limit} }
+// newConnections returns none, of at most so many. unreadable is told of each request that no handler has seen.
+func newConnections(limit int, unreadable func(errorType string, from net.Addr)) *connections {
+	return &connections{limit: limit, unreadable: unreadable}
+}
 
 // bound makes a server and its listener keep to the limit. It returns the listener to serve.
 func (c *connections) bound(server *http.Server, listener net.Listener) net.Listener {
@@ -44,6 +50,7 @@ func (c *connections) bound(server *http.Server, listener net.Listener) net.List
 	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
 		return context.WithValue(ctx, connectionKey{}, connectionOf(conn))
 	}
+	server.Handler = handled(server.Handler)
 	return &boundListener{Listener: listener, connections: c}
 }
 
@@ -90,17 +97,26 @@ func (c *connections) longestWaiting() *connection {
 	return victim
 }
 
-// changed notes that a header has come, or that an answer has gone.
+// changed notes that a header has come, that an answer has gone, or that the connection has ended.
 func (c *connections) changed(conn net.Conn, state http.ConnState) {
-	if state != http.StateActive && state != http.StateIdle {
+	one := connectionOf(conn)
+	if one == nil {
 		return
 	}
-	if one := connectionOf(conn); one != nil {
+	switch state {
+	case http.StateActive, http.StateIdle:
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		one.active, one.since = state == http.StateActive, time.Now()
+		if !one.active {
+			one.header.handled.Store(false)
+		}
 		if one.place != nil {
 			one.put()
+		}
+	case http.StateClosed:
+		if errorType := one.header.errorType(conn); errorType != "" {
+			c.unreadable(errorType, conn.RemoteAddr())
 		}
 	}
 }

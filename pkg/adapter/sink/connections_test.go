@@ -3,6 +3,7 @@ package sink
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -16,19 +17,22 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
-// serveBounded serves a handler on a bounded number of connections.
-func serveBounded(t *testing.T, p publisher, limit int, secure *tls.Config) (*handler, *connections, string) {
+// serveBounded serves a handler on a bounded number of connections, once it has been prepared.
+func serveBounded(t *testing.T, p publisher, limit int, secure *tls.Config, prepare ...func(*handler, *http.Server)) (*connections, string) {
 	t.Helper()
 	c := config(t, "EVENTMESH_URL=grpc://eventmesh", "EVENTMESH_TOPIC=orders")
 	s := &sink{config: c, logger: zap.NewNop().Sugar()}
 	h := newHandler(c, p, s.logger)
 	server := newServer(c, h, s.logger)
 	server.TLSConfig = secure
+	for _, f := range prepare {
+		f(h, server)
+	}
 	listener, err := adapter.Listen(t.Context(), 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := newConnections(limit)
+	all := newConnections(limit, h.unreadable)
 	ctx, cancel := context.WithCancel(t.Context())
 	s.config.ShutdownDelay = 0
 	ended := make(chan error, 1)
@@ -38,17 +42,20 @@ func serveBounded(t *testing.T, p publisher, limit int, secure *tls.Config) (*ha
 		if err := <-ended; err != nil {
 			t.Error(err)
 		}
-		all.mu.Lock()
-		defer all.mu.Unlock()
-		if all.open != 0 || all.waiting.Len() != 0 {
-			t.Errorf("%d connections are open in the end, %d wait", all.open, all.waiting.Len())
-		}
+		eventually(t, func() string { // TLS may still be saying goodbye
+			all.mu.Lock()
+			defer all.mu.Unlock()
+			if all.open != 0 || all.waiting.Len() != 0 {
+				return fmt.Sprintf("%d connections are open in the end, %d wait", all.open, all.waiting.Len())
+			}
+			return ""
+		})
 	})
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return h, all, net.JoinHostPort("127.0.0.1", port)
+	return all, net.JoinHostPort("127.0.0.1", port)
 }
 
 func dial(t *testing.T, host string) net.Conn {
@@ -96,7 +103,7 @@ func TestConnectionsThatWaitForLongestAreClosed(t *testing.T) {
 				return nil
 			}}
 			const limit = 3
-			_, all, host := serveBounded(t, p, limit, c.secure)
+			all, host := serveBounded(t, p, limit, c.secure)
 			url := "http://" + host
 			if c.secure != nil {
 				url = "https://" + host
@@ -141,7 +148,7 @@ func TestConnectionsThatWaitForLongestAreClosed(t *testing.T) {
 }
 
 func TestConnectionsAllInFlight(t *testing.T) {
-	all := newConnections(1)
+	all := newConnections(1, nil)
 	here, there := net.Pipe()
 	defer func() { _ = there.Close() }()
 	first, victim := all.add(here)
@@ -195,7 +202,7 @@ func TestHalfOpenConnectionsOfTheSink(t *testing.T) {
 }
 
 func TestUnusedConnectionsAreClosedAtShutdown(t *testing.T) {
-	all := newConnections(10)
+	all := newConnections(10, nil)
 	var conns []*connection
 	for range 4 {
 		here, there := net.Pipe()
@@ -261,7 +268,7 @@ func TestConnectionIsClosedForWritingAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bound := newConnections(1).bound(&http.Server{}, listener)
+	bound := newConnections(1, nil).bound(&http.Server{}, listener)
 	defer func() { _ = bound.Close() }()
 	_, port, err := net.SplitHostPort(listener.Addr().String())
 	if err != nil {

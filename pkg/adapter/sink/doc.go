@@ -44,6 +44,9 @@
 //	503  not connected, not confirmed in time, refused for now, nobody subscribes, or the keys for a token cannot be read
 //	504  no reply in time
 //
+// What is no request of HTTP is answered by the HTTP server, without a reason: 400, 417, 431, 501, 505. A header that does not come in
+// time is not answered, however far it came: its connection is closed, and the sender repeats.
+//
 // 429 and 503 come with Retry-After. The body of a refusal is one sentence, but for a batch, and never holds data of an event. While there
 // is no connection to EventMesh the answer is 503 at once; the connection comes back by itself. So it is while EventMesh is
 // connected and confirms nothing: after five time-outs in a row, one request at a time finds out whether it does again.

@@ -31,6 +31,7 @@ type handler struct {
 	bodies   *bodies
 	inFlight chan struct{} // holds one for each event that is being published
 	batches  metric.Int64Histogram
+	unread   metric.Int64Counter
 	serving  atomic.Int64 // requests without an answer
 	leaving  atomic.Bool
 }
@@ -38,7 +39,7 @@ type handler struct {
 func newHandler(config *Config, p publisher, logger *zap.SugaredLogger) *handler {
 	h := &handler{
 		config: config, logger: sampled(logger), bodies: newBodies(config.BufferBytes), inFlight: make(chan struct{}, config.MaxInFlight),
-		batches: noop.Int64Histogram{},
+		batches: noop.Int64Histogram{}, unread: noop.Int64Counter{},
 	}
 	h.guard = &guard{publisher: p, logger: h.logger}
 	h.probes = adapter.Probes{Ready: h.ready}

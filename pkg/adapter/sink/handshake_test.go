@@ -90,7 +90,7 @@ func TestHandshakeOverEveryProtocol(t *testing.T) {
 			if c.scheme == "https" {
 				secure = &tls.Config{Certificates: []tls.Certificate{pair}}
 			}
-			_, _, host := serveBounded(t, &fake{}, 10, secure)
+			_, host := serveBounded(t, &fake{}, 10, secure)
 			client := &http.Client{Transport: c.transport}
 			t.Cleanup(client.CloseIdleConnections)
 			got := send(t, client, http.MethodOptions, c.scheme+"://"+host+"/", http.Header{"Webhook-Request-Origin": {"sender.example"}}, nil)
@@ -110,7 +110,7 @@ func TestHandshakeCallsNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, host := serveBounded(t, &fake{}, 10, nil)
+	_, host := serveBounded(t, &fake{}, 10, nil)
 	conn := dial(t, host)
 	_, err = io.WriteString(conn, "OPTIONS / HTTP/1.1\r\nHost: sink\r\nWebHook-Request-Origin: sender.example\r\n"+
 		"WebHook-Request-Callback: http://"+listener.Addr().String()+"/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")

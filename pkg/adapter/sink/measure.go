@@ -35,7 +35,7 @@ func (h *handler) measure(ctx context.Context, provider metric.MeterProvider) (s
 	if err != nil {
 		return nil, err
 	}
-	h.batches = m.batches
+	h.batches, h.unread = m.batches, m.unread
 	h.guard.publisher = &measured{publisher: h.guard.publisher, metrics: m}
 	return m.close, nil
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -75,6 +77,7 @@ type metrics struct {
 	sent     metric.Int64Counter
 	duration metric.Float64Histogram
 	batches  metric.Int64Histogram
+	unread   metric.Int64Counter
 	gauges   metric.Registration
 
 	mu     sync.Mutex
@@ -96,20 +99,25 @@ type series struct {
 func newMetrics(ctx context.Context, provider metric.MeterProvider, topics []string, state func() state) (*metrics, error) {
 	meter := provider.Meter(telemetryScope)
 	m := &metrics{topics: map[string]bool{}, series: map[call]series{}}
-	var errs [4]error
+	var errs [5]error
 	m.sent, errs[0] = meter.Int64Counter(messagingconv.ClientSentMessages{}.Name(),
 		metric.WithUnit(messagingconv.ClientSentMessages{}.Unit()), metric.WithDescription("Events sent to EventMesh, those that it did not take included."))
 	m.duration, errs[1] = meter.Float64Histogram(messagingconv.ClientOperationDuration{}.Name(), metric.WithUnit("s"),
 		metric.WithDescription("Duration until EventMesh has confirmed an event, replied to a request, or failed to."), metric.WithExplicitBucketBoundaries(operationBounds...))
 	m.batches, errs[2] = meter.Int64Histogram("eventmesh.sink.batch.events", metric.WithUnit("{event}"),
 		metric.WithDescription("Events in a batch."), metric.WithExplicitBucketBoundaries(batchBounds...))
-	m.gauges, errs[3] = observe(meter, state)
+	m.unread, errs[3] = meter.Int64Counter("eventmesh.sink.unreadable.requests", metric.WithUnit("{request}"),
+		metric.WithDescription("Requests that the HTTP server could not read, and answered by itself or not at all."))
+	m.gauges, errs[4] = observe(meter, state)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, fmt.Errorf("creating metrics: %w", err)
 	}
 	for _, topic := range topics {
 		m.sent.Add(ctx, 0, m.of(topic, operationPublish, nil).add...)
 		m.sent.Add(ctx, 0, m.of(topic, operationPublish, eventmesh.ErrUnauthorized).add...) // which is alerted on
+	}
+	for _, name := range []string{headerLate, strconv.Itoa(http.StatusBadRequest)} {
+		m.unread.Add(ctx, 0, metric.WithAttributes(errorTypeOf(name)))
 	}
 	return m, nil
 }

@@ -225,7 +225,7 @@ func (r refusingMeter) Int64ObservableGauge(name string, _ ...metric.Int64Observ
 }
 
 func TestMetricThatCannotBeCreated(t *testing.T) {
-	for _, name := range []string{"messaging.client.sent.messages", "eventmesh.sink.connected"} {
+	for _, name := range []string{"messaging.client.sent.messages", "eventmesh.sink.unreadable.requests", "eventmesh.sink.connected"} {
 		h := newHandler(config(t, "EVENTMESH_URL=grpc://eventmesh", "EVENTMESH_TOPIC=orders"), &fake{}, zap.NewNop().Sugar())
 		if _, err := h.measure(t.Context(), refusingProvider{name: name}); !errors.Is(err, errNoInstrument) {
 			t.Errorf("%s: got %v, want an error", name, err)

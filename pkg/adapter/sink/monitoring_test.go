@@ -63,6 +63,7 @@ func TestExportedNames(t *testing.T) {
 		"eventmesh_sink_connected",
 		"eventmesh_sink_in_flight",
 		"eventmesh_sink_limit_in_flight",
+		"eventmesh_sink_unreadable_requests_total",
 		"http_server_request_body_size_bytes",
 		"http_server_request_duration_seconds",
 		"http_server_response_body_size_bytes",

@@ -52,7 +52,8 @@ func newServer(config *Config, h *handler, logger *zap.SugaredLogger) *http.Serv
 			MaxConcurrentStreams: maxStreams, MaxReceiveBufferPerStream: streamBytes, MaxReceiveBufferPerConnection: connectionBytes,
 			SendPingTimeout: pingInterval, WriteByteTimeout: writeStall,
 		},
-		ErrorLog: newConnectionLog(logger),
+		ErrorLog:                     newConnectionLog(logger),
+		DisableGeneralOptionsHandler: true, // which would answer some of them otherwise
 	}
 }
 
