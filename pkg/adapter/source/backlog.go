@@ -2,7 +2,6 @@ package source
 
 import (
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 )
@@ -16,8 +15,8 @@ const (
 	readSize = 1 << 20
 )
 
-// group returns what the spool has to write: events, and the numbers of those to remove.
-func (b *buffer) group() ([]*kept, []uint64) {
+// group returns what the spool has to write: events, and those to remove.
+func (b *buffer) group() ([]*kept, []removal) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.unsaved[:min(len(b.unsaved), maxGroup)]), slices.Clone(b.forgotten)
@@ -60,9 +59,14 @@ func (b *buffer) unwritten(err error) {
 	b.writing = err
 }
 
-// forget has an event removed from the spool, soon, together with others.
-func (b *buffer) forget(seq uint64) {
-	b.forgotten = append(b.forgotten, seq)
+// forget has an event removed from the spool, soon, together with others. A record that cannot be read is kept, out of the way, where
+// there is no other place for it.
+func (b *buffer) forget(k *kept) {
+	r := removal{seq: k.seq, aside: b.setsAside(k)}
+	if r.aside {
+		b.aside++
+	}
+	b.forgotten = append(b.forgotten, r)
 	switch {
 	case len(b.forgotten) >= maxGroup:
 		b.wake()
@@ -79,19 +83,28 @@ func (b *buffer) wake() {
 	}
 }
 
+// setsAside tells whether the record of an event stays in the spool though it cannot be read.
+func (b *buffer) setsAside(k *kept) bool { return k.unreadable != nil && !b.buries }
+
 // load brings back an event that is on disk alone.
 func (b *buffer) load(k *kept) error {
+	told := k.unreadable != nil && k.undecodable
 	if k.record == nil {
 		stored, err := b.spool.get(k.seq)
 		if err != nil {
 			return err
 		}
-		k.record, k.key, k.topic, k.size = stored.record, stored.key, stored.topic, stored.size
-		k.received, k.undecodable = stored.received, stored.undecodable
+		k.record, k.topic, k.size, k.received = stored.record, stored.topic, stored.size, stored.received
+		k.undecodable, k.unreadable = stored.undecodable, stored.unreadable
 	}
-	var err error
-	if k.event, err = decodeRecord(k.record); err != nil {
-		return b.spool.explain(fmt.Errorf("%w: record %x: %w", errDamaged, k.seq, err))
+	if k.unreadable == nil {
+		k.event, k.unreadable = decodeRecord(k.record)
+	}
+	if k.unreadable != nil {
+		k.event, k.undecodable = noEvent(k.topic, k.record, k.unreadable), true
+		if !told {
+			b.tell(k)
+		}
 	}
 	k.record = nil
 	return nil

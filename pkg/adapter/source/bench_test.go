@@ -159,3 +159,18 @@ func BenchmarkRequest(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkRecord is what a spool costs before the disk: writing the record of an event, and reading it back.
+func BenchmarkRecord(b *testing.B) {
+	k := &kept{event: benchmarked(), topic: "orders"}
+	for name, write := range map[string]func(*kept) ([]byte, error){"written": encodeRecord, "and read back": writeRecord} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := write(k); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -42,7 +42,10 @@ type buffer struct {
 	reading    bool
 	unsaved    []*kept // received, and not yet on disk
 	unsavedSum int64   // bytes
-	forgotten  []uint64
+	forgotten  []removal
+	aside      int64         // how many records have been set aside since they cannot be read
+	buries     bool          // such records become dead letters instead
+	tell       func(*kept)   // is told of such a record
 	work       chan struct{} // holds a value when the spool has something to write
 	writing    error         // the latest failure to do so
 }
@@ -50,27 +53,36 @@ type buffer struct {
 func newBuffer(maxEvents, maxBytes int64, ordering Ordering, wait backoff, s *spool) *buffer {
 	b := &buffer{
 		maxEvents: maxEvents, maxBytes: maxBytes, spool: s, queue: newQueue(ordering), circuit: circuit{backoff: wait},
-		drained: make(chan struct{}), work: make(chan struct{}, 1),
+		drained: make(chan struct{}), work: make(chan struct{}, 1), tell: func(*kept) {},
 	}
 	b.changed.L, b.room.L = &b.mu, &b.mu
 	if s == nil {
 		return b
 	}
 	b.totals, b.last = s.found.totals, s.found.last
-	b.unread, b.before, b.sequence = b.totals.events, b.last, b.last
+	b.unread, b.before, b.sequence, b.aside = b.totals.events, b.last, b.last, s.found.aside
 	return b
 }
 
-// put keeps an event, and waits until there is room for it. With a spool it does not wait until the event is on disk. It is called
-// by one goroutine.
-func (b *buffer) put(ctx context.Context, k *kept) error {
+// prepare makes an event ready to be put. With a spool the error is that its record could not be read, now or later.
+func (b *buffer) prepare(k *kept) (err error) {
 	if b.spool != nil {
-		var err error
-		if k.record, err = encodeRecord(k); err != nil {
+		if k.record, err = writeRecord(k); err != nil {
 			return err
 		}
 	}
 	k.size = sizeOf(len(k.event.DataEncoded))
+	return nil
+}
+
+// put keeps an event, and waits until there is room for it. With a spool it does not wait until the event is on disk. It is called by
+// one goroutine. The error is the context's, or of an event that has not been prepared.
+func (b *buffer) put(ctx context.Context, k *kept) error {
+	if k.size == 0 {
+		if err := b.prepare(k); err != nil {
+			return err
+		}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if err := b.awaitRoom(ctx, k.size); err != nil {
@@ -127,19 +139,22 @@ func (b *buffer) bounded(size int64) bool {
 // next returns the event to send next, and waits until there is one. It returns nil when the context has ended, when the buffer has
 // stopped and nothing is left, and after a failure of the spool.
 func (b *buffer) next(ctx context.Context) *kept {
-	k := b.pick(ctx)
-	if k == nil || k.loaded() {
-		return k
-	}
-	switch err := b.load(k); {
-	case err == nil:
-		return k
-	case errors.Is(err, errUnavailable):
-		b.again(k, rewrite)
-		return b.next(ctx)
-	default:
-		b.fail(err)
-		return nil
+	for {
+		k := b.pick(ctx)
+		if k == nil || k.loaded() {
+			return k
+		}
+		switch err := b.load(k); {
+		case errors.Is(err, errUnavailable):
+			b.again(k, rewrite)
+		case err != nil:
+			b.fail(err)
+			return nil
+		case b.setsAside(k):
+			b.release(k)
+		default:
+			return k
+		}
 	}
 }
 
@@ -218,7 +233,7 @@ func (b *buffer) release(k *kept) {
 	case b.spool == nil:
 		b.unlink(k)
 	case k.spooled:
-		b.forget(k.seq)
+		b.forget(k)
 	default: // it was handed out since the disk did not take it
 		b.unsaved = slices.DeleteFunc(b.unsaved, func(other *kept) bool { return other == k })
 		b.unsavedSum -= k.size
@@ -314,6 +329,7 @@ type status struct {
 	writing  error // why the spool takes nothing, if so
 	failure  error
 	unsaved  int64
+	aside    int64
 }
 
 func (b *buffer) status() status {
@@ -321,6 +337,7 @@ func (b *buffer) status() status {
 	defer b.mu.Unlock()
 	s := status{
 		totals: b.totals, inFlight: b.inFlight, full: b.waiting, writing: b.writing, failure: b.failure, unsaved: int64(len(b.unsaved)),
+		aside: b.aside,
 	}
 	if b.oldest != nil {
 		s.oldest = b.oldest.received

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	bolt "go.etcd.io/bbolt"
 	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
@@ -419,5 +421,85 @@ func TestBacklogBeyondTheWindowIsOnDiskAlone(t *testing.T) {
 			t.Fatalf("got event %s, want %d", k.event.ID(), i)
 		}
 		b.release(k)
+	}
+}
+
+// rot changes the records of a file that is not open.
+func rot(t *testing.T, path string, records ...uint64) {
+	t.Helper()
+	db, err := bolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Update(func(tx *bolt.Tx) error {
+		for _, seq := range records {
+			value := bytes.Clone(tx.Bucket(eventsBucket).Get(sequenceKey(seq)))
+			value[50]++
+			if err := tx.Bucket(eventsBucket).Put(sequenceKey(seq), value); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A record that cannot be read is one event's loss, in whatever order: without a place for dead letters it is set aside, and with one it
+// goes there, be it a process later.
+func TestRecordsThatCannotBeRead(t *testing.T) {
+	for _, ordering := range []Ordering{Unordered, ByKey, Strict} {
+		t.Run(string(ordering), func(t *testing.T) {
+			dir := t.TempDir()
+			b, stop := onDisk(t, dir, 10, 100*kib, ordering)
+			for i := range 6 {
+				put(t, b, sized(fmt.Sprint(i+1), kib+i))
+			}
+			eventually(t, func() string { return stored(t, b, 6) })
+			stop()
+			rot(t, filepath.Join(dir, spoolFile), 1, 4)
+			for range 2 {
+				b, stop = onDisk(t, dir, 10, 100*kib, ordering)
+				var told []uint64
+				b.tell = func(k *kept) { told = append(told, k.seq) }
+				for range 3 { // the others are there again for the next process
+					k := b.next(t.Context())
+					if k.unreadable != nil {
+						t.Errorf("event %d was handed out", k.seq)
+					}
+					b.again(k, time.Hour)
+					if ordering != Unordered {
+						break
+					}
+				}
+				if ordering == Unordered && fmt.Sprint(told) != "[1 4]" || ordering != Unordered && fmt.Sprint(told) != "[1]" {
+					t.Errorf("told of %v", told)
+				}
+				if got := b.status(); got.aside != int64(len(told)) || got.totals.events != 6-got.aside {
+					t.Errorf("got %+v, want %d of 6 set aside", got, len(told))
+				}
+				eventually(t, func() string { return stored(t, b, 6-len(told)) })
+				stop()
+			}
+			b, _ = onDisk(t, dir, 10, 100*kib, ordering)
+			b.buries = true
+			var got []string
+			for range 6 {
+				k := b.next(t.Context())
+				got = append(got, fmt.Sprint(k.seq, k.undecodable))
+				b.release(k)
+			}
+			if fmt.Sprint(got) != "[1 true 2 false 3 false 4 true 5 false 6 false]" {
+				t.Errorf("got %v", got)
+			}
+			if status := b.status(); status.aside != 0 || status.totals != (totals{}) {
+				t.Errorf("got %+v, want nothing left", status)
+			}
+			put(t, b, sized("new", kib))
+			if k := b.next(t.Context()); k.seq != 7 {
+				t.Errorf("got number %d, want one that no record has", k.seq)
+			}
+		})
 	}
 }

@@ -253,6 +253,46 @@ func TestDestinationOfADeadLetterFitsAHeader(t *testing.T) {
 	}
 }
 
+// What a record cannot hold is no event, and goes to the dead letters as it came.
+func TestEventThatNoRecordHoldsBecomesADeadLetter(t *testing.T) {
+	beyond := sample("beyond")
+	beyond.SetTime(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC))
+	before := sample("before")
+	before.SetTime(time.Date(0, 1, 1, 0, 0, 0, 0, time.FixedZone("", 3600)))
+	data := sample("data")
+	data.Context.(*event.EventContextV1).Extensions["data"] = int32(5)
+	unknown := sample("unknown")
+	unknown.Context.(*event.EventContextV1).Extensions["unknown"] = struct{}{}
+	dir := t.TempDir()
+	b, stop := onDisk(t, dir, 10, 100*kib, Unordered)
+	r := &receiver{buffer: b, wrap: true, metrics: noMetrics(t), logger: zap.NewNop().Sugar()}
+	for _, e := range []event.Event{beyond, before, data, unknown, sample("good")} {
+		if err := r.take(t.Context(), &eventmesh.Delivery{Event: e, Topic: "orders"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, id := range []string{"beyond", "before", "data", "", "good"} {
+		k := b.next(t.Context())
+		if id == "good" {
+			if k.undecodable || k.event.ID() != id {
+				t.Errorf("got %s, want the event that is one", k.event)
+			}
+			continue
+		}
+		if !k.undecodable || !strings.Contains(string(k.event.Data()), id) || !strings.Contains(string(k.event.Data()), "price") && id == "" {
+			t.Errorf("got %s, want a dead letter that holds event %s", k.event, id)
+		}
+	}
+	eventually(t, func() string { return stored(t, b, 5) })
+	stop()
+	b, _ = onDisk(t, dir, 10, 100*kib, Unordered)
+	for range 5 {
+		if k := b.next(t.Context()); k.unreadable != nil {
+			t.Errorf("event %d cannot be read: %v", k.seq, k.unreadable)
+		}
+	}
+}
+
 // An event that no record can hold must not hold up those after it.
 func TestEventThatNoRecordHolds(t *testing.T) {
 	core, logs := observer.New(zap.DebugLevel)

@@ -191,7 +191,7 @@ func (f fault) strike(t *testing.T, n int, seed uint64) bool {
 			return value, errno
 		}, func() {
 			for range attempts {
-				if err = s.commit(add, remove); err == nil {
+				if err = s.commit(add, gone(remove...)); err == nil {
 					return
 				}
 			}

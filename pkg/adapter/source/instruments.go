@@ -61,6 +61,7 @@ func (in *instruments) observe(current func() state, attributes metric.ObserveOp
 	connected := in.flag("eventmesh.source.connected", "{session}", "Whether the source is subscribed at EventMesh: 1, or 0.")
 	available := in.flag("eventmesh.source.sink.available", "{sink}", "Whether the sink takes events: 1, or 0.")
 	writable := in.flag("eventmesh.source.spool.writable", "{spool}", "Whether the spool can be written: 1, or 0. 1 without a spool.")
+	unreadable := in.level("eventmesh.source.spool.unreadable", "{record}", "Records of the spool that cannot be read, and are set aside.")
 	if in.err != nil {
 		return nil
 	}
@@ -75,8 +76,9 @@ func (in *instruments) observe(current func() state, attributes metric.ObserveOp
 		o.ObserveInt64(connected, int64(okIndex(s.connected)), attributes)
 		o.ObserveInt64(available, int64(okIndex(s.sinkAvailable)), attributes)
 		o.ObserveInt64(writable, int64(okIndex(s.spoolWritable)), attributes)
+		o.ObserveInt64(unreadable, s.unreadable, attributes)
 		return nil
-	}, events, bytes, maxEvents, maxBytes, inFlight, age, connected, available, writable)
+	}, events, bytes, maxEvents, maxBytes, inFlight, age, connected, available, writable, unreadable)
 	in.check("the callback", err)
 	return registration
 }

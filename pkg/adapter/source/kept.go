@@ -22,6 +22,8 @@ type kept struct {
 	event event.Event
 	// undecodable says that what came was no event. Then event carries it, for the dead letters alone.
 	undecodable bool
+	// unreadable says why the record on disk cannot be read, if so. Then the event carries that, and is undecodable too.
+	unreadable error
 
 	// delivery is what to acknowledge, and by which to reply. It is nil once the spool has the event.
 	delivery *eventmesh.Delivery

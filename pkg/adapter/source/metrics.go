@@ -59,6 +59,8 @@ type state struct {
 	connected, sinkAvailable bool
 	// spoolWritable tells whether events can be kept; it is true, too, where there is no spool.
 	spoolWritable bool
+	// unreadable counts records of the spool that cannot be read, and that were set aside.
+	unreadable int64
 }
 
 // metrics counts and measures what the source does. Its methods may be called by several goroutines. They allocate nothing

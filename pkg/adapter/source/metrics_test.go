@@ -184,6 +184,7 @@ func TestMetrics(t *testing.T) {
 		{"eventmesh.source.connected", kindGauge, "{session}", nil, map[string]string{group: "1"}},
 		{"eventmesh.source.sink.available", kindGauge, "{sink}", nil, map[string]string{group: "0"}},
 		{"eventmesh.source.spool.writable", kindGauge, "{spool}", nil, map[string]string{group: "1"}},
+		{"eventmesh.source.spool.unreadable", kindLevel, "{record}", nil, map[string]string{group: "2"}},
 	}
 	tested := map[string]bool{}
 	for _, test := range tests {
@@ -193,7 +194,7 @@ func TestMetrics(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { // time stands still
 				m, collect := metered(t, state{
 					events: 7, bytes: 700, maxEvents: 10, maxBytes: 1000, oldest: time.Now().Add(-90 * time.Second),
-					inFlight: 3, connected: true, spoolWritable: true,
+					inFlight: 3, connected: true, spoolWritable: true, unreadable: 2,
 				})
 				if test.do != nil {
 					test.do(m)

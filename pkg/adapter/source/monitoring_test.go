@@ -46,6 +46,7 @@ func TestExportedNames(t *testing.T) {
 		"eventmesh_source_sink_available",
 		"eventmesh_source_spool_commit_duration_seconds",
 		"eventmesh_source_spool_commit_events",
+		"eventmesh_source_spool_unreadable",
 		"eventmesh_source_spool_writable",
 		"eventmesh_source_undecodable_total",
 		"kn_eventing_dispatch_duration_seconds",

@@ -10,7 +10,7 @@ type queue struct {
 	ordering Ordering
 	fresh    fifo[*kept] // in the order of reception, and never tried
 	bytes    int64       // of fresh
-	freed    fifo[waiting]
+	freed    fifo[*kept]
 	// lanes holds the keys of the events that are being sent, or wait to be sent again, with those that have to wait for them.
 	lanes   map[uint64]*fifo[waiting]
 	retries []*kept // the one whose time comes first is the last
@@ -58,11 +58,7 @@ func (q *queue) next(now time.Time, freshFirst bool) (*kept, time.Time) {
 // nextFresh returns an event that has not been tried and whose key is free, and takes its key.
 func (q *queue) nextFresh() *kept {
 	if q.freed.len() > 0 {
-		w := q.freed.pop()
-		if w.event == nil {
-			return &kept{seq: w.seq, spooled: true}
-		}
-		return w.event
+		return q.freed.pop()
 	}
 	for q.fresh.len() > 0 {
 		k := q.fresh.pop()
@@ -104,7 +100,11 @@ func (q *queue) done(k *kept) {
 	case lane.len() == 0:
 		delete(q.lanes, q.key(k))
 	default:
-		q.freed.push(lane.pop())
+		w := lane.pop()
+		if w.event == nil {
+			w.event = &kept{seq: w.seq, key: k.key, spooled: true}
+		}
+		q.freed.push(w.event)
 	}
 }
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"net/url"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"go.uber.org/zap"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
@@ -47,6 +49,11 @@ func (r *receiver) run(ctx context.Context) {
 func (r *receiver) take(ctx context.Context, d *eventmesh.Delivery) error {
 	k := r.keep(d)
 	if d.Err == nil {
+		if d.Err = r.buffer.prepare(k); d.Err != nil {
+			d.Raw = asJSON(&k.event)
+		}
+	}
+	if d.Err == nil {
 		r.metrics.received(d.Topic)
 	} else {
 		r.metrics.undecodable(d.Topic)
@@ -54,22 +61,19 @@ func (r *receiver) take(ctx context.Context, d *eventmesh.Delivery) error {
 			r.lose(d)
 			return nil
 		}
+		k.event, k.undecodable = noEvent(d.Topic, d.Raw, d.Err), true
+		k.key = orderingKey(&k.event, d.Topic)
+		if err := r.buffer.prepare(k); err != nil {
+			r.lose(d)
+			return nil
+		}
 		r.logger.Errorw("received what is no event; it becomes a dead letter", "topic", d.Topic, "bytes", len(d.Raw), zap.Error(d.Err))
-		k.event, k.undecodable = r.wrapped(d), true
 	}
-	k.key = orderingKey(&k.event, d.Topic)
-	err := r.buffer.put(ctx, k)
-	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
+	if err := r.buffer.put(ctx, k); err != nil {
 		r.logger.Errorw("an event found no room in the buffer before the deadline, and is lost", append(describe(k), zap.Error(err))...)
 		return err
-	default: // no record can hold it, now or later; the others go on
-		d.Err = err
-		r.lose(d)
-		return nil
 	}
+	return nil
 }
 
 func (r *receiver) keep(d *eventmesh.Delivery) *kept {
@@ -82,22 +86,34 @@ func (r *receiver) keep(d *eventmesh.Delivery) *kept {
 			e.SetExtension(name, value)
 		}
 	}
-	return &kept{delivery: d, event: e, topic: d.Topic, received: time.Now()}
+	return &kept{delivery: d, event: e, topic: d.Topic, received: time.Now(), key: orderingKey(&e, d.Topic)}
 }
 
-// wrapped makes an event of what is none, for the dead letters.
-func (r *receiver) wrapped(d *eventmesh.Delivery) event.Event {
-	id := sha256.Sum256(append([]byte(d.Topic+" "), d.Raw...))
+// asJSON is an event whose record cannot be read back, as JSON, and where that cannot be written its data.
+func asJSON(e *event.Event) []byte {
+	text, err := jsonevent.Append(nil, event.Event{Context: e.Context, DataEncoded: e.DataEncoded, DataBase64: true})
+	if err != nil {
+		return e.DataEncoded
+	}
+	return text
+}
+
+// noEvent makes an event of what is none, for the dead letters.
+func noEvent(topic string, raw []byte, failure error) event.Event {
+	id := sha256.Sum256(append([]byte(topic+" "), raw...))
 	e := event.New()
 	e.SetID(hex.EncodeToString(id[:16]))
-	e.SetSource("eventmesh:" + d.Topic)
+	e.SetSource("eventmesh:" + topic)
+	if e.Source() == "" { // of a name that no URI can have
+		e.SetSource("eventmesh:" + url.PathEscape(topic))
+	}
 	e.SetType(undecodableType)
-	if d.Topic != "" {
-		e.SetExtension(topicExtension, d.Topic)
+	if topic != "" {
+		e.SetExtension(topicExtension, topic)
 	}
 	e.SetDataContentType("application/octet-stream")
-	e.DataEncoded, e.DataBase64 = d.Raw, true
-	addError(&e, "", noResponse, d.Err.Error())
+	e.DataEncoded, e.DataBase64 = raw, true
+	addError(&e, "", noResponse, failure.Error())
 	return e
 }
 

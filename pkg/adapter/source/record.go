@@ -58,8 +58,8 @@ func encodeRecord(k *kept) ([]byte, error) {
 
 // checkRecord tells whether these are the bytes that were written.
 func checkRecord(record []byte) error {
-	if len(record) < recordHeader+recordTrailer {
-		return fmt.Errorf("it has %d bytes, want at least %d", len(record), recordHeader+recordTrailer)
+	if err := checkLengths(record); err != nil {
+		return err
 	}
 	body := record[:len(record)-recordTrailer]
 	if binary.BigEndian.Uint32(record[len(body):]) != crc32.Checksum(body, castagnoli) {
@@ -68,14 +68,24 @@ func checkRecord(record []byte) error {
 	if record[0] != recordVersion {
 		return fmt.Errorf("its version is %d, and this program knows %d", record[0], recordVersion)
 	}
-	if recordDataStart(record) > len(body) {
+	return nil
+}
+
+func checkLengths(record []byte) error {
+	if len(record) < recordHeader+recordTrailer {
+		return fmt.Errorf("it has %d bytes, want at least %d", len(record), recordHeader+recordTrailer)
+	}
+	if recordDataStart(record) > len(record)-recordTrailer {
 		return errors.New("its lengths do not match")
 	}
 	return nil
 }
 
-// openRecord reads what is needed before the event itself is: everything but the event. The record has been checked.
+// openRecord reads what is needed before the event itself is: everything but the event.
 func openRecord(seq uint64, record []byte) *kept {
+	if err := checkRecord(record); err != nil {
+		return &kept{seq: seq, record: record, size: recordSize(record), unreadable: err}
+	}
 	return &kept{
 		seq: seq, record: record, undecodable: record[1]&flagUndecodable != 0,
 		received: time.Unix(0, int64(binary.BigEndian.Uint64(record[2:]))), //nolint:gosec // as it was written
@@ -83,6 +93,19 @@ func openRecord(seq uint64, record []byte) *kept {
 		topic:    string(record[recordHeader:recordTopicEnd(record)]),
 		size:     recordSize(record),
 	}
+}
+
+// writeRecord returns the record of an event, which has been read back. An event whose record nobody can read has none.
+func writeRecord(k *kept) ([]byte, error) {
+	record, err := encodeRecord(k)
+	if err != nil {
+		return nil, err
+	}
+	read, err := decodeRecord(record)
+	if err == nil && len(extensionsOf(&read)) != len(extensionsOf(&k.event)) {
+		err = errors.New("encoding event: an extension has a name that none may have")
+	}
+	return record, err
 }
 
 // decodeRecord returns the event of a record that has been checked.
@@ -99,8 +122,11 @@ func decodeRecord(record []byte) (event.Event, error) {
 	return e, nil
 }
 
-// recordSize is what the event of a record that has been checked counts with.
+// recordSize is what the event of a record counts with.
 func recordSize(record []byte) int64 {
+	if checkLengths(record) != nil {
+		return sizeOf(len(record))
+	}
 	return sizeOf(len(record) - recordTrailer - recordDataStart(record))
 }
 

@@ -2,10 +2,15 @@ package source
 
 import (
 	"bytes"
+	"math"
+	"net/url"
+	"strconv"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/cloudevents/sdk-go/v2/types"
 )
 
 func TestRecord(t *testing.T) {
@@ -75,6 +80,7 @@ func onTheWire(t *testing.T, e event.Event) string {
 	return written(t, request)
 }
 
+// FuzzRecord reads what may stand in a file.
 func FuzzRecord(f *testing.F) {
 	record, err := encodeRecord(&kept{event: sample("a"), topic: "orders", received: time.Unix(1, 2)})
 	if err != nil {
@@ -83,9 +89,86 @@ func FuzzRecord(f *testing.F) {
 	f.Add(record)
 	f.Add([]byte{})
 	f.Fuzz(func(_ *testing.T, b []byte) {
-		if checkRecord(b) == nil {
-			openRecord(1, b)
+		if k := openRecord(1, b); k.unreadable == nil {
 			_, _ = decodeRecord(b) // any error will do, and no panic
+		}
+	})
+}
+
+// FuzzWriteRecord writes whatever an event may be made of: what has a record can be read back, and goes to the sink as it would have
+// gone before. What has none becomes an event that has one.
+func FuzzWriteRecord(f *testing.F) {
+	f.Add("1", "/s", "t", "sub", "text/plain", "https://x/y", "orders", int64(0), int64(0), "ext", uint8(0), "text", []byte("data"))
+	f.Add("1", "/s", "t", "", "", "", "", int64(253402300800), int64(0), "data", uint8(0), "text", []byte("data"))
+	f.Add("1", "/s", "t", "", "", "x", "", int64(-62167219201), int64(1), "data", uint8(1), "5", []byte{})
+	f.Add("\xff\n", "HTTP://a#", "", "\u2028", "A/B", "a b", "\xff", int64(-1), int64(1), "data_base64", uint8(2), "", []byte{0xff})
+	f.Add("", ":", " ", "", "", "", "%zz", int64(1), int64(1), "specversion", uint8(3), "253402300800", []byte(nil))
+	f.Add("", "", "", "", "", "", "", int64(1), int64(1), "id", uint8(4), "1e400", []byte(nil))
+	f.Add("", "", "", "", "", "", "", int64(1), int64(1), "Upper_Case", uint8(5), "x", []byte(nil))
+	f.Add("", "", "", "", "", "", "", int64(1), int64(1), "", uint8(6), "x", []byte(nil))
+	spooled := &buffer{spool: &spool{}}
+	f.Fuzz(func(t *testing.T, id, source, typ, subject, contentType, schema, topic string, seconds, nanoseconds int64, name string, kind uint8, text string, data []byte) {
+		at := types.Timestamp{Time: time.Unix(seconds, nanoseconds%1e9)}
+		number, _ := strconv.ParseInt(text, 10, 64)
+		fraction, _ := strconv.ParseFloat(text, 64)
+		var value any
+		switch kind % 8 {
+		case 0:
+			value = text
+		case 1:
+			value = int32(number) //nolint:gosec // any number will do
+		case 2:
+			value = []byte(text)
+		case 3:
+			value = types.Timestamp{Time: time.Unix(number, 0)}
+		case 4:
+			value = fraction
+		case 5:
+			value = number%2 == 0
+		case 6:
+			value = types.URIRef{URL: url.URL{Path: text}}
+		case 7:
+			value = map[string]any{text: number}
+		}
+		c := &event.EventContextV1{ID: id, Type: typ, Time: &at, Extensions: map[string]any{name: value}}
+		if parsed := types.ParseURIRef(source); parsed != nil {
+			c.Source = *parsed
+		} else {
+			c.Source.Opaque = source
+		}
+		if subject != "" {
+			c.Subject = &subject
+		}
+		if contentType != "" {
+			c.DataContentType = &contentType
+		}
+		if parsed := types.ParseURI(schema); schema != "" && parsed != nil {
+			c.DataSchema = parsed
+		}
+		e := event.Event{Context: c, DataEncoded: data, DataBase64: !utf8.Valid(data)}
+		k := &kept{event: e, topic: topic, received: time.Unix(1, 2)}
+		if err := spooled.prepare(k); err != nil {
+			if len(topic) > math.MaxUint16 {
+				return
+			}
+			k.event = noEvent(topic, asJSON(&e), err)
+			if err := spooled.prepare(k); err != nil {
+				t.Fatalf("nor can it be written what is no event: %v", err)
+			}
+			e = k.event
+		}
+		read := openRecord(1, k.record)
+		if read.unreadable != nil || read.topic != topic || read.size != k.size {
+			t.Fatalf("got %+v", read)
+		}
+		got, err := decodeRecord(k.record)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := senderTo(t, "http://sink").request(t.Context(), e); err == nil && e.Validate() == nil {
+			if got, want := onTheWire(t, got), onTheWire(t, e); got != want {
+				t.Fatalf("got\n%s\nwant\n%s", got, want)
+			}
 		}
 	})
 }

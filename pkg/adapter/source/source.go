@@ -37,6 +37,8 @@ func newSource(config *Config, client eventmesh.Config, spool *spool, logger *za
 	if err != nil {
 		return nil, err
 	}
+	s.buffer.buries = places != nil
+	s.buffer.tell = s.unreadable
 	s.deliverer = &deliverer{
 		buffer: s.buffer, send: s.sender.send, sink: config.SinkURL, deadLetters: places, retries: config.Retries, backoff: wait,
 		logger: logger,
@@ -181,6 +183,16 @@ func (s *source) tell() {
 	}
 }
 
+// unreadable tells of a record of the spool that cannot be read.
+func (s *source) unreadable(k *kept) {
+	becomes := "is set aside in the file"
+	if s.buffer.buries {
+		becomes = "becomes a dead letter"
+	}
+	s.logger.Errorw("a record of the spool cannot be read; it "+becomes, "file", s.buffer.spool.path, "record", k.seq, "topic", k.topic,
+		"bytes", len(k.record), zap.Error(k.unreadable))
+}
+
 // ready tells whether events get through: subscribed, and with room for more.
 func (s *source) ready() error {
 	switch status := s.buffer.status(); {
@@ -204,6 +216,6 @@ func (s *source) state() state {
 	return state{
 		events: status.totals.events, bytes: status.totals.bytes, maxEvents: s.config.BufferEvents, maxBytes: s.config.BufferBytes,
 		oldest: status.oldest, inFlight: status.inFlight, connected: s.subscriber.Ready() == nil,
-		sinkAvailable: !s.deliverer.failing.Load(), spoolWritable: status.writing == nil,
+		sinkAvailable: !s.deliverer.failing.Load(), spoolWritable: status.writing == nil, unreadable: status.aside,
 	}
 }

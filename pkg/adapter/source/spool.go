@@ -28,7 +28,8 @@ const (
 var (
 	eventsBucket = []byte("events") // records by sequence number, 8 bytes big endian
 	stateBucket  = []byte("state")
-	totalsKey    = []byte("totals") // which an earlier version kept there
+	asideBucket  = []byte("unreadable") // records that are none, by the numbers that they had; there is none without one
+	totalsKey    = []byte("totals")     // which an earlier version kept there
 	formatKey    = []byte("format")
 	spoolFormat  = []byte("eventmesh-source 1")
 )
@@ -82,7 +83,28 @@ func (s *spool) open(dir string) error {
 	if s.file, err = os.OpenFile(s.path, os.O_RDWR, 0); err != nil {
 		return err
 	}
-	s.db, err = openFile(s.path)
+	if s.db, err = openFile(s.path); err != nil || s.found.aside == 0 {
+		return err
+	}
+	if s.restore() == nil { // on a full disk they stay where they are
+		s.found.totals.events, s.found.aside = s.found.totals.events+s.found.aside, 0
+	}
+	return nil
+}
+
+// restore puts back what was set aside: this program may be able to read it, or have a place for dead letters.
+func (s *spool) restore() error {
+	s.doubtful = true
+	err := guard(func() error {
+		return s.db.Update(func(tx *bolt.Tx) error {
+			events := tx.Bucket(eventsBucket)
+			if err := tx.Bucket(asideBucket).ForEach(events.Put); err != nil {
+				return err
+			}
+			return tx.DeleteBucket(asideBucket)
+		})
+	})
+	s.doubtful = err != nil
 	return err
 }
 
@@ -184,19 +206,26 @@ type totals struct{ events, bytes int64 }
 type contents struct {
 	totals   totals
 	last     uint64 // the largest sequence number
+	aside    int64  // records
 	pageSize uint64
+}
+
+// removal is an event to be removed, or to be set aside.
+type removal struct {
+	seq   uint64
+	aside bool
 }
 
 // commit writes events and removes others, all or none of it, and returns when that is safe on disk. After a failure the same may be
 // given again, whatever has become of it.
-func (s *spool) commit(add []*kept, remove []uint64) error {
+func (s *spool) commit(add []*kept, remove []removal) error {
 	if err := s.write(add, remove); err != nil {
 		return fmt.Errorf("writing %s: %w", s.path, err)
 	}
 	return nil
 }
 
-func (s *spool) write(add []*kept, remove []uint64) error {
+func (s *spool) write(add []*kept, remove []removal) error {
 	if s.doubtful {
 		if err := s.settle(); err != nil {
 			return err
@@ -212,8 +241,13 @@ func (s *spool) write(add []*kept, remove []uint64) error {
 					return err
 				}
 			}
-			for _, seq := range remove {
-				if err := events.Delete(sequenceKey(seq)); err != nil {
+			for _, r := range remove {
+				if r.aside {
+					if err := setAside(tx, r.seq); err != nil {
+						return err
+					}
+				}
+				if err := events.Delete(sequenceKey(r.seq)); err != nil {
 					return err
 				}
 			}
@@ -222,6 +256,19 @@ func (s *spool) write(add []*kept, remove []uint64) error {
 	})
 	s.doubtful = err != nil
 	return err
+}
+
+func setAside(tx *bolt.Tx, seq uint64) error {
+	key := sequenceKey(seq)
+	record := tx.Bucket(eventsBucket).Get(key)
+	if record == nil {
+		return nil
+	}
+	aside, err := tx.CreateBucketIfNotExists(asideBucket)
+	if err != nil {
+		return err
+	}
+	return aside.Put(key, slices.Clone(record))
 }
 
 // settle makes the disk hold what the file shows, after a commit that failed. The page of bbolt's that such a commit ends with can be
@@ -267,9 +314,6 @@ func (s *spool) load(after, upTo uint64, most int64) (loaded []*kept, err error)
 			if seq > upTo {
 				return nil
 			}
-			if err := checkRecord(record); err != nil {
-				return fmt.Errorf("%w: record %x: %w", errDamaged, key, err)
-			}
 			k := openRecord(seq, slices.Clone(record))
 			if most -= k.size; most < 0 && len(loaded) > 0 {
 				return nil
@@ -284,11 +328,11 @@ func (s *spool) load(after, upTo uint64, most int64) (loaded []*kept, err error)
 // get returns one event.
 func (s *spool) get(seq uint64) (*kept, error) {
 	loaded, err := s.load(seq-1, seq, 0)
-	if err == nil && len(loaded) != 1 {
-		err = s.explain(fmt.Errorf("%w: record %x is missing", errDamaged, seq))
-	}
 	if err != nil {
 		return nil, err
+	}
+	if len(loaded) == 0 {
+		return openRecord(seq, []byte{}), nil
 	}
 	return loaded[0], nil
 }
@@ -296,7 +340,7 @@ func (s *spool) get(seq uint64) (*kept, error) {
 // oldest returns when the first event was received, and the zero time where there is none.
 func (s *spool) oldest() (at time.Time) {
 	_ = s.view(func(tx *bolt.Tx) error { // for a metric: a failure shows elsewhere
-		if key, record := tx.Bucket(eventsBucket).Cursor().First(); key != nil && checkRecord(record) == nil {
+		if key, record := tx.Bucket(eventsBucket).Cursor().First(); key != nil {
 			at = openRecord(0, record).received
 		}
 		return nil

@@ -211,63 +211,82 @@ func TestProcessPublishesDeadLetters(t *testing.T) {
 	}
 }
 
-// A spool that turns out to be damaged ends the source, in order: the others of its group take its events.
-func TestProcessEndsWithADamagedSpool(t *testing.T) {
+// What rots in the spool of a running source is one event's loss.
+func TestProcessGoesOnWithARecordThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	for name, address := range transports {
-		t.Run(name, func(t *testing.T) {
+	for _, place := range []string{"dead letters", "none"} {
+		t.Run(place, func(t *testing.T) {
 			t.Parallel()
-			server, dir := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, RecordDeliveries: true}), t.TempDir()
-			sink := newSink(t)
+			url, dir := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}).TCPURL(), t.TempDir()
+			sink, dead := newSink(t), newSink(t)
 			sink.answers(always(http.StatusServiceUnavailable))
-			s := run(t, "EVENTMESH_URL="+address(server), "K_SINK="+sink.url, "EVENTMESH_SPOOL_DIR="+dir)
+			environment := []string{"EVENTMESH_URL=" + url, "K_SINK=" + sink.url, "EVENTMESH_SPOOL_DIR=" + dir}
+			if place != "none" {
+				environment = append(environment, "EVENTMESH_DEAD_LETTER_SINK="+dead.url)
+			}
+			s := run(t, environment...)
 			s.awaitReadiness(t, http.StatusOK)
-			e := sample("a")
-			e.DataEncoded = []byte(`"` + strings.Repeat("damage me", 100) + `"`)
-			p := connect(t, address(server), eventmesh.Credentials{})
-			publish(t, p, e)
-			awaitOnDisk(t, dir, 1)
-
-			path := filepath.Join(dir, spoolFile)
-			file, err := os.OpenFile(path, os.O_RDWR, 0)
-			if err != nil {
-				t.Fatal(err)
+			bad := sample("bad")
+			bad.DataEncoded = []byte(`"` + strings.Repeat("damage me", 100) + `"`)
+			p := connect(t, url, eventmesh.Credentials{})
+			for _, e := range []event.Event{sample("before"), bad, sample("after")} {
+				publish(t, p, e)
 			}
-			defer func() { _ = file.Close() }()
-			content, err := io.ReadAll(file)
-			if err != nil {
-				t.Fatal(err)
+			awaitOnDisk(t, dir, 3)
+			s.awaitLine(t, "the sink does not take events; they are kept and tried again") // and are on disk alone
+			damage(t, filepath.Join(dir, spoolFile), "damage me")
+			const message = "a record of the spool cannot be read; it "
+			if place == "none" {
+				s.awaitLine(t, message+"is set aside in the file")
+			} else {
+				s.awaitLine(t, message+"becomes a dead letter")
+				eventually(t, func() string {
+					dead.mu.Lock()
+					defer dead.mu.Unlock()
+					for _, e := range dead.taken {
+						if strings.Contains(string(e.Data()), "mage me") && e.Type() == undecodableType {
+							return ""
+						}
+					}
+					return "no dead letter that holds the record"
+				})
 			}
-			for at := bytes.Index(content, []byte("damage me")); at >= 0; {
-				if _, err := file.WriteAt([]byte("D"), int64(at)); err != nil {
-					t.Fatal(err)
-				}
-				next := bytes.Index(content[at+1:], []byte("damage me"))
-				if next < 0 {
-					break
-				}
-				at += 1 + next
-			}
-			eventually(t, func() string {
-				select {
-				case <-s.ended:
-					return ""
-				default:
-					return "the process goes on"
-				}
-			})
-			if code := s.command.ProcessState.ExitCode(); code != 1 || !strings.Contains(s.all(), path+" is damaged") || !strings.Contains(s.all(), "move it away") {
-				t.Errorf("got exit code %d, want 1 and an error that names the file", code)
-			}
-			if n := server.Subscribers("orders"); n != 0 {
-				t.Errorf("%d subscribers are left in the group", n)
-			}
-			publish(t, p, sample("after the end"))
-			for _, d := range server.Deliveries() { // over gRPC a member that has not left is handed events, and they are lost
-				if d.ID == "after the end" {
-					t.Errorf("%s was handed to session %d: %s", d.ID, d.Session.Number, d.Lost)
-				}
+			sink.answers(nil)
+			sink.await(t, "before")
+			sink.await(t, "after")
+			s.awaitReadiness(t, http.StatusOK)
+			awaitOnDisk(t, dir, map[string]int64{"none": 1, "dead letters": 0}[place])
+			s.terminate(t)
+			s.awaitEnd(t)
+			if place == "none" {
+				s = run(t, environment...)
+				s.awaitLine(t, message+"is set aside in the file")
+				s.awaitReadiness(t, http.StatusOK)
 			}
 		})
+	}
+}
+
+// damage changes a byte wherever a file has the text.
+func damage(t *testing.T, path, text string) {
+	t.Helper()
+	file, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }()
+	content, err := io.ReadAll(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for at := 0; ; at++ {
+		next := bytes.Index(content[at:], []byte(text))
+		if next < 0 {
+			return
+		}
+		at += next
+		if _, err := file.WriteAt([]byte("D"), int64(at)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

@@ -61,13 +61,15 @@ func verifySpool(path string) (found contents, err error) {
 	if err := b.open(uint64(info.Size())); err != nil { //nolint:gosec // not negative
 		return found, damaged(err)
 	}
-	var state, events []byte
+	var state, events, aside []byte
 	err = b.walk(b.root, bucketFlag, nil, nil, func(name, bucket []byte) error {
 		switch {
 		case bytes.Equal(name, stateBucket):
 			state = slices.Clone(bucket)
 		case bytes.Equal(name, eventsBucket):
 			events = slices.Clone(bucket)
+		case bytes.Equal(name, asideBucket):
+			aside = slices.Clone(bucket)
 		}
 		return nil
 	})
@@ -77,7 +79,7 @@ func verifySpool(path string) (found contents, err error) {
 	if state == nil || events == nil {
 		return found, errForeign
 	}
-	return b.verify(state, events)
+	return b.verify(state, events, aside)
 }
 
 // damaged is the error for what is in a file, where it could be read.
@@ -88,8 +90,8 @@ func damaged(err error) error {
 	return fmt.Errorf("%w: %w", errDamaged, err)
 }
 
-// verify reads all events.
-func (b *boltFile) verify(state, events []byte) (found contents, err error) {
+// verify reads all events, but not what is in them: a record that cannot be read is one event's loss.
+func (b *boltFile) verify(state, events, aside []byte) (found contents, err error) {
 	var format []byte
 	err = b.bucket(state, func(key, value []byte) error {
 		if bytes.Equal(key, formatKey) {
@@ -104,18 +106,24 @@ func (b *boltFile) verify(state, events []byte) (found contents, err error) {
 		return found, errForeign
 	}
 	found.pageSize = b.pageSize
-	err = b.bucket(events, func(key, record []byte) error {
+	count := func(key, record []byte) error {
 		if len(key) != 8 {
 			return fmt.Errorf("record %x is out of place", key)
 		}
-		if err := checkRecord(record); err != nil {
-			return fmt.Errorf("record %x: %w", key, err)
-		}
-		found.totals.events++
 		found.totals.bytes += recordSize(record)
-		found.last = binary.BigEndian.Uint64(key)
+		found.last = max(found.last, binary.BigEndian.Uint64(key))
 		return nil
+	}
+	err = b.bucket(events, func(key, record []byte) error {
+		found.totals.events++
+		return count(key, record)
 	})
+	if err == nil && aside != nil {
+		err = b.bucket(aside, func(key, record []byte) error {
+			found.aside++
+			return count(key, record)
+		})
+	}
 	if err != nil {
 		return found, damaged(err)
 	}
