@@ -2,6 +2,7 @@ package sink
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"go.uber.org/zap"
@@ -161,7 +163,7 @@ func (a *authenticator) verify(ctx context.Context, token string) (*oidc.IDToken
 	}
 	verified, err := verifier.Verify(ctx, token)
 	if err == nil {
-		return verified, nil
+		return verified, begun(verified, time.Now())
 	}
 	var expired *oidc.TokenExpiredError
 	if errors.As(err, &expired) {
@@ -173,6 +175,27 @@ func (a *authenticator) verify(ctx context.Context, token string) (*oidc.IDToken
 		}
 	}
 	return nil, invalidTokenError("the token is malformed")
+}
+
+// begun returns nil once a token is valid, as far as clocks may differ. The library lets them differ by minutes.
+func begun(token *oidc.IDToken, now time.Time) error {
+	var claims struct {
+		NotBefore json.Number `json:"nbf"`
+	}
+	if err := token.Claims(&claims); err != nil {
+		return invalidTokenError("the token is malformed")
+	}
+	if claims.NotBefore == "" {
+		return nil
+	}
+	start, err := claims.NotBefore.Float64()
+	switch {
+	case err != nil:
+		return invalidTokenError("the token is malformed")
+	case start > float64(now.Add(clockSkew).Unix()):
+		return invalidTokenError("the token is not valid yet")
+	}
+	return nil
 }
 
 // algorithmsOf returns which of an issuer's algorithms can be verified by a public key.

@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -80,6 +81,10 @@ func TestAuthentication(t *testing.T) {
 		{"subject by its start", "Bearer " + issuer.token(t, map[string]any{"sub": "system:serviceaccount:knative-eventing:filter"}), http.StatusAccepted, "", ""},
 		{"expired within the skew of clocks", "Bearer " + issuer.token(t, map[string]any{"exp": ago(clockSkew / 2)}), http.StatusAccepted, "", ""},
 
+		{"not valid yet, within the skew of clocks", "Bearer " + issuer.token(t, map[string]any{"nbf": ago(-clockSkew / 2)}), http.StatusAccepted, "", ""},
+		{"without a start", "Bearer " + issuer.token(t, map[string]any{"nbf": nil}), http.StatusAccepted, "", ""},
+		{"with a start in the middle of a second", "Bearer " + issuer.token(t, map[string]any{"nbf": float64(ago(time.Minute)) + 0.5}), http.StatusAccepted, "", ""},
+
 		{"none", "", http.StatusUnauthorized, "Bearer", "is needed"},
 		{"empty", "Bearer ", http.StatusUnauthorized, "Bearer", "is needed"},
 		{"password", "Basic aHVudGVyMjpodW50ZXIy", http.StatusUnauthorized, "Bearer", "is needed"},
@@ -88,6 +93,10 @@ func TestAuthentication(t *testing.T) {
 		{"expired", "Bearer " + issuer.token(t, map[string]any{"exp": ago(time.Minute)}), http.StatusUnauthorized, "invalid_token", "expired"},
 		{"without an end", "Bearer " + issuer.token(t, map[string]any{"exp": nil}), http.StatusUnauthorized, "invalid_token", "expired"},
 		{"of the future", "Bearer " + issuer.token(t, map[string]any{"nbf": ago(-time.Hour), "exp": ago(-2 * time.Hour)}), http.StatusUnauthorized, "invalid_token", "not valid yet"},
+		{"of the near future", "Bearer " + issuer.token(t, map[string]any{"nbf": ago(-250 * time.Second)}), http.StatusUnauthorized, "invalid_token", "not valid yet"},
+		{"of the near future, as text", "Bearer " + issuer.token(t, map[string]any{"nbf": strconv.FormatInt(ago(-250*time.Second), 10)}), http.StatusUnauthorized, "invalid_token", "not valid yet"},
+		{"of the near future, in the middle of a second", "Bearer " + issuer.token(t, map[string]any{"nbf": float64(ago(-250*time.Second)) + 0.5}), http.StatusUnauthorized, "invalid_token", "not valid yet"},
+		{"with a start that is no number", "Bearer " + issuer.token(t, map[string]any{"nbf": "hunter2"}), http.StatusUnauthorized, "invalid_token", "malformed"},
 		{"other audience", "Bearer " + issuer.token(t, map[string]any{"aud": "hunter2"}), http.StatusUnauthorized, "invalid_token", "another audience"},
 		{"no audience", "Bearer " + issuer.token(t, map[string]any{"aud": nil}), http.StatusUnauthorized, "invalid_token", "another audience"},
 		{"other issuer's name", "Bearer " + issuer.token(t, map[string]any{"iss": "https://hunter2"}), http.StatusUnauthorized, "invalid_token", "another issuer"},
