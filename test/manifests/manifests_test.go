@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"net/http/httptest"
@@ -18,6 +19,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -126,14 +128,31 @@ func walk(t *testing.T, visit func(path, text string)) {
 	}
 }
 
+// kustomize builds the tool, and returns its path. What Go says meanwhile, such as which modules it downloads, is none of its complaints.
+var kustomize = sync.OnceValues(func() (string, error) {
+	find := exec.Command("go", "tool", "-modfile=tools/cluster/go.mod", "-n", "kustomize")
+	find.Dir = root
+	var said strings.Builder
+	find.Stderr = &said
+	path, err := find.Output()
+	if err != nil {
+		return "", fmt.Errorf("building kustomize: %w\n%s", err, said.String())
+	}
+	return strings.TrimSpace(string(path)), nil
+})
+
 // build returns the objects that kustomize makes of a folder. Those of Prometheus are left out: their test is with the metrics.
 func build(t *testing.T, path string) []runtime.Object {
 	t.Helper()
-	tool := exec.CommandContext(t.Context(), "go", "tool", "-modfile=tools/cluster/go.mod", "kustomize", "build", path)
-	tool.Dir = root
+	kustomize, err := kustomize()
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := exec.CommandContext(t.Context(), kustomize, "build", path) //nolint:gosec // built from a version that the project pins
+	command.Dir = root
 	var complaints strings.Builder
-	tool.Stderr = &complaints
-	manifests, err := tool.Output()
+	command.Stderr = &complaints
+	manifests, err := command.Output()
 	if err != nil || complaints.Len() > 0 {
 		t.Fatalf("building: %v\n%s", err, complaints.String())
 	}
