@@ -30,6 +30,7 @@ const (
 // publication is what a publisher knows of one event.
 type publication struct {
 	key       string
+	began     time.Time // to be published
 	confirmed bool
 	// attempts counts the publishes, the Publisher's own among them.
 	attempts int
@@ -46,7 +47,7 @@ func newLedger() *ledger { return &ledger{events: map[string]*publication{}} }
 func (l *ledger) publish(id, key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.events[id] = &publication{key: key}
+	l.events[id] = &publication{key: key, began: time.Now()}
 }
 
 func (l *ledger) attempt(id string) {

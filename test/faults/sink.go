@@ -251,6 +251,16 @@ func (s *sink) has(id string) bool {
 	return len(s.takes[id]) > 0
 }
 
+// firstTaken is when the sink has taken an event first; the zero time where it has not.
+func (s *sink) firstTaken(id string) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.takes[id]) == 0 {
+		return time.Time{}
+	}
+	return s.takes[id][0].at
+}
+
 // letters returns the events that a keeping sink has taken, in the order of their IDs.
 func (s *sink) letters() []event.Event {
 	s.mu.Lock()

@@ -78,7 +78,7 @@ func TestSinkIsAway(t *testing.T) {
 	t.Parallel()
 	for name, refusal := range map[string]answer{
 		"answers 503": {status: http.StatusServiceUnavailable},
-		"answers 400": {status: http.StatusBadRequest},
+		"answers 502": {status: http.StatusBadGateway},
 		"stalls":      {how: never},
 	} {
 		t.Run(name, func(t *testing.T) {

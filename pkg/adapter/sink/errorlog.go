@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"go.uber.org/zap"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 )
 
 // connectionLog writes what the HTTP server has to say of connections. Each line differs in the sender's address: as a
@@ -12,7 +14,7 @@ import (
 type connectionLog struct{ logger *zap.SugaredLogger }
 
 func newConnectionLog(logger *zap.SugaredLogger) *log.Logger {
-	return log.New(connectionLog{sampled(logger)}, "", 0)
+	return log.New(connectionLog{adapter.Sampled(logger)}, "", 0)
 }
 
 func (l connectionLog) Write(line []byte) (int, error) {

@@ -38,7 +38,7 @@ type handler struct {
 
 func newHandler(config *Config, p publisher, logger *zap.SugaredLogger) *handler {
 	h := &handler{
-		config: config, logger: sampled(logger), bodies: newBodies(config.BufferBytes), inFlight: make(chan struct{}, config.MaxInFlight),
+		config: config, logger: adapter.Sampled(logger), bodies: newBodies(config.BufferBytes), inFlight: make(chan struct{}, config.MaxInFlight),
 		batches: noop.Int64Histogram{}, unread: noop.Int64Counter{},
 	}
 	h.guard = &guard{publisher: p, logger: h.logger}

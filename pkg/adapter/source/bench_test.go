@@ -83,7 +83,7 @@ func BenchmarkKeep(b *testing.B) {
 				for range min(inFlight, 16) {
 					workers.Go(func() {
 						for k := buffer.next(b.Context()); k != nil; k = buffer.next(b.Context()) {
-							buffer.release(k)
+							buffer.release(k, true)
 							left.Done()
 						}
 					})
@@ -123,7 +123,7 @@ func BenchmarkDeliver(b *testing.B) {
 					defer left.Done()
 					return s.send(ctx, e)
 				}
-				d := &deliverer{buffer: buffer, send: send, metrics: noMetrics(b), logger: zap.NewNop().Sugar(), retries: -1, backoff: slow}
+				d := &deliverer{buffer: buffer, send: send, metrics: noMetrics(b), logger: zap.NewNop().Sugar(), refusals: zap.NewNop().Sugar(), retries: -1, backoff: slow}
 				r := &receiver{buffer: buffer, metrics: d.metrics, logger: d.logger}
 				e := benchmarked()
 				b.SetBytes(int64(len(e.DataEncoded)))

@@ -17,20 +17,24 @@ type buffer struct {
 	maxEvents, maxBytes int64
 	spool               *spool // nil: in memory
 
-	mu       sync.Mutex
-	changed  sync.Cond // there may be an event to send
-	room     sync.Cond
-	wakeAt   time.Time // when changed is signalled by a timer, if ever
-	totals   totals
-	sequence uint64
-	queue    queue
-	circuit  circuit
-	inFlight int64
-	waiting  bool // an event for room
-	leaving  bool
-	stopped  bool
-	drained  chan struct{} // closed when stopped and nothing is left to hand out
-	failure  error         // after which nothing can be handed out
+	mu        sync.Mutex
+	changed   sync.Cond // there may be an event to send
+	room      sync.Cond
+	wakeAt    time.Time // when changed is signalled by a timer, if ever
+	totals    totals
+	sequence  uint64
+	queue     queue
+	sink      circuit
+	dead      circuit // of the place for dead letters
+	budget    budget
+	inFlight  int64
+	workers   int  // that ask for events
+	secondary int  // attempts in flight that are none for the first time
+	waiting   bool // an event for room
+	leaving   bool
+	stopped   bool
+	drained   chan struct{} // closed when stopped and nothing is left to hand out
+	failure   error         // after which nothing can be handed out
 
 	oldest, newest *kept // the events in memory, in the order of reception; of no use with a spool
 
@@ -52,7 +56,8 @@ type buffer struct {
 
 func newBuffer(maxEvents, maxBytes int64, ordering Ordering, wait backoff, s *spool) *buffer {
 	b := &buffer{
-		maxEvents: maxEvents, maxBytes: maxBytes, spool: s, queue: newQueue(ordering), circuit: circuit{backoff: wait},
+		maxEvents: maxEvents, maxBytes: maxBytes, spool: s, queue: newQueue(ordering),
+		sink: circuit{backoff: wait}, dead: circuit{backoff: wait}, budget: newBudget(-1),
 		drained: make(chan struct{}), work: make(chan struct{}, 1), tell: func(*kept) {},
 	}
 	b.changed.L, b.room.L = &b.mu, &b.mu
@@ -151,7 +156,7 @@ func (b *buffer) next(ctx context.Context) *kept {
 			b.fail(err)
 			return nil
 		case b.setsAside(k):
-			b.release(k)
+			b.release(k, false)
 		default:
 			return k
 		}
@@ -163,18 +168,17 @@ func (b *buffer) pick(ctx context.Context) *kept {
 	defer b.mu.Unlock()
 	for ctx.Err() == nil && b.failure == nil && !b.isDrained() {
 		now := time.Now()
-		allowed, at := b.circuit.allows(now)
-		if allowed {
-			var k *kept
-			if k, at = b.queue.next(now, b.circuit.open); k != nil {
-				b.circuit.begin(k)
-				b.inFlight++
-				return k
+		k, at := b.choose(now)
+		if k != nil {
+			b.inFlight++
+			if k.secondary {
+				b.changed.Signal() // there may be others whose time has come
 			}
-			if b.unread > 0 && !b.reading && !b.stopped {
-				b.read()
-				continue
-			}
+			return k
+		}
+		if allowed, _ := b.sink.allows(now); allowed && b.unread > 0 && !b.reading && !b.stopped {
+			b.read()
+			continue
 		}
 		b.wakeUp(at)
 		b.changed.Wait()
@@ -182,8 +186,11 @@ func (b *buffer) pick(ctx context.Context) *kept {
 	return nil
 }
 
-// watch makes next return when the context ends.
-func (b *buffer) watch(ctx context.Context) (stop func() bool) {
+// serve tells how many goroutines call next, and makes it return when the context ends.
+func (b *buffer) serve(ctx context.Context, workers int) (stop func() bool) {
+	b.mu.Lock()
+	b.workers = workers
+	b.mu.Unlock()
 	return context.AfterFunc(ctx, func() {
 		b.mu.Lock()
 		defer b.mu.Unlock()
@@ -211,22 +218,21 @@ func (b *buffer) wakeUp(at time.Time) {
 func (b *buffer) again(k *kept, wait time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.inFlight--
-	b.circuit.end(k)
+	b.returned(k)
 	if b.stopped && k.spooled {
 		b.checkDrained() // it stays on disk
 		return
 	}
-	b.queue.retry(k, time.Now().Add(wait))
+	b.queue.wait(k, time.Now().Add(wait))
 	b.changed.Signal()
 }
 
-// release forgets an event that has found its place of rest.
-func (b *buffer) release(k *kept) {
+// release forgets an event that has found its place of rest, be it the sink.
+func (b *buffer) release(k *kept, taken bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.inFlight--
-	b.circuit.end(k)
+	b.returned(k)
+	b.budget.rested(k, taken)
 	b.queue.done(k)
 	b.totals.events, b.totals.bytes = b.totals.events-1, b.totals.bytes-k.size
 	switch {
@@ -243,22 +249,6 @@ func (b *buffer) release(k *kept) {
 	if b.stopped {
 		b.checkDrained()
 	}
-}
-
-// succeeded and failed tell the circuit of what the sink answered, before the event is released or kept.
-func (b *buffer) succeeded() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if b.circuit.open {
-		b.changed.Broadcast()
-	}
-	b.circuit.succeed()
-}
-
-func (b *buffer) failed(k *kept, retryAfter time.Duration) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.circuit.fail(k, time.Now(), retryAfter)
 }
 
 // leave says that the source leaves its group.
@@ -289,7 +279,7 @@ func (b *buffer) stop() <-chan struct{} {
 func (b *buffer) checkDrained() {
 	left := b.totals.events
 	if b.spool != nil {
-		left = b.inFlight + int64(b.queue.fresh.len()+b.queue.freed.len()+len(b.queue.retries))
+		left = b.inFlight + int64(b.queue.len())
 	}
 	if left == 0 && !b.isDrained() {
 		close(b.drained)

@@ -31,8 +31,13 @@ func sized(id string, bytes int) *kept {
 // inMemory is a buffer in memory.
 func inMemory(t *testing.T, maxEvents, maxBytes int64) *buffer {
 	t.Helper()
-	return newBuffer(maxEvents, maxBytes, Unordered, slow, nil)
+	b := newBuffer(maxEvents, maxBytes, Unordered, slow, nil)
+	b.workers = workers
+	return b
 }
+
+// workers is how many events a test may have in flight.
+const workers = 16
 
 // onDisk is a buffer with a spool, which is written until the test ends, or until stop is called.
 func onDisk(t *testing.T, dir string, maxEvents, maxBytes int64, ordering Ordering) (b *buffer, stop func()) {
@@ -42,6 +47,7 @@ func onDisk(t *testing.T, dir string, maxEvents, maxBytes int64, ordering Orderi
 		t.Fatal(err)
 	}
 	b = newBuffer(maxEvents, maxBytes, ordering, slow, s)
+	b.workers = workers
 	ctx, cancel := context.WithCancel(context.Background())
 	var writer sync.WaitGroup
 	writer.Go(func() { (&committer{buffer: b, metrics: noMetrics(t), logger: zap.NewNop().Sugar()}).run(ctx) })
@@ -60,6 +66,7 @@ func onDisk(t *testing.T, dir string, maxEvents, maxBytes int64, ordering Orderi
 func buffers(t *testing.T, maxEvents, maxBytes int64, ordering Ordering) map[string]*buffer {
 	t.Helper()
 	memory := newBuffer(maxEvents, maxBytes, ordering, slow, nil)
+	memory.workers = workers
 	disk, _ := onDisk(t, t.TempDir(), maxEvents, maxBytes, ordering)
 	return map[string]*buffer{"memory": memory, "disk": disk}
 }
@@ -113,7 +120,7 @@ func TestBufferIsBounded(t *testing.T) {
 					t.Errorf("got %d events kept, want %d", got, len(test.sizes))
 				}
 				for range test.sizes {
-					b.release(b.next(t.Context()))
+					b.release(b.next(t.Context()), true)
 				}
 				if err := <-added; err != nil {
 					t.Error(err)
@@ -154,7 +161,7 @@ func TestNextEndsWithItsContext(t *testing.T) {
 	for name, b := range buffers(t, 1, 100*kib, Unordered) {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
-			defer b.watch(ctx)()
+			defer b.serve(ctx, 1)()
 			next := make(chan *kept)
 			go func() { next <- b.next(ctx) }()
 			cancel()
@@ -220,7 +227,7 @@ func TestStopInMemory(t *testing.T) {
 		if isClosed(c) {
 			t.Errorf("drained with %d events kept", 2-i)
 		}
-		b.release(b.next(t.Context()))
+		b.release(b.next(t.Context()), true)
 	}
 	if !isClosed(c) || b.next(t.Context()) != nil {
 		t.Error("not drained with no event kept")
@@ -244,7 +251,7 @@ func TestStopWithASpool(t *testing.T) {
 	if isClosed(c) {
 		t.Error("drained with two events in flight")
 	}
-	b.release(a)
+	b.release(a, true)
 	b.again(second, 0)
 	if !isClosed(c) || b.next(t.Context()) != nil || events(b) != 3 {
 		t.Errorf("got %d events kept, want nothing more to be handed out, and three kept", events(b))
@@ -285,7 +292,7 @@ func TestOldest(t *testing.T) {
 				if want := began.Add(time.Duration([]int{0, 0, 2}[i]) * time.Second); !oldest().Equal(want.Round(0)) && !oldest().Equal(want) {
 					t.Errorf("got %s, want %s", oldest(), want)
 				}
-				b.release(taken[id])
+				b.release(taken[id], true)
 				eventually(t, func() string { return stored(t, b, 2-i) })
 			}
 			if !oldest().IsZero() {
@@ -329,7 +336,7 @@ func TestBufferConcurrently(t *testing.T) {
 								t.Errorf("%d events kept, want no more than %d", count, maxEvents)
 							}
 							seen <- k.event.ID()
-							b.release(k)
+							b.release(k, true)
 						}
 					})
 				}
@@ -420,7 +427,7 @@ func TestBacklogBeyondTheWindowIsOnDiskAlone(t *testing.T) {
 		if k.event.ID() != fmt.Sprint(i) {
 			t.Fatalf("got event %s, want %d", k.event.ID(), i)
 		}
-		b.release(k)
+		b.release(k, true)
 	}
 }
 
@@ -488,7 +495,7 @@ func TestRecordsThatCannotBeRead(t *testing.T) {
 			for range 6 {
 				k := b.next(t.Context())
 				got = append(got, fmt.Sprint(k.seq, k.undecodable))
-				b.release(k)
+				b.release(k, true)
 			}
 			if fmt.Sprint(got) != "[1 true 2 false 3 false 4 true 5 false 6 false]" {
 				t.Errorf("got %v", got)

@@ -5,11 +5,12 @@ import (
 	"time"
 )
 
-// tripAfter is how many failures in a row it takes to believe that the sink takes no event at all.
+// tripAfter is how many failures in a row it takes to believe that a destination is away.
 const tripAfter = 5
 
-// circuit holds requests back from a sink that takes none: one probe goes out at a time, after waits that grow. It belongs to a
-// buffer, which guards it. A library's circuit breaker waits for a fixed time, and knows of no Retry-After.
+// circuit holds requests back from a destination that is away: one probe goes out at a time, after waits that grow. A destination that
+// answers is not away, whatever it says of an event: see verdict. It belongs to a buffer, which guards it. A library's circuit breaker
+// waits for a fixed time, and knows of no Retry-After.
 type circuit struct {
 	backoff  backoff
 	failures int
@@ -34,24 +35,25 @@ func (c *circuit) allows(now time.Time) (bool, time.Time) {
 
 // begin marks the event of a request that was allowed.
 func (c *circuit) begin(k *kept) {
-	k.probe = c.open
-	c.probing = c.open
+	if c.open {
+		k.probe, c.probing = c, true
+	}
 }
 
 // end takes back what begin said. It does not tell how the request went.
 func (c *circuit) end(k *kept) {
-	if k.probe {
-		k.probe, c.probing = false, false
+	if k.probe == c {
+		k.probe, c.probing = nil, false
 	}
 }
 
-// succeed says that the sink took an event, or refused just this one.
+// succeed says that the destination took an event, or refused just this one.
 func (c *circuit) succeed() { c.failures, c.open, c.probes = 0, false, 0 }
 
-// fail says that the sink did not take the event. One event again and again proves nothing about others.
+// fail says that the destination is away, by the attempt at an event. One event again and again proves nothing about others.
 func (c *circuit) fail(k *kept, now time.Time, retryAfter time.Duration) {
 	if c.open {
-		if k.probe {
+		if k.probe == c {
 			c.probes++
 			c.until = now.Add(c.backoff.wait(c.probes, retryAfter))
 		}
@@ -79,3 +81,15 @@ func (b backoff) wait(attempts int, retryAfter time.Duration) time.Duration {
 	}
 	return max(rand.N(ceiling)+1, min(retryAfter, b.max)) //nolint:gosec // not a secret
 }
+
+// after returns the time to the next attempt at an event, after so many. What is refused for good has only a change of the destination to
+// wait for.
+func (b backoff) after(attempts int, v verdict) time.Duration {
+	if v.final {
+		attempts = manyAttempts
+	}
+	return b.wait(attempts, v.retryAfter)
+}
+
+// manyAttempts stands for a wait up to the largest ceiling.
+const manyAttempts = 1 << 20

@@ -1,6 +1,7 @@
 package source
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -66,13 +67,14 @@ func TestDeadLetterSaysWhy(t *testing.T) {
 // places is a place for dead letters that fails as often as it is told.
 type places struct {
 	failures atomic.Int32
+	refusal  error // by which it fails
 	mu       sync.Mutex
 	taken    []event.Event
 }
 
 func (p *places) take(_ context.Context, e event.Event) error {
 	if p.failures.Add(-1) >= 0 {
-		return errors.New("no room")
+		return cmp.Or(p.refusal, errors.New("no room"))
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -85,7 +87,8 @@ func TestWhatBecomesADeadLetter(t *testing.T) {
 		name        string
 		retries     int
 		answers     []error
-		failures    int // of the place for dead letters
+		failures    int   // of the place for dead letters
+		refusal     error // by which it fails
 		undecodable bool
 		requests    int
 		dead        bool
@@ -95,8 +98,9 @@ func TestWhatBecomesADeadLetter(t *testing.T) {
 		{name: "retries used up", retries: 2, answers: []error{answered(500)}, requests: 3, dead: true},
 		{name: "no answer, retries used up", retries: 1, answers: []error{errors.New("refused")}, requests: 2, dead: true},
 		{name: "for ever", retries: -1, answers: []error{answered(500), answered(500), answered(500), nil}, requests: 4},
-		{name: "no room for a while", retries: -1, answers: []error{answered(400)}, failures: 3, requests: 4, dead: true},
-		{name: "no room, and a sink that changes", retries: 0, answers: []error{answered(400), nil}, failures: 1, requests: 2},
+		{name: "no room for a while", retries: -1, answers: []error{answered(400)}, failures: 3, requests: 1, dead: true},
+		{name: "refused there too", retries: 0, answers: []error{answered(400)}, refusal: answered(400), failures: 1, requests: 1},
+		{name: "refused there too, with retries for ever", retries: -1, answers: []error{answered(400)}, refusal: answered(400), failures: 3, requests: 1, dead: true},
 		{name: "no event", retries: -1, undecodable: true, dead: true},
 		{name: "no event, and no room for a while", retries: -1, undecodable: true, failures: 2, dead: true},
 	}
@@ -104,11 +108,11 @@ func TestWhatBecomesADeadLetter(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, requests := inMemory(t, 10, 100*kib), 0
-				place := &places{}
+				place := &places{refusal: test.refusal}
 				place.failures.Store(int32(test.failures))
 				d := &deliverer{
 					buffer: b, deadLetters: place, sink: SinkURL{&url.URL{Scheme: "http", Host: "sink"}},
-					logger: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: test.retries, backoff: slow,
+					logger: zap.NewNop().Sugar(), refusals: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: test.retries, backoff: slow,
 					send: func(context.Context, event.Event) (answer, error) {
 						requests++
 						return answer{}, script(test.answers...)(requests)
@@ -131,15 +135,16 @@ func TestWhatBecomesADeadLetter(t *testing.T) {
 	}
 }
 
-// A place for dead letters that takes none must not be asked for every event.
+// A place for dead letters that takes none must not be asked for every event, and the sink not again.
 func TestDeadLettersOpenTheCircuit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, requests := inMemory(t, 1000, 10000*kib), 0
 		place := &places{}
-		place.failures.Store(1 << 30)
+		const failures = 1 << 30
+		place.failures.Store(failures)
 		d := &deliverer{
 			buffer: b, deadLetters: place, sink: SinkURL{&url.URL{Scheme: "http", Host: "sink"}},
-			logger: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: -1, backoff: slow,
+			logger: zap.NewNop().Sugar(), refusals: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: -1, backoff: slow,
 			send: func(context.Context, event.Event) (answer, error) {
 				requests++
 				return answer{}, answered(400)
@@ -151,8 +156,11 @@ func TestDeadLettersOpenTheCircuit(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		defer cancel()
 		d.run(ctx, 1)
-		if requests > 200 {
-			t.Errorf("got %d requests in 10 minutes, want a probe after each wait", requests)
+		if got := failures - place.failures.Load(); got > 200 {
+			t.Errorf("got %d requests for dead letters in 10 minutes, want a probe after each wait", got)
+		}
+		if requests != 500 {
+			t.Errorf("got %d requests to the sink, want one for each event", requests)
 		}
 		if events(b) != 500 {
 			t.Errorf("%d events kept, want all", events(b))

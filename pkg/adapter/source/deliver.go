@@ -3,6 +3,7 @@ package source
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -22,15 +23,23 @@ type deliverer struct {
 	backoff     backoff
 	metrics     *metrics
 	logger      *zap.SugaredLogger
+	refusals    *zap.SugaredLogger // of which there may be many
 
-	failing     atomic.Bool // the sink did not take the last event, for now
+	failing     atomic.Bool // the sink is away, by the last attempt
 	deadFailing atomic.Bool // the place for dead letters did not take the last one
+}
+
+// givenUp is an event's way to the place of dead letters.
+type givenUp struct {
+	reason   string
+	failure  error
+	attempts int // to bring it there
 }
 
 // run sends up to n events at once, until the context ends or the buffer hands out no more; in the former case it gives up what is
 // under way.
 func (d *deliverer) run(ctx context.Context, n int) {
-	defer d.buffer.watch(ctx)()
+	defer d.buffer.serve(ctx, n)()
 	var workers sync.WaitGroup
 	for range n {
 		workers.Go(func() {
@@ -44,61 +53,91 @@ func (d *deliverer) run(ctx context.Context, n int) {
 
 // deliver makes one attempt, and decides what becomes of the event. When the context ends meanwhile the event is still kept.
 func (d *deliverer) deliver(ctx context.Context, k *kept) {
-	if k.undecodable {
-		d.discard(ctx, k)
+	switch {
+	case k.givenUp != nil:
+		d.bury(ctx, k)
+		return
+	case k.undecodable: // without a place for dead letters none is kept, but one may be in the spool
+		d.giveUp(k, reasonUndecodable, errNoEvent)
 		return
 	}
-	switch failure := d.attempt(ctx, k); {
-	case failure == nil:
-		if d.failing.Swap(false) {
-			d.logger.Info("the sink takes events again")
-		}
-		d.buffer.succeeded()
-		d.metrics.delivered(k.topic)
-		d.rest(k)
-	case ctx.Err() == nil:
-		d.refused(ctx, k, failure)
+	failure := d.attempt(ctx, k)
+	if failure != nil && ctx.Err() != nil {
+		return
 	}
+	v := judge(failure)
+	d.buffer.heard(k, v)
+	if !v.away && d.failing.Swap(false) {
+		d.logger.Info("the sink answers again")
+	}
+	if failure == nil {
+		d.metrics.delivered(k.topic)
+		d.rest(k, true)
+		return
+	}
+	d.refused(k, v, failure)
 }
+
+var errNoEvent = errors.New("it is no event")
 
 // refused decides what becomes of an event that the sink did not take.
-func (d *deliverer) refused(ctx context.Context, k *kept, failure error) {
+func (d *deliverer) refused(k *kept, v verdict, failure error) {
 	k.attempts++
-	var rejected *rejection
-	final := errors.As(failure, &rejected) && rejected.final()
-	exhausted := d.retries >= 0 && k.attempts > d.retries
-	if !final && !d.failing.Swap(true) && !exhausted {
+	if v.away && !d.failing.Swap(true) {
 		d.logger.Errorw("the sink does not take events; they are kept and tried again", zap.Error(failure))
 	}
-	reason := reasonRetries
-	if final {
-		reason = reasonRejected
-	}
 	switch {
-	case (final || exhausted) && d.deadLetters != nil:
-		if d.bury(ctx, k, deadLetter(k.event, d.sink.URL, failure), reason, failure) {
-			d.judge(k, final, rejected)
-			d.rest(k)
-		}
-	case final && d.retries >= 0, exhausted:
-		d.judge(k, final, rejected)
-		d.drop(k, reason, failure)
+	case v.final && (d.deadLetters != nil || d.retries >= 0):
+		d.giveUp(k, reasonRejected, failure)
+	case d.retries >= 0 && k.attempts > d.retries:
+		d.giveUp(k, reasonRetries, failure)
 	default:
-		if final && k.attempts == 1 {
-			d.logger.Errorw("the sink refuses an event; it is kept and tried again", append(describe(k), zap.Error(failure))...)
+		if !v.away && k.attempts == 1 {
+			d.refusals.Errorw("the sink refuses an event; it is kept and tried again", append(describe(k), zap.Error(failure))...)
 		}
-		d.judge(k, false, rejected)
-		d.later(k, rejected, final)
+		d.buffer.again(k, d.backoff.after(k.attempts, v))
 	}
 }
 
-// discard gives what is no event to the dead letters. A source without a place for them keeps none, but may find one in its spool.
-func (d *deliverer) discard(ctx context.Context, k *kept) {
-	switch failure := errors.New("it is no event"); {
-	case d.deadLetters == nil:
-		d.drop(k, reasonUndecodable, failure)
-	case d.bury(ctx, k, k.event, reasonUndecodable, failure):
-		d.rest(k)
+// giveUp gives an event to the dead letters, where there is a place for them, and else drops it.
+func (d *deliverer) giveUp(k *kept, reason string, failure error) {
+	if d.deadLetters == nil {
+		d.drop(k, reason, failure)
+		return
+	}
+	k.givenUp = &givenUp{reason: reason, failure: failure}
+	d.buffer.again(k, 0)
+}
+
+// bury brings an event to the place of dead letters. Where that does not take it, the event is kept for another attempt: only one that
+// it refuses for good is dropped, and only where retries have an end.
+func (d *deliverer) bury(ctx context.Context, k *kept) {
+	letter := k.event
+	if !k.undecodable {
+		letter = deadLetter(k.event, d.sink.URL, k.givenUp.failure)
+	}
+	failure := d.deadLetters.take(ctx, letter)
+	if failure != nil && ctx.Err() != nil {
+		return
+	}
+	v := judge(failure)
+	d.buffer.heard(k, v)
+	switch {
+	case failure == nil:
+		if d.deadFailing.Swap(false) {
+			d.logger.Info("the place for dead letters takes them again")
+		}
+		d.logger.Warnw("an event became a dead letter", append(describe(k), "reason", k.givenUp.reason, zap.Error(k.givenUp.failure))...)
+		d.metrics.deadLettered(k.topic, k.givenUp.reason)
+		d.rest(k, false)
+	case v.final && d.retries >= 0:
+		d.drop(k, k.givenUp.reason, fmt.Errorf("the place for dead letters refuses it: %w, after: %w", failure, k.givenUp.failure))
+	default:
+		if !d.deadFailing.Swap(true) {
+			d.logger.Errorw("the place for dead letters does not take them; they are kept and tried again", append(describe(k), zap.Error(failure))...)
+		}
+		k.givenUp.attempts++
+		d.buffer.again(k, d.backoff.after(k.givenUp.attempts, v))
 	}
 }
 
@@ -134,72 +173,21 @@ func (d *deliverer) reply(ctx context.Context, k *kept, reply event.Event) {
 	}
 }
 
-// bury gives an event to the dead letters, and tells whether they took it. If not it is kept for another attempt.
-func (d *deliverer) bury(ctx context.Context, k *kept, e event.Event, reason string, failure error) bool {
-	if err := d.deadLetters.take(ctx, e); err != nil {
-		if ctx.Err() != nil {
-			return false
-		}
-		if d.deadFailing.CompareAndSwap(false, true) {
-			d.logger.Errorw("the place for dead letters does not take them; they are kept and tried again", append(describe(k), zap.Error(err))...)
-		}
-		if k.undecodable {
-			k.attempts++
-		}
-		d.buffer.failed(k, 0)
-		d.later(k, nil, true)
-		return false
-	}
-	if d.deadFailing.CompareAndSwap(true, false) {
-		d.logger.Info("the place for dead letters takes them again")
-	}
-	d.logger.Warnw("an event became a dead letter", append(describe(k), "reason", reason, zap.Error(failure))...)
-	d.metrics.deadLettered(k.topic, reason)
-	return true
-}
-
 // drop gives an event up.
 func (d *deliverer) drop(k *kept, reason string, failure error) {
 	d.logger.Errorw("dropping an event that the sink does not take", append(describe(k), "reason", reason, zap.Error(failure))...)
 	d.metrics.dropped(k.topic, reason)
-	d.rest(k)
+	d.rest(k, false)
 }
 
-// judge tells the circuit what an answer says of the sink: alive, when it refused just this event.
-func (d *deliverer) judge(k *kept, alive bool, rejected *rejection) {
-	switch {
-	case alive:
-		d.buffer.succeeded()
-	case rejected != nil:
-		d.buffer.failed(k, rejected.retryAfter)
-	default:
-		d.buffer.failed(k, 0)
-	}
-}
-
-// later keeps the event for another attempt. What the sink refuses for good has only a change of the sink to wait for.
-func (d *deliverer) later(k *kept, rejected *rejection, final bool) {
-	attempts, retryAfter := k.attempts, time.Duration(0)
-	if final {
-		attempts = manyAttempts
-	}
-	if rejected != nil {
-		retryAfter = rejected.retryAfter
-	}
-	d.buffer.again(k, d.backoff.wait(attempts, retryAfter))
-}
-
-// manyAttempts stands for a wait up to the largest ceiling.
-const manyAttempts = 1 << 20
-
-// rest acknowledges an event that is out of our hands, and forgets it.
-func (d *deliverer) rest(k *kept) {
+// rest acknowledges an event that is out of our hands, be it with the sink, and forgets it.
+func (d *deliverer) rest(k *kept, taken bool) {
 	if k.delivery != nil {
 		if err := k.delivery.Ack(); err != nil {
 			d.logger.Debugw("EventMesh may deliver an event again", append(describe(k), zap.Error(err))...)
 		}
 	}
-	d.buffer.release(k)
+	d.buffer.release(k, taken)
 }
 
 // describe names an event in a log: never its data.

@@ -49,6 +49,7 @@ func TestDeliver(t *testing.T) {
 	broken := errors.New("connection refused")
 	const dropped, refused, failing = "dropping an event that the sink does not take",
 		"the sink refuses an event; it is kept and tried again", "the sink does not take events; they are kept and tried again"
+	const answers = "the sink answers again"
 	tests := []struct {
 		name     string
 		retries  int
@@ -59,14 +60,14 @@ func TestDeliver(t *testing.T) {
 	}{
 		{name: "at once", retries: 0, answers: []error{nil}, attempts: 1},
 		{name: "after a while", retries: -1, answers: []error{answered(503), broken, answered(404), answered(429), nil}, attempts: 5,
-			logs: map[string]int{failing: 1, "the sink takes events again": 1}},
+			logs: map[string]int{failing: 2, answers: 2}},
 		{name: "with the last retry", retries: 2, answers: []error{answered(500), answered(500), nil}, attempts: 3,
-			logs: map[string]int{failing: 1, "the sink takes events again": 1}},
+			logs: map[string]int{refused: 1}},
 		{name: "no retries", retries: 0, answers: []error{answered(500)}, attempts: 1, lost: true, logs: map[string]int{dropped: 1}},
 		{name: "retries used up", retries: 3, answers: []error{broken}, attempts: 4, lost: true, logs: map[string]int{failing: 1, dropped: 1}},
 		{name: "final status", retries: 3, answers: []error{answered(400)}, attempts: 1, lost: true, logs: map[string]int{dropped: 1}},
 		{name: "final status after others", retries: 3, answers: []error{answered(503), answered(403)}, attempts: 2, lost: true,
-			logs: map[string]int{failing: 1, dropped: 1}},
+			logs: map[string]int{failing: 1, answers: 1, dropped: 1}},
 		{name: "final status with retries for ever", retries: -1, answers: []error{answered(400), answered(400), answered(400), nil}, attempts: 4,
 			logs: map[string]int{refused: 1}},
 	}
@@ -77,7 +78,7 @@ func TestDeliver(t *testing.T) {
 				var acknowledged atomic.Int32
 				b, attempts, next := inMemory(t, 10, 100*kib), 0, script(test.answers...)
 				d := &deliverer{
-					buffer: b, logger: zap.New(core).Sugar(), metrics: noMetrics(t), retries: test.retries, backoff: slow,
+					buffer: b, logger: zap.New(core).Sugar(), refusals: zap.New(core).Sugar(), metrics: noMetrics(t), retries: test.retries, backoff: slow,
 					send: func(_ context.Context, e event.Event) (answer, error) {
 						attempts++
 						if e.ID() != "a" || acknowledged.Load() != 0 || events(b) != 1 {
@@ -99,7 +100,7 @@ func TestDeliver(t *testing.T) {
 				if attempts != test.attempts || acknowledged.Load() != 1 || events(b) != 0 {
 					t.Errorf("got %d attempts, %d acknowledgements, %d kept; want %d, 1, 0", attempts, acknowledged.Load(), events(b), test.attempts)
 				}
-				for _, message := range []string{dropped, refused, failing, "the sink takes events again"} {
+				for _, message := range []string{dropped, refused, failing, answers} {
 					if got := logs.FilterMessage(message).Len(); got != test.logs[message] {
 						t.Errorf("got %d lines %q, want %d", got, message, test.logs[message])
 					}
@@ -122,7 +123,7 @@ func TestEventIsKeptForEver(t *testing.T) {
 				var acknowledged, attempts atomic.Int32
 				b := inMemory(t, 10, 100*kib)
 				d := &deliverer{
-					buffer: b, logger: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: -1, backoff: backoff{100 * time.Millisecond, time.Second},
+					buffer: b, logger: zap.NewNop().Sugar(), refusals: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: -1, backoff: backoff{100 * time.Millisecond, time.Second},
 					send: func(context.Context, event.Event) (answer, error) {
 						attempts.Add(1)
 						return answer{}, answered(code)
@@ -150,7 +151,7 @@ func TestInFlight(t *testing.T) {
 				const total = 40
 				var acknowledged, inFlight, sent atomic.Int32
 				b, release := inMemory(t, total, 1000*kib), make(chan struct{})
-				d := &deliverer{buffer: b, logger: zap.NewNop().Sugar(), metrics: noMetrics(t), send: func(context.Context, event.Event) (answer, error) {
+				d := &deliverer{buffer: b, logger: zap.NewNop().Sugar(), refusals: zap.NewNop().Sugar(), metrics: noMetrics(t), send: func(context.Context, event.Event) (answer, error) {
 					inFlight.Add(1)
 					defer inFlight.Add(-1)
 					sent.Add(1)
@@ -192,7 +193,7 @@ func TestGivenUpIsStillKept(t *testing.T) {
 		core, logs := observer.New(zap.DebugLevel)
 		var acknowledged atomic.Int32
 		b := inMemory(t, 1, 100*kib)
-		d := &deliverer{buffer: b, logger: zap.New(core).Sugar(), metrics: noMetrics(t), send: func(ctx context.Context, _ event.Event) (answer, error) {
+		d := &deliverer{buffer: b, logger: zap.New(core).Sugar(), refusals: zap.New(core).Sugar(), metrics: noMetrics(t), send: func(ctx context.Context, _ event.Event) (answer, error) {
 			<-ctx.Done()
 			return answer{}, ctx.Err()
 		}}
@@ -212,7 +213,7 @@ func TestAcknowledgementThatFails(t *testing.T) {
 	core, logs := observer.New(zap.DebugLevel)
 	var acknowledged atomic.Int32
 	b := inMemory(t, 1, 100*kib)
-	d := &deliverer{buffer: b, logger: zap.New(core).Sugar(), metrics: noMetrics(t), send: func(context.Context, event.Event) (answer, error) { return answer{}, nil }}
+	d := &deliverer{buffer: b, logger: zap.New(core).Sugar(), refusals: zap.New(core).Sugar(), metrics: noMetrics(t), send: func(context.Context, event.Event) (answer, error) { return answer{}, nil }}
 	if err := b.put(t.Context(), delivered(t, "a", &acknowledged, eventmesh.ErrNotConnected)); err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +230,7 @@ func TestAnswerClosesTheCircuit(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b, says := inMemory(t, 100, 1000*kib), answered(503)
 				d := &deliverer{
-					buffer: b, logger: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: 3, backoff: slow,
+					buffer: b, logger: zap.NewNop().Sugar(), refusals: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: 3, backoff: slow,
 					send: func(context.Context, event.Event) (answer, error) { return answer{}, says },
 				}
 				for i := range tripAfter + 1 {
@@ -237,7 +238,7 @@ func TestAnswerClosesTheCircuit(t *testing.T) {
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
 				defer cancel()
-				defer b.watch(ctx)()
+				defer b.serve(ctx, workers)()
 				for range tripAfter {
 					d.deliver(ctx, b.next(ctx))
 				}
@@ -259,7 +260,7 @@ func TestEventsOfAnEarlierProcessCountAsRedelivered(t *testing.T) {
 	b, _ = onDisk(t, dir, 10, 100*kib, Unordered)
 	put(t, b, sized("new", kib))
 	m, collect := metered(t, state{})
-	d := &deliverer{buffer: b, logger: zap.NewNop().Sugar(), metrics: m, send: func(context.Context, event.Event) (answer, error) { return answer{}, nil }}
+	d := &deliverer{buffer: b, logger: zap.NewNop().Sugar(), refusals: zap.NewNop().Sugar(), metrics: m, send: func(context.Context, event.Event) (answer, error) { return answer{}, nil }}
 	for _, id := range []string{"left", "new"} {
 		k := b.next(t.Context())
 		if k.event.ID() != id {

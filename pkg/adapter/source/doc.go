@@ -6,9 +6,10 @@
 //     none, since leaving a group is what loses events in EventMesh.
 //   - buffer.go keeps them, bounded by number and by bytes: in memory, or in the file of spool.go, which commit.go writes in
 //     groups with one sync each. record.go is an event on disk, and verify.go checks a file before it is used.
-//   - queue.go says which event may be sent next, in the order asked for, and circuit.go whether any may.
+//   - queue.go holds those that may be sent, in the order asked for, and choose.go says which is next: circuit.go holds back from a sink
+//     that is away, and budget.go bounds repeats.
 //   - deliver.go sends them, several at a time, again with back-off where the sink did not take one. send.go is one request, and
-//     what its answer means. deadletter.go is where events go that the sink never takes.
+//     verdict.go what its answer means. deadletter.go is where events go that the sink never takes.
 //
 // source.go puts this together, and adapter.go runs it in Knative's framework.
 //

@@ -59,7 +59,7 @@ func (in *instruments) observe(current func() state, attributes metric.ObserveOp
 		metric.WithDescription("Time since the oldest event in the buffer was received, 0 when the buffer is empty."))
 	in.check("eventmesh.source.buffer.oldest.age", err)
 	connected := in.flag("eventmesh.source.connected", "{session}", "Whether the source is subscribed at EventMesh: 1, or 0.")
-	available := in.flag("eventmesh.source.sink.available", "{sink}", "Whether the sink takes events: 1, or 0.")
+	available := in.flag("eventmesh.source.sink.available", "{sink}", "Whether the sink answers, and not with 429, 502, 503 or 504: 1, or 0.")
 	writable := in.flag("eventmesh.source.spool.writable", "{spool}", "Whether the spool can be written: 1, or 0. 1 without a spool.")
 	unreadable := in.level("eventmesh.source.spool.unreadable", "{record}", "Records of the spool that cannot be read, and are set aside.")
 	if in.err != nil {

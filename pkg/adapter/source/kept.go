@@ -36,8 +36,12 @@ type kept struct {
 	attempts int
 	// due is when the next attempt may be made, while it waits for one.
 	due time.Time
-	// probe says that the attempt is to find out whether the sink takes events again.
-	probe bool
+	// probe is the circuit whose destination the attempt is to find out about, if any.
+	probe *circuit
+	// secondary says that the attempt is none for the first time.
+	secondary bool
+	// givenUp says why the event goes to the place of dead letters and no more to the sink, if so.
+	givenUp *givenUp
 
 	older, newer *kept // in the order of reception, where there is no spool
 }

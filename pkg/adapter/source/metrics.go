@@ -55,7 +55,7 @@ type state struct {
 	oldest time.Time
 	// inFlight counts requests to the sink that have no answer yet.
 	inFlight int64
-	// connected tells whether events arrive from EventMesh, sinkAvailable whether the sink takes them.
+	// connected tells whether events arrive from EventMesh, sinkAvailable whether the sink is there: see verdict.
 	connected, sinkAvailable bool
 	// spoolWritable tells whether events can be kept; it is true, too, where there is no spool.
 	spoolWritable bool

@@ -396,7 +396,7 @@ func TestProcessKeepsEventsWhileTheSinkIsAway(t *testing.T) {
 			sink.start(t)
 			more()
 			eventually(t, func() string { return sink.missing(ids...) })
-			s.awaitLine(t, "the sink takes events again")
+			s.awaitLine(t, "the sink answers again")
 			if says := s.awaitReadiness(t, http.StatusOK); !strings.Contains(says, "ready") {
 				t.Errorf("readiness says %q", says)
 			}

@@ -12,8 +12,9 @@ type queue struct {
 	bytes    int64       // of fresh
 	freed    fifo[*kept]
 	// lanes holds the keys of the events that are being sent, or wait to be sent again, with those that have to wait for them.
-	lanes   map[uint64]*fifo[waiting]
-	retries []*kept // the one whose time comes first is the last
+	lanes    map[uint64]*fifo[waiting]
+	retries  schedule // to be sent again
+	givenUps schedule // for the place of dead letters
 }
 
 // waiting is an event that waits for another one with its key. Of one that is on disk only the number stays in memory.
@@ -30,29 +31,6 @@ func newQueue(ordering Ordering) queue {
 func (q *queue) add(k *kept) {
 	q.fresh.push(k)
 	q.bytes += k.size
-}
-
-// next returns the event to send next. Without one it returns when to ask again, or the zero time. Events that have not been tried
-// come before retries where freshFirst is set.
-func (q *queue) next(now time.Time, freshFirst bool) (*kept, time.Time) {
-	if freshFirst {
-		if k := q.nextFresh(); k != nil {
-			return k, time.Time{}
-		}
-	}
-	n := len(q.retries)
-	if n > 0 && !q.retries[n-1].due.After(now) {
-		k := q.retries[n-1]
-		q.retries = slices.Delete(q.retries, n-1, n)
-		return k, time.Time{}
-	}
-	if k := q.nextFresh(); k != nil {
-		return k, time.Time{}
-	}
-	if n > 0 {
-		return nil, q.retries[n-1].due
-	}
-	return nil, time.Time{}
 }
 
 // nextFresh returns an event that has not been tried and whose key is free, and takes its key.
@@ -80,15 +58,21 @@ func (q *queue) nextFresh() *kept {
 	return nil
 }
 
-// retry keeps an event that was not taken for another attempt, and its key with it.
-func (q *queue) retry(k *kept, at time.Time) {
-	k.due = at
+// wait keeps an event for another attempt at a time, and its key with it.
+func (q *queue) wait(k *kept, until time.Time) {
+	k.due = until
 	if k.spooled {
 		k.unload()
 	}
-	i, _ := slices.BinarySearchFunc(q.retries, k, func(a, b *kept) int { return b.due.Compare(a.due) })
-	q.retries = slices.Insert(q.retries, i, k)
+	if k.givenUp != nil {
+		q.givenUps.add(k)
+	} else {
+		q.retries.add(k)
+	}
 }
+
+// len counts the events, but for those that wait for another one with their key.
+func (q *queue) len() int { return q.fresh.len() + q.freed.len() + len(q.retries) + len(q.givenUps) }
 
 // done frees the key of an event that has found its place of rest.
 func (q *queue) done(k *kept) {
@@ -114,6 +98,30 @@ func (q *queue) key(k *kept) uint64 {
 		return 0
 	}
 	return k.key
+}
+
+// schedule holds events until they are due. The one that is due first is the last.
+type schedule []*kept
+
+func (s *schedule) add(k *kept) {
+	i, _ := slices.BinarySearchFunc(*s, k, func(a, b *kept) int { return b.due.Compare(a.due) })
+	*s = slices.Insert(*s, i, k)
+}
+
+// next returns when the first event is due; the zero time where there is none.
+func (s schedule) next() time.Time {
+	if len(s) == 0 {
+		return time.Time{}
+	}
+	return s[len(s)-1].due
+}
+
+// pop returns the event that is due first.
+func (s *schedule) pop() *kept {
+	last := len(*s) - 1
+	k := (*s)[last]
+	*s = slices.Delete(*s, last, last+1)
+	return k
 }
 
 // fifo is a queue of values. The zero value is empty.

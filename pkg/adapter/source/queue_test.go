@@ -3,7 +3,6 @@ package source
 import (
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -40,13 +39,13 @@ func TestQueueOrder(t *testing.T) {
 						names[k.seq] = name
 						q.add(k)
 					case '!':
-						q.retry(all[name], now)
+						q.wait(all[name], now)
 					case '?':
-						q.retry(all[name], now.Add(time.Hour))
+						q.wait(all[name], now.Add(time.Hour))
 					case '/':
 						q.done(all[name])
 					default:
-						k, _ := q.next(now, false)
+						k := nextOf(&q, now)
 						got := "-"
 						if k != nil {
 							k.key = uint64(names[k.seq][0]) // as a buffer does that reads it from disk
@@ -63,43 +62,26 @@ func TestQueueOrder(t *testing.T) {
 	}
 }
 
-func TestQueueTellsWhenToAskAgain(t *testing.T) {
-	q, now := newQueue(Unordered), time.Unix(1000, 0)
-	if k, at := q.next(now, false); k != nil || !at.IsZero() {
-		t.Errorf("empty: got %v, %s", k, at)
+// nextOf returns the event that a buffer would take from a queue: a retry that is due, or else one that was not tried.
+func nextOf(q *queue, now time.Time) *kept {
+	if due := q.retries.next(); !due.IsZero() && !due.After(now) {
+		return q.retries.pop()
 	}
-	for i, seconds := range []int64{5, 2, 9, 2} {
-		q.retry(&kept{seq: uint64(i)}, now.Add(time.Unix(seconds, 0).Sub(time.Unix(0, 0))))
-	}
-	var got []uint64
-	for len(got) < 4 {
-		k, at := q.next(now, false)
-		if k != nil {
-			got = append(got, k.seq)
-			continue
-		}
-		if !at.After(now) {
-			t.Fatalf("got %s, want a time to come", at)
-		}
-		now = at
-	}
-	slices.Sort(got[:2])
-	if want := []uint64{1, 3, 0, 2}; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
-	}
+	return q.nextFresh()
 }
 
-func TestQueuePrefersWhatWasNotTried(t *testing.T) {
-	for _, freshFirst := range []bool{false, true} {
-		q, now := newQueue(Unordered), time.Unix(1000, 0)
-		q.retry(&kept{seq: 1}, now)
-		q.add(&kept{seq: 2})
-		want := uint64(1)
-		if freshFirst {
-			want = 2
-		}
-		if k, _ := q.next(now, freshFirst); k.seq != want {
-			t.Errorf("fresh first %t: got %d, want %d", freshFirst, k.seq, want)
+func TestSchedule(t *testing.T) {
+	var s schedule
+	if !s.next().IsZero() {
+		t.Errorf("empty: got %s, want no time", s.next())
+	}
+	for i, seconds := range []int64{5, 2, 9, 2} {
+		s.add(&kept{seq: uint64(i), due: time.Unix(seconds, 0)})
+	}
+	for i, want := range []uint64{1, 3, 0, 2} {
+		due := s.next()
+		if k := s.pop(); k.seq != want || !k.due.Equal(due) {
+			t.Errorf("place %d: got event %d, due at %s, want %d, due at %s", i, k.seq, k.due, want, due)
 		}
 	}
 }
@@ -113,12 +95,12 @@ func TestQueueUnloads(t *testing.T) {
 	if q.bytes != 30 {
 		t.Errorf("got %d bytes, want 30", q.bytes)
 	}
-	first, _ := q.next(time.Now(), false)
-	_, _ = q.next(time.Now(), false)
+	first := q.nextFresh()
+	_ = q.nextFresh()
 	if q.bytes != 0 {
 		t.Errorf("got %d bytes, want none of those that wait for the first", q.bytes)
 	}
-	q.retry(first, time.Now().Add(time.Hour))
+	q.wait(first, time.Now().Add(time.Hour))
 	if first.loaded() {
 		t.Error("the event that waits for its retry is in memory")
 	}

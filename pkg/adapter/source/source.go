@@ -33,6 +33,7 @@ func newSource(config *Config, client eventmesh.Config, spool *spool, logger *za
 	s.sender.replies = config.Type == Type(eventmesh.Sync)
 	wait := backoff{min: config.BackoffMin, max: config.BackoffMax}
 	s.buffer = newBuffer(config.BufferEvents, config.BufferBytes, config.Ordering, wait, spool)
+	s.buffer.budget = newBudget(config.Retries)
 	places, err := s.deadLetters()
 	if err != nil {
 		return nil, err
@@ -41,7 +42,7 @@ func newSource(config *Config, client eventmesh.Config, spool *spool, logger *za
 	s.buffer.tell = s.unreadable
 	s.deliverer = &deliverer{
 		buffer: s.buffer, send: s.sender.send, sink: config.SinkURL, deadLetters: places, retries: config.Retries, backoff: wait,
-		logger: logger,
+		logger: logger, refusals: adapter.Sampled(logger),
 	}
 	s.subscriber, err = eventmesh.NewSubscriber(client, eventmesh.Subscription{
 		Topics: config.Topics, Mode: eventmesh.Mode(config.Mode), Type: eventmesh.Type(config.Type),

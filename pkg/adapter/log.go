@@ -1,4 +1,4 @@
-package sink
+package adapter
 
 import (
 	"time"
@@ -7,8 +7,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// sampled returns a logger for failures that repeat: of each message it writes one a second.
-func sampled(logger *zap.SugaredLogger) *zap.SugaredLogger {
+// Sampled returns a logger for failures that repeat: of each message it writes one a second.
+func Sampled(logger *zap.SugaredLogger) *zap.SugaredLogger {
 	return logger.Desugar().WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
 		return zapcore.NewSamplerWithOptions(core, time.Second, 1, 0)
 	})).Sugar()

@@ -1,0 +1,66 @@
+package source
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	// repeatEvery is the time that pays for one repeat, so that a sink which refuses everything gets 10 of them a second.
+	repeatEvery = 100 * time.Millisecond
+	// finiteRepeatEvery is that where the retries of an event are numbered: they end by themselves, and dead letters are not to wait for long.
+	finiteRepeatEvery = 10 * time.Millisecond
+	// repeatBurst is how many repeats may be unpaid.
+	repeatBurst = 20
+	// repeatsPerSuccess is what an event that the sink took pays for. With a half, a sink that fails every second time keeps up.
+	repeatsPerSuccess = 0.5
+)
+
+// budget bounds the repeats that come to nothing. A repeat is paid for by time, by events that the sink takes, and at once when its own
+// event has found its place of rest. So repeats that help are not held back, however many there are. It belongs to a buffer, which
+// guards it.
+type budget struct {
+	every  time.Duration // pays for one repeat
+	unpaid []uint64      // the events of repeats, the oldest repeat first
+	since  time.Time     // up to when time has been paid with
+	earned float64       // below one repeat
+}
+
+// newBudget returns the budget for events that are sent again so often; -1 is for ever.
+func newBudget(retries int) budget {
+	if retries < 0 {
+		return budget{every: repeatEvery}
+	}
+	return budget{every: finiteRepeatEvery}
+}
+
+// allows tells whether a repeat may go out now; if not, from when on.
+func (b *budget) allows(now time.Time) (bool, time.Time) {
+	if n := min(int(now.Sub(b.since)/b.every), len(b.unpaid)); n > 0 {
+		b.pay(n)
+		b.since = b.since.Add(time.Duration(n) * b.every)
+	}
+	return len(b.unpaid) < repeatBurst, b.since.Add(b.every)
+}
+
+// repeat counts a repeat that was allowed.
+func (b *budget) repeat(k *kept, now time.Time) {
+	if len(b.unpaid) == 0 {
+		b.since = now
+	}
+	b.unpaid = append(b.unpaid, k.seq)
+}
+
+// rested says that an event has found its place of rest, and whether that is the sink.
+func (b *budget) rested(k *kept, taken bool) {
+	b.unpaid = slices.DeleteFunc(b.unpaid, func(seq uint64) bool { return seq == k.seq })
+	if !taken {
+		return
+	}
+	if b.earned = min(b.earned+repeatsPerSuccess, 1); b.earned == 1 && len(b.unpaid) > 0 {
+		b.pay(1)
+		b.earned = 0
+	}
+}
+
+func (b *budget) pay(repeats int) { b.unpaid = slices.Delete(b.unpaid, 0, repeats) }
