@@ -16,6 +16,8 @@ import (
 //	emxsubject          the event's subject, since EventMesh uses subject for the topic
 //	emxdatacontenttype  the true content type, where the data travels as another
 //	emxdata             how the data travels, where it is not as it was (see the Data constants)
+//	emxjson             the text of data that travels as JSON, in the DEFLATE format and base64, where it is spelled otherwise
+//	                    than EventMesh would
 //	emxtypes            the types of extensions that are no strings, or blank ones, as "name:type" separated by commas
 //	emx<name>           extension <name>, whose own name EventMesh uses, or that itself starts with the prefix
 const Prefix = "emx"
@@ -24,6 +26,7 @@ const (
 	markSubject     = Prefix + "subject"
 	markContentType = Prefix + "datacontenttype"
 	markData        = Prefix + "data"
+	markJSON        = Prefix + "json"
 	markTypes       = Prefix + "types"
 )
 
@@ -189,7 +192,7 @@ func encodeExtensions(out, in map[string]any, form Form) error {
 // decodeExtensions sets the event's own extensions, and returns those that only served the transport.
 func decodeExtensions(out *event.EventContextV1, in map[string]any) (map[string]string, error) {
 	marks := map[string]string{}
-	for _, mark := range []string{markSubject, markContentType, markData, markTypes} {
+	for _, mark := range []string{markSubject, markContentType, markData, markJSON, markTypes} {
 		value, ok := in[mark]
 		if !ok {
 			continue

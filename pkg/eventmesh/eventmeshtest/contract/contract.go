@@ -71,6 +71,7 @@ func Run(t *testing.T, target Target) {
 		"a request that is a message gets its reply":    messageRequest,
 		"events for subscribers of the other transport": crossing,
 		"requests to subscribers of the other one":      crossingRequest,
+		"JSON is JSON to other clients over TCP":        jsonForOthers,
 		"a server that is not there":                    away,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, target) })

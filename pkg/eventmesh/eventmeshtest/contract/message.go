@@ -1,12 +1,10 @@
 package contract
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -48,13 +46,9 @@ func (target Target) send(t *testing.T, m message, request bool) (reply string, 
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), timeout/4)
 	defer cancel()
-	credentials := eventmesh.Credentials{Username: "contract", Password: "contract"}
-	if target.Credentials != nil {
-		if own, err := target.Credentials(); err != nil {
-			return "", err
-		} else if own.Username != "" {
-			credentials = own
-		}
+	credentials, err := target.credentials()
+	if err != nil {
+		return "", err
 	}
 	if target.tcp() {
 		return m.sendTCP(ctx, target.Addresses[0].Host, credentials, request)
@@ -63,47 +57,20 @@ func (target Target) send(t *testing.T, m message, request bool) (reply string, 
 }
 
 func (m message) sendTCP(ctx context.Context, host string, c eventmesh.Credentials, request bool) (string, error) {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", host)
+	session, err := dialTCP(ctx, host, c, "contract-messages", "pub")
 	if err != nil {
 		return "", err
 	}
-	defer conn.Close()
-	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	reader := bufio.NewReader(conn)
-	call := func(header frame.Header, body any) (answer frame.Frame, err error) {
-		header.Sequence = unique("sequence")
-		f := frame.Frame{Header: header}
-		if f.Body, err = json.Marshal(body); err != nil {
-			return answer, err
-		}
-		b, err := frame.Append(nil, f)
-		if err != nil {
-			return answer, err
-		}
-		if _, err := conn.Write(b); err != nil {
-			return answer, err
-		}
-		if answer, err = frame.Read(reader); err == nil && answer.Header.Code != 0 {
-			err = fmt.Errorf("%s: code %d: %s", header.Command, answer.Header.Code, answer.Header.Desc)
-		}
-		return answer, err
-	}
-	hello := map[string]any{
-		"env": "PRD", "subsystem": "0000", "path": "/contract", "pid": 1, "host": "127.0.0.1", "port": 1, "version": "1.0", "idc": "DEFAULT",
-		"group": "contract-messages", "purpose": "pub", "unack": 0, "username": c.Username, "password": c.Password,
-	}
-	if _, err := call(frame.Header{Command: frame.HelloRequest}, hello); err != nil {
-		return "", err
-	}
+	defer session.Close()
 	header := frame.Header{Command: frame.AsyncMessageToServer, Properties: map[string]any{
 		"protocoltype": eventmesh.MessageProtocol, "protocolversion": "1.0", "protocoldesc": "tcp",
 	}}
 	if !request {
-		_, err := call(header, m)
+		_, err := session.call(header, m)
 		return "", err
 	}
 	header.Command = frame.RequestToServer
-	answer, err := call(header, m)
+	answer, err := session.call(header, m)
 	if ctx.Err() != nil {
 		return "", fmt.Errorf("%w: %w", eventmesh.ErrNoReply, ctx.Err())
 	}
