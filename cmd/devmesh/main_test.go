@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
 )
 
 // binary is devmesh, built for these tests.
@@ -87,7 +89,7 @@ func start(t *testing.T, stdin string, args ...string) *process {
 // await returns the next line that starts with prefix.
 func (p *process) await(prefix string) string {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(p.t.Context(), await.Patience)
 	defer cancel()
 	for {
 		select {
@@ -110,7 +112,7 @@ func (p *process) exit(want int) string {
 	p.t.Helper()
 	select {
 	case <-p.ended:
-	case <-time.After(30 * time.Second):
+	case <-time.After(await.Patience):
 		p.t.Fatalf("devmesh %s: has not ended", p.name)
 	}
 	for line := range p.lines {

@@ -193,7 +193,7 @@ func TestFaultsUnderLoad(t *testing.T) {
 			if transport == "TCP" {
 				url = server.TCPURL()
 			}
-			p := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPICS=orders", "EVENTMESH_PUBLISH_TIMEOUT=300ms", "EVENTMESH_SHUTDOWN_DELAY=100ms")
+			p := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPICS=orders", "EVENTMESH_PUBLISH_TIMEOUT=3s", "EVENTMESH_SHUTDOWN_DELAY=100ms")
 			p.awaitReadiness(t, http.StatusOK)
 			l := newTraffic(p.url, "orders")
 			ctx, cancel := context.WithCancel(t.Context())
@@ -206,7 +206,7 @@ func TestFaultsUnderLoad(t *testing.T) {
 			healthy()
 			for _, f := range []eventmeshtest.Faults{
 				{Delay: 20 * time.Millisecond}, {LoseAnswers: 0.2}, {Refuse: "21", RefuseDescription: "Tps overload, global flow control"},
-				{Refuse: "14", RefuseDescription: "disk full"}, {LoseAnswers: 1}, {Delay: time.Second},
+				{Refuse: "14", RefuseDescription: "disk full"}, {LoseAnswers: 1}, {Delay: 5 * time.Second},
 			} {
 				server.SetFaults(f)
 				l.await(t, 100, 0)

@@ -20,13 +20,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/sink"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
 // patience is how long anything may take that a test waits for.
-const patience = 20 * time.Second
+const patience = await.Patience
 
 // program is the sink, built once for all tests.
 var program string
@@ -322,7 +323,7 @@ func TestTerminationLosesNothing(t *testing.T) {
 				url = server.TCPURL()
 			}
 			server.SetFaults(eventmeshtest.Faults{Delay: 20 * time.Millisecond}) // so that there are always some in flight
-			p := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPIC=orders", "EVENTMESH_SHUTDOWN_DELAY=300ms")
+			p := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPIC=orders", "EVENTMESH_SHUTDOWN_DELAY=3s")
 			p.awaitReadiness(t, http.StatusOK)
 
 			const senders, before = 8, 100

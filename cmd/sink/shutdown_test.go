@@ -17,7 +17,7 @@ func TestTerminationAnswersEveryEvent(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
 			server.SetFaults(eventmeshtest.Faults{Delay: 20 * time.Millisecond}) // so that there are always some in flight
-			p := start(t, append([]string{"EVENTMESH_URL=" + server.GRPCURL(), "EVENTMESH_TOPIC=orders", "EVENTMESH_SHUTDOWN_DELAY=300ms"}, c.environment...)...)
+			p := start(t, append([]string{"EVENTMESH_URL=" + server.GRPCURL(), "EVENTMESH_TOPIC=orders", "EVENTMESH_SHUTDOWN_DELAY=3s"}, c.environment...)...)
 			p.url = c.url(p)
 			probe := &http.Client{Transport: c.transport()}
 			defer probe.CloseIdleConnections()

@@ -6,6 +6,9 @@ import (
 	"time"
 )
 
+// Patience is how long anything may take that a test waits for: no longer than where it goes wrong, however busy the machine.
+const Patience = time.Minute
+
 // interval is how often a condition is looked at.
 const interval = 5 * time.Millisecond
 

@@ -6,7 +6,6 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"testing"
-	"time"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
 )
@@ -37,7 +36,7 @@ func TestCollectLess(t *testing.T) {
 
 func awaitPercent(t *testing.T, want string, is func(percent uint64) bool) {
 	t.Helper()
-	await.Until(t, 10*time.Second, func() string {
+	await.Until(t, await.Patience, func() string {
 		runtime.GC()
 		if got := gcPercent(); !is(got) {
 			return fmt.Sprintf("got %d %%, want %s", got, want)

@@ -13,6 +13,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"go.uber.org/goleak"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc"
@@ -21,7 +22,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const timeout = 20 * time.Second
+const timeout = await.Patience
 
 var transports = []eventmesh.Transport{grpc.Transport{}, tcp.Transport{}}
 
@@ -333,7 +334,7 @@ func TestUnconfirmed(t *testing.T) {
 		t.Helper()
 		p, s, _, _ := pair(t, url)
 		server.SetFaults(eventmeshtest.Faults{LoseAnswers: 1})
-		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 		defer cancel()
 		err := p.Publish(ctx, "orders", newEvent("1"))
 		if !errors.Is(err, eventmesh.ErrUnconfirmed) || !eventmesh.Temporary(err) {

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
 )
 
 // bin holds the demo and its programs, built for these tests.
@@ -147,7 +149,7 @@ func noneLeft(t *testing.T) {
 	t.Helper()
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
-	deadline := time.After(5 * time.Second)
+	deadline := time.After(await.Patience)
 	for left := running(t); len(left) > 0; left = running(t) {
 		select {
 		case <-ticker.C:

@@ -90,7 +90,7 @@ func TestShutdown(t *testing.T) {
 	for name, transport := range map[string]*http.Transport{"HTTP/1.1": {}, "HTTP/2": {Protocols: &h2}} {
 		t.Run(name, func(t *testing.T) {
 			server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
-			s := start(t, "EVENTMESH_URL="+server.GRPCURL(), "EVENTMESH_TOPIC=orders", "EVENTMESH_SHUTDOWN_DELAY=500ms")
+			s := start(t, "EVENTMESH_URL="+server.GRPCURL(), "EVENTMESH_TOPIC=orders", "EVENTMESH_SHUTDOWN_DELAY=5s")
 			s.awaitReadiness(t, http.StatusOK)
 			client := &http.Client{Transport: transport}
 			t.Cleanup(client.CloseIdleConnections)
@@ -206,7 +206,7 @@ func TestListenerThatBreaks(t *testing.T) {
 		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s := &sink{config: config(t, "EVENTMESH_URL=grpc://eventmesh", "EVENTMESH_TOPIC=orders", "EVENTMESH_SHUTDOWN_DELAY=1m"), logger: zap.NewNop().Sugar()}
+			s := &sink{config: config(t, "EVENTMESH_URL=grpc://eventmesh", "EVENTMESH_TOPIC=orders", "EVENTMESH_SHUTDOWN_DELAY=1h"), logger: zap.NewNop().Sugar()}
 			listener, err := adapter.Listen(t.Context(), 0)
 			if err != nil {
 				t.Fatal(err)

@@ -260,19 +260,15 @@ func TestEventMeshAway(t *testing.T) {
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) {
 			server, url := eventMesh(t, transport, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
-			s := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPIC=orders")
+			s := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPIC=orders", "EVENTMESH_PUBLISH_TIMEOUT=1h")
 			s.awaitReadiness(t, http.StatusOK)
 			server.Stop()
 			if says := s.awaitReadiness(t, http.StatusServiceUnavailable); !strings.Contains(says, "not connected") {
 				t.Errorf("readiness says %q", says)
 			}
-			began := time.Now()
-			got := post(t, s.url)
+			got := post(t, s.url) // which is answered at once, not when its time is up
 			if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, "not connected") {
 				t.Errorf("got %d %q, want 503", got.status, got.body)
-			}
-			if took := time.Since(began); took > time.Second {
-				t.Errorf("the answer took %s, want it at once", took)
 			}
 			if err := server.Restart(true); err != nil {
 				t.Fatal(err)

@@ -207,7 +207,7 @@ func TestStalledEventMesh(t *testing.T) {
 	for _, transport := range transports {
 		t.Run(transport, func(t *testing.T) {
 			server, url := eventMesh(t, transport, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
-			s := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPIC=orders", "EVENTMESH_PUBLISH_TIMEOUT=200ms")
+			s := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPIC=orders", "EVENTMESH_PUBLISH_TIMEOUT=1s")
 			s.awaitReadiness(t, http.StatusOK)
 			server.SetFaults(eventmeshtest.Faults{LoseAnswers: 1})
 			ids := 0

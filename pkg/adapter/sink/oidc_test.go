@@ -31,7 +31,7 @@ func guarded(t *testing.T, p publisher, environment ...string) (*handler, *httpt
 	t.Helper()
 	h, server, logs := serve(t, p, environment...)
 	h.senders = newAuthenticator(h.config.OIDC, h.logger)
-	h.senders.issuer.pause = time.Millisecond
+	h.senders.issuer.pause, h.senders.issuer.patience = time.Millisecond, patience
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(h.senders.start(ctx))
 	cancel() // as at the start of a shutdown, during which requests are served

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"go.uber.org/zap"
@@ -22,7 +21,7 @@ import (
 )
 
 // patience is how long anything may take that a test waits for.
-const patience = 15 * time.Second
+const patience = await.Patience
 
 // eventually waits until check returns "", which otherwise says what is missing.
 func eventually(t *testing.T, check func() string) {

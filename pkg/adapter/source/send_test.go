@@ -273,7 +273,7 @@ func TestSendTimesOut(t *testing.T) {
 				<-release
 			}))
 			t.Cleanup(func() { close(release) })
-			s.timeout = 500 * time.Millisecond
+			s.timeout = 3 * time.Second
 			if _, err := s.send(t.Context(), sample("a")); !errors.Is(err, test.want) {
 				t.Errorf("got %v, want %v", err, test.want)
 			}

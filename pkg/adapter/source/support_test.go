@@ -39,7 +39,7 @@ func TestMain(m *testing.M) {
 
 const (
 	// patience is how long anything may take that a test waits for.
-	patience = 30 * time.Second
+	patience = await.Patience
 	// secret is what no log, probe and error may hold.
 	secret = "hunter2-is-a-secret"
 )

@@ -142,7 +142,7 @@ func TestAnswersRepeatTheCommand(t *testing.T) {
 }
 
 func TestGoodbyes(t *testing.T) {
-	s := eventmeshtest.New(t, eventmeshtest.Options{GoodbyeTimeout: 20 * time.Millisecond})
+	s := eventmeshtest.New(t, eventmeshtest.Options{GoodbyeTimeout: ample})
 	t.Run("of the client", func(t *testing.T) {
 		c := cluster(t, s, "g", "T1")
 		c.ask(frame.ClientGoodbyeRequest, "", frame.ClientGoodbyeResponse, 0)
@@ -166,7 +166,7 @@ func TestGoodbyes(t *testing.T) {
 }
 
 func TestTCPSessionWithoutHeartbeatsIsClosed(t *testing.T) {
-	s := eventmeshtest.New(t, eventmeshtest.Options{TCPSessionExpiry: 30 * time.Millisecond})
+	s := eventmeshtest.New(t, eventmeshtest.Options{TCPSessionExpiry: ample})
 	c := cluster(t, s, "g", "T")
 	c.wantReset()
 	waitSubscribers(t, s, "T", 0)

@@ -270,7 +270,7 @@ func TestPublishFaults(t *testing.T) {
 	}
 
 	s.SetFaults(eventmeshtest.Faults{LoseAnswers: 1})
-	ctx, cancel := context.WithTimeout(t.Context(), quiet)
+	ctx, cancel := context.WithTimeout(t.Context(), ample)
 	defer cancel()
 	if _, err := c.publisher.Publish(ctx, publication("T", "unanswered")); status.Code(err) != codes.DeadlineExceeded {
 		t.Errorf("LoseAnswers: got %v, want DeadlineExceeded", err)

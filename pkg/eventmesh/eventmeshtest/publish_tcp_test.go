@@ -200,7 +200,7 @@ func TestTooManyPublishesInFlight(t *testing.T) {
 	s := eventmeshtest.New(t, eventmeshtest.Options{})
 	sub := cluster(t, s, "g", "T")
 	c := publisherTCP(t, s)
-	s.SetFaults(eventmeshtest.Faults{Delay: time.Second})
+	s.SetFaults(eventmeshtest.Faults{Delay: ample})
 	for i := range 21 {
 		c.send(frame.AsyncMessageToServer, fmt.Sprint(i), structured("T", "1", "1"), protocol("tcp"))
 	}

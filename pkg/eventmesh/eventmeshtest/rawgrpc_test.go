@@ -12,14 +12,16 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
 )
 
-// patience is how long a test waits for what must happen; quiet how long for what must not.
+// patience is how long a test waits for what must happen; quiet how long for what must not; ample is more than a few frames take.
 const (
-	patience = 5 * time.Second
+	patience = await.Patience
 	quiet    = 150 * time.Millisecond
+	ample    = 3 * time.Second
 )
 
 type grpcClient struct {

@@ -115,7 +115,7 @@ func TestSubscribeFaultsOverGRPC(t *testing.T) {
 	c := dialGRPC(t, s)
 	s.SetFaults(eventmeshtest.Faults{StallHeartbeats: true, StallUnsubscribe: true, StallSubscribe: true})
 	limited := func() context.Context {
-		ctx, cancel := context.WithTimeout(t.Context(), quiet)
+		ctx, cancel := context.WithTimeout(t.Context(), ample)
 		t.Cleanup(cancel)
 		return ctx
 	}
