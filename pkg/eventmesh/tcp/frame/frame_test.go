@@ -65,15 +65,17 @@ func TestReadRefuses(t *testing.T) {
 		in   string
 		want error
 	}{
-		"another protocol":     {"GET / HTTP/1.1\r\nHost: example\r\n", frame.ErrMalformed},
-		"another version":      {"EventMesh0001" + lengths + "{}", frame.ErrMalformed},
-		"header beyond frame":  {"EventMesh0000" + "\x00\x00\x00\x0f\x00\x00\x00\x03" + "{}", frame.ErrMalformed},
-		"length below its own": {"EventMesh0000" + "\x00\x00\x00\x00\x00\x00\x00\x00", frame.ErrMalformed},
-		"header is no JSON":    {"EventMesh0000" + lengths + "{]", frame.ErrMalformed},
-		"above the limit":      {"EventMesh0000" + "\x00\x40\x00\x01\x00\x00\x00\x02", frame.ErrTooLarge},
-		"cut in the lengths":   {"EventMesh0000\x00", io.ErrUnexpectedEOF},
-		"cut in the content":   {"EventMesh0000" + lengths + "{", io.ErrUnexpectedEOF},
-		"cut before content":   {"EventMesh0000" + lengths, io.ErrUnexpectedEOF},
+		"another protocol":       {"GET / HTTP/1.1\r\nHost: example\r\n", frame.ErrMalformed},
+		"another version":        {"EventMesh0001" + lengths + "{}", frame.ErrMalformed},
+		"header beyond frame":    {"EventMesh0000" + "\x00\x00\x00\x0f\x00\x00\x00\x03" + "{}", frame.ErrMalformed},
+		"length below its own":   {"EventMesh0000" + "\x00\x00\x00\x00\x00\x00\x00\x00", frame.ErrMalformed},
+		"header is no JSON":      {"EventMesh0000" + lengths + "{]", frame.ErrMalformed},
+		"header without a code":  {"EventMesh0000" + lengths + "{}", frame.ErrMalformed},
+		"header above its limit": {"EventMesh0000" + "\x00\x10\x00\x00\x00\x04\x00\x01", frame.ErrTooLarge},
+		"above the limit":        {"EventMesh0000" + "\x00\x40\x00\x01\x00\x00\x00\x02", frame.ErrTooLarge},
+		"cut in the lengths":     {"EventMesh0000\x00", io.ErrUnexpectedEOF},
+		"cut in the content":     {"EventMesh0000" + lengths + "{", io.ErrUnexpectedEOF},
+		"cut before content":     {"EventMesh0000" + lengths, io.ErrUnexpectedEOF},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := frame.Read(bufio.NewReader(strings.NewReader(c.in)))
