@@ -230,7 +230,7 @@ func TestDeadLetterSinkTakesWhatTheModeCannotCarry(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := newDeadLetterSink(&Config{DeadLetterSink: SinkURL{u}, SinkTimeout: 30, MaxInFlight: 1, ContentMode: ContentMode(mode)})
-		t.Cleanup(s.transport.CloseIdleConnections)
+		t.Cleanup(s.close)
 		for _, e := range []event.Event{sample("plain"), e} {
 			if err := s.take(t.Context(), deadLetter(e, u, errors.New("cannot be sent"))); err != nil {
 				t.Errorf("%s, %s: %v", mode, e.ID(), err)

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
+	"math"
 	"maps"
 	"net"
 	"net/http"
@@ -26,12 +28,18 @@ const (
 
 	dialTimeout = 10 * time.Second
 	idleTimeout = 90 * time.Second
-	// drainLimit is how much of an answer's body is read for the sake of the connection.
-	drainLimit = 64 << 10
+	// headerLimit is how large the headers of an answer may be, in bytes, with all the informational answers before it.
+	headerLimit = 1 << 20
+	// drainLimit is how much of an answer's body is read for the sake of the connection, and drainTimeout is how long.
+	drainLimit   = 64 << 10
+	drainTimeout = 2 * time.Second
 	// bodyLimit is how much of the body of a refusal is kept, in bytes.
 	bodyLimit = 1024
-	// reasonLimit is how much of it is told, in bytes.
+	// reasonLimit is how much of it is told, in bytes, and errorLimit how much of another failure.
 	reasonLimit = 200
+	errorLimit  = 500
+	// longestWait bounds a Retry-After; EVENTMESH_BACKOFF_MAX does so after it.
+	longestWait = 365 * 24 * time.Hour
 	// replyLimit is how large a reply may be, in bytes: more than EventMesh takes.
 	replyLimit = 4 << 20
 	// otherHeaders is how many headers a request may have besides those of the template and of extensions.
@@ -54,13 +62,14 @@ type sender struct {
 func newSender(c *Config, to SinkURL) *sender {
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	transport := &http.Transport{
-		Proxy:               http.ProxyFromEnvironment,
-		DialContext:         dialer.DialContext,
-		MaxConnsPerHost:     c.MaxInFlight,
-		MaxIdleConns:        c.MaxInFlight,
-		MaxIdleConnsPerHost: c.MaxInFlight, // the default of 2 opens a connection for almost every event
-		IdleConnTimeout:     idleTimeout,
-		DisableCompression:  true,
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dialer.DialContext,
+		MaxConnsPerHost:        c.MaxInFlight,
+		MaxIdleConns:           c.MaxInFlight,
+		MaxIdleConnsPerHost:    c.MaxInFlight, // the default of 2 opens a connection for almost every event
+		MaxResponseHeaderBytes: headerLimit,
+		IdleConnTimeout:        idleTimeout,
+		DisableCompression:     true,
 	}
 	if to.Scheme == "https" {
 		trust := eventingtls.NewDefaultClientConfig()
@@ -74,7 +83,8 @@ func newSender(c *Config, to SinkURL) *sender {
 		}
 	}
 	return &sender{
-		template: template(c, to), timeout: time.Duration(c.SinkTimeout) * time.Second, transport: transport, mode: httpevent.Mode(c.ContentMode),
+		template: template(c, to), timeout: time.Duration(c.SinkTimeout) * time.Second, transport: transport,
+		mode: httpevent.Mode(c.ContentMode),
 	}
 }
 
@@ -146,20 +156,32 @@ func (s *sender) send(ctx context.Context, e event.Event) (answer, error) {
 	}
 	response, err := s.transport.RoundTrip(request) // a client would follow redirects, for which it copies all headers
 	if err != nil {
-		return answer{}, fmt.Errorf("sending event: %w", err)
+		return answer{}, &sendError{err}
 	}
 	defer response.Body.Close()
 	a := answer{status: response.StatusCode}
-	if response.StatusCode < 200 || response.StatusCode >= 300 {
-		return a, rejectionOf(response)
-	}
-	if s.replies && response.StatusCode != http.StatusAccepted {
+	if s.replies && response.StatusCode >= 200 && response.StatusCode < 300 && response.StatusCode != http.StatusAccepted {
 		a.reply, err = replyOf(ctx, response)
 		return a, err
 	}
-	_, _ = io.CopyN(io.Discard, response.Body, drainLimit) // so that the connection can be used again
+	start := startOf(response, cancel)
+	if response.StatusCode < 200 || response.StatusCode >= 300 {
+		return a, &rejection{status: response.StatusCode, body: start, retryAfter: retryAfter(response)}
+	}
 	return a, nil
 }
+
+// close closes the connections that are not in use.
+func (s *sender) close() { s.transport.CloseIdleConnections() }
+
+// sendError is a request without an answer. Where that is since what came is no HTTP, the text has the beginning.
+type sendError struct{ error }
+
+func (e *sendError) Error() string {
+	return strings.ToValidUTF8(fmt.Sprintf("sending event: %.*s", errorLimit, e.error.Error()), "")
+}
+
+func (e *sendError) Unwrap() error { return e.error }
 
 func (s *sender) request(ctx context.Context, e event.Event) (*http.Request, error) {
 	request := s.template.WithContext(ctx)
@@ -190,15 +212,21 @@ func (s *sender) request(ctx context.Context, e event.Event) (*http.Request, err
 	return request, nil
 }
 
-// rejectionOf reads an answer that is no success.
-func rejectionOf(response *http.Response) *rejection {
-	body, err := io.ReadAll(io.LimitReader(response.Body, drainLimit))
+// startOf returns the start of an answer's body, and reads more of it, so that the connection can be used again. That of an
+// informational answer is the connection itself, which has no end.
+func startOf(response *http.Response, cancel func()) string {
+	if response.StatusCode < 200 || response.ContentLength == 0 {
+		return ""
+	}
+	defer time.AfterFunc(drainTimeout, cancel).Stop()
+	start, err := io.ReadAll(io.LimitReader(response.Body, bodyLimit))
 	if err != nil {
-		body = nil
+		return ""
 	}
-	return &rejection{
-		status: response.StatusCode, body: string(body[:min(len(body), bodyLimit)]), retryAfter: retryAfter(response),
+	if _, err := io.CopyN(io.Discard, response.Body, drainLimit); err != nil && !errors.Is(err, io.EOF) {
+		return ""
 	}
+	return string(start)
 }
 
 // replyOf returns the event in an answer, and nil where there is none.
@@ -231,11 +259,11 @@ func retryAfter(r *http.Response) time.Duration {
 		return 0
 	}
 	value := r.Header.Get("Retry-After")
-	if seconds, err := strconv.Atoi(value); err == nil {
-		return time.Duration(max(seconds, 0)) * time.Second
+	if seconds, err := strconv.ParseFloat(value, 64); (err == nil || errors.Is(err, strconv.ErrRange)) && !math.IsNaN(seconds) {
+		return time.Duration(min(max(seconds, 0), longestWait.Seconds()) * float64(time.Second))
 	}
 	if at, err := http.ParseTime(value); err == nil {
-		return max(time.Until(at), 0)
+		return min(max(time.Until(at), 0), longestWait)
 	}
 	return 0
 }

@@ -40,7 +40,7 @@ func senderTo(tb testing.TB, sink string, change ...func(*Config)) *sender {
 		f(c)
 	}
 	s := newSender(c, c.SinkURL)
-	tb.Cleanup(s.transport.CloseIdleConnections)
+	tb.Cleanup(s.close)
 	return s
 }
 
@@ -393,7 +393,13 @@ func TestRetryAfter(t *testing.T) {
 		{"negative", "-5", 503, 0, 0},
 		{"not set", "", 503, 0, 0},
 		{"nonsense", "soon", 503, 0, 0},
-		{"not a whole number", "1.5", 503, 0, 0},
+		{"not a whole number", "1.5", 503, 1500 * time.Millisecond, 1500 * time.Millisecond},
+		{"more than a duration holds", "9999999999", 503, longestWait, longestWait},
+		{"more than an integer holds", "99999999999999999999", 429, longestWait, longestWait},
+		{"more than a float holds", strings.Repeat("9", 400), 503, longestWait, longestWait},
+		{"no number", "NaN", 503, 0, 0},
+		{"negative, and large", "-99999999999999999999", 503, 0, 0},
+		{"date far ahead", "Fri, 31 Dec 9999 23:59:59 GMT", 503, longestWait, longestWait},
 		{"date", date(time.Hour), 429, 58 * time.Minute, time.Hour},
 		{"date that has passed", date(-time.Hour), 503, 0, 0},
 		{"of a status that has none", "7", 500, 0, 0},

@@ -84,9 +84,9 @@ func (s *source) close() error {
 	if s.publisher != nil {
 		errs = append(errs, s.publisher.Close())
 	}
-	s.sender.transport.CloseIdleConnections()
+	s.sender.close()
 	if place, ok := s.deliverer.deadLetters.(deadLetterSink); ok {
-		place.transport.CloseIdleConnections()
+		place.close()
 	}
 	return errors.Join(errs...)
 }

@@ -1,0 +1,174 @@
+package source
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// rawSink serves connections by hand until the test ends, and returns its URL. Each handler gets the number of its connection.
+func rawSink(t *testing.T, serve func(n int, conn net.Conn, requests *bufio.Reader)) string {
+	t.Helper()
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var serving sync.WaitGroup
+	var mu sync.Mutex
+	var all []net.Conn
+	serving.Go(func() {
+		for n := 0; ; n++ {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			mu.Lock()
+			all = append(all, conn)
+			mu.Unlock()
+			serving.Go(func() {
+				defer conn.Close()
+				serve(n, conn, bufio.NewReader(conn))
+			})
+		}
+	})
+	t.Cleanup(func() {
+		_ = listener.Close()
+		mu.Lock()
+		for _, conn := range all {
+			_ = conn.Close()
+		}
+		mu.Unlock()
+		serving.Wait()
+	})
+	return "http://" + listener.Addr().String()
+}
+
+// request reads one request, and tells whether there was one.
+func request(requests *bufio.Reader) bool {
+	r, err := http.ReadRequest(requests)
+	if err != nil {
+		return false
+	}
+	_, err = io.Copy(io.Discard, r.Body)
+	return err == nil
+}
+
+// stay writes a text, and keeps the connection for as long as the other side does.
+func stay(conn net.Conn, text string) {
+	_, _ = io.WriteString(conn, text)
+	_, _ = io.Copy(io.Discard, conn)
+}
+
+// repeat writes a text, and another one again and again, until the connection ends.
+func repeat(conn net.Conn, text, again string, pause time.Duration) {
+	for _, err := io.WriteString(conn, text); err == nil; _, err = io.WriteString(conn, again) {
+		if pause > 0 {
+			<-time.After(pause)
+		}
+	}
+}
+
+// TestNoAnswerHoldsAnAttempt is about sinks that mean harm. Whatever they answer, an attempt ends with its time or its context.
+func TestNoAnswerHoldsAnAttempt(t *testing.T) {
+	const head, pause = "HTTP/1.1 202 Accepted\r\n", 10 * time.Millisecond
+	const switched, chunked = "HTTP/1.1 101 Switching Protocols\r\n", head + "Transfer-Encoding: chunked\r\n\r\n"
+	const upgraded = switched + "Upgrade: x\r\nConnection: Upgrade\r\n\r\n"
+	sinks := map[string]func(net.Conn){
+		"says nothing":               func(conn net.Conn) { stay(conn, "") },
+		"switches protocols":         func(conn net.Conn) { stay(conn, upgraded) },
+		"switches, and talks":        func(conn net.Conn) { repeat(conn, upgraded, "x", 0) },
+		"switches, and says little":  func(conn net.Conn) { repeat(conn, upgraded, "x", pause) },
+		"switches without a header":  func(conn net.Conn) { stay(conn, switched+"\r\n") },
+		"informs without end":        func(conn net.Conn) { repeat(conn, "", "HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n", 0) },
+		"informs now and then":       func(conn net.Conn) { repeat(conn, "", "HTTP/1.1 100 Continue\r\n\r\n", pause) },
+		"has headers without end":    func(conn net.Conn) { repeat(conn, head, "X: y\r\n", 0) },
+		"has headers now and then":   func(conn net.Conn) { repeat(conn, head, "X: y\r\n", pause) },
+		"has one header without end": func(conn net.Conn) { repeat(conn, head+"X: ", "y", 0) },
+		"has a status without end":   func(conn net.Conn) { repeat(conn, "", "H", 0) },
+		"has a body without end":     func(conn net.Conn) { repeat(conn, head+"\r\n", "x", 0) },
+		"has a body now and then":    func(conn net.Conn) { repeat(conn, head+"\r\n", "x", pause) },
+		"has chunks now and then":    func(conn net.Conn) { repeat(conn, chunked, "1\r\nx\r\n", pause) },
+		"has trailers without end":   func(conn net.Conn) { repeat(conn, chunked+"0\r\n", "X: y\r\n", 0) },
+		"owes its body":              func(conn net.Conn) { stay(conn, head+"Content-Length: 1000\r\n\r\n") },
+		"refuses now and then":       func(conn net.Conn) { repeat(conn, "HTTP/1.1 400 No\r\n\r\n", "x", pause) },
+		"speaks another protocol":    func(conn net.Conn) { repeat(conn, "", "\x15\x03\x01\x00\x02\x02\x46", 0) },
+	}
+	ends := map[string]func(*sender) context.Context{
+		"time": func(s *sender) context.Context {
+			s.timeout = 300 * time.Millisecond
+			return t.Context()
+		},
+		"context": func(*sender) context.Context {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			t.Cleanup(cancel)
+			return ctx
+		},
+	}
+	for name, serve := range sinks {
+		for end, bounded := range ends {
+			for _, replies := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s/%s/replies %t", name, end, replies), func(t *testing.T) {
+					t.Parallel()
+					s := senderTo(t, rawSink(t, func(_ int, conn net.Conn, requests *bufio.Reader) {
+						if request(requests) {
+							serve(conn)
+						}
+					}))
+					s.replies = replies
+					ended := make(chan error, 1)
+					ctx := bounded(s)
+					go func() {
+						_, err := s.send(ctx, sample("a"))
+						ended <- err
+					}()
+					select {
+					case err := <-ended:
+						if err != nil && len(err.Error()) > 2*errorLimit {
+							t.Errorf("got an error of %d bytes: %.100s", len(err.Error()), err)
+						}
+					case <-time.After(patience):
+						t.Error("the attempt goes on")
+					}
+				})
+			}
+		}
+	}
+}
+
+func TestAnswersOfMuchAreBounded(t *testing.T) {
+	s := senderTo(t, rawSink(t, func(_ int, conn net.Conn, requests *bufio.Reader) {
+		if request(requests) {
+			repeat(conn, "HTTP/1.1 202 Accepted\r\n", "X: "+strings.Repeat("y", 1000)+"\r\n", 0)
+		}
+	}))
+	if _, err := s.send(t.Context(), sample("a")); err == nil || !strings.Contains(err.Error(), "response headers exceeded 1048576 bytes") {
+		t.Errorf("got %v, want that the headers are too large", err)
+	}
+}
+
+// TestSuccessDoesNotWaitForItsBody would take as long as the sink may.
+func TestSuccessDoesNotWaitForItsBody(t *testing.T) {
+	const text = "HTTP/1.1 202 Accepted\r\nContent-Length: 1000\r\n\r\n"
+	for _, status := range []int{202, 400} {
+		s := senderTo(t, rawSink(t, func(_ int, conn net.Conn, requests *bufio.Reader) {
+			if request(requests) {
+				stay(conn, strings.Replace(text, "202", fmt.Sprint(status), 1))
+			}
+		}))
+		s.timeout = time.Hour
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		var rejected *rejection
+		if _, err := s.send(ctx, sample("a")); ctx.Err() != nil || status == 202 && err != nil || status == 400 && !errors.As(err, &rejected) {
+			t.Errorf("%d: got %v, %v", status, err, ctx.Err())
+		}
+	}
+}
