@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"go.uber.org/zap"
 	"knative.dev/eventing/pkg/kncloudevents/attributes"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
@@ -37,8 +38,8 @@ type deadLetterSink struct{ *sender }
 
 // newDeadLetterSink returns one that gets events as the sink does, but also those that the mode of choice cannot carry: that can be why
 // they are there.
-func newDeadLetterSink(c *Config) deadLetterSink {
-	s := newSender(c, c.DeadLetterSink)
+func newDeadLetterSink(c *Config, logger *zap.SugaredLogger) deadLetterSink {
+	s := newSender(c, c.DeadLetterSink, logger)
 	if s.mode == httpevent.Binary {
 		s.mode = httpevent.Auto
 	}

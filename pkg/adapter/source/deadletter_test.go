@@ -229,7 +229,7 @@ func TestDeadLetterSinkTakesWhatTheModeCannotCarry(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := newDeadLetterSink(&Config{DeadLetterSink: SinkURL{u}, SinkTimeout: 30, MaxInFlight: 1, ContentMode: ContentMode(mode)})
+		s := newDeadLetterSink(&Config{DeadLetterSink: SinkURL{u}, SinkTimeout: 30, MaxInFlight: 1, ContentMode: ContentMode(mode)}, zap.NewNop().Sugar())
 		t.Cleanup(s.close)
 		for _, e := range []event.Event{sample("plain"), e} {
 			if err := s.take(t.Context(), deadLetter(e, u, errors.New("cannot be sent"))); err != nil {

@@ -12,6 +12,9 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 )
 
 // rawSink serves connections by hand until the test ends, and returns its URL. Each handler gets the number of its connection.
@@ -170,5 +173,86 @@ func TestSuccessDoesNotWaitForItsBody(t *testing.T) {
 		if _, err := s.send(ctx, sample("a")); ctx.Err() != nil || status == 202 && err != nil || status == 400 && !errors.As(err, &rejected) {
 			t.Errorf("%d: got %v, %v", status, err, ctx.Err())
 		}
+	}
+}
+
+// TestKeptConnectionThatWasClosed is about a sink that closes a connection at the moment of a request, without an answer.
+func TestKeptConnectionThatWasClosed(t *testing.T) {
+	const success = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+	for _, size := range []int{0, 10, 8 << 20} { // the last is still being written when the connection ends
+		t.Run(fmt.Sprint(size), func(t *testing.T) {
+			served := make(chan int, 10)
+			core, logs := observer.New(zap.DebugLevel)
+			s := senderTo(t, rawSink(t, func(n int, conn net.Conn, requests *bufio.Reader) {
+				for first := true; ; first = false {
+					if n == 0 && !first {
+						if _, err := requests.Peek(1); err == nil {
+							served <- -n - 1
+						}
+						return
+					}
+					if !request(requests) {
+						return
+					}
+					served <- n + 1
+					_, _ = io.WriteString(conn, success)
+				}
+			}))
+			s.logger = zap.New(core).Sugar()
+			e := sample("a")
+			e.DataEncoded = make([]byte, size)
+			for range 2 {
+				if _, err := s.send(t.Context(), e); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, want := range []int{1, -1, 2} {
+				if got := <-served; got != want {
+					t.Errorf("got connection %d, want %d", got, want)
+				}
+			}
+			lines := logs.All()
+			if len(lines) != 1 || lines[0].Level != zap.InfoLevel || lines[0].Stack != "" {
+				t.Errorf("got %v in the log, want one line of level INFO", lines)
+			}
+		})
+	}
+}
+
+// A sink that closes each connection is one that does not answer. The event must not use up all connections that are kept.
+func TestConnectionsThatAreAlwaysClosed(t *testing.T) {
+	var mu sync.Mutex
+	broken, asked := false, 0
+	s := senderTo(t, rawSink(t, func(_ int, conn net.Conn, requests *bufio.Reader) {
+		for request(requests) {
+			mu.Lock()
+			asked++
+			closes := broken
+			mu.Unlock()
+			if closes {
+				return
+			}
+			_, _ = io.WriteString(conn, "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n")
+		}
+	}))
+	var sending sync.WaitGroup
+	for range 4 {
+		sending.Go(func() {
+			if _, err := s.send(t.Context(), sample("a")); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	sending.Wait()
+	mu.Lock()
+	broken, asked = true, 0
+	mu.Unlock()
+	if _, err := s.send(t.Context(), sample("a")); !errors.Is(err, io.EOF) {
+		t.Errorf("got %v, want the end of the connection", err)
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	if asked != 2 {
+		t.Errorf("got %d requests, want two", asked)
 	}
 }

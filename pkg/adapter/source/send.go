@@ -11,16 +11,20 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"go.uber.org/zap"
 	"knative.dev/eventing/pkg/eventingtls"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 )
 
 const (
@@ -52,14 +56,17 @@ type sender struct {
 	template  *http.Request
 	timeout   time.Duration
 	transport *http.Transport
+	// fresh keeps no connections.
+	fresh *http.Transport
 	// token is nil where none is sent.
 	token *tokenFile
 	mode  httpevent.Mode
 	// replies says that an event in an answer is asked for.
 	replies bool
+	logger  *zap.SugaredLogger
 }
 
-func newSender(c *Config, to SinkURL) *sender {
+func newSender(c *Config, to SinkURL, logger *zap.SugaredLogger) *sender {
 	dialer := &net.Dialer{Timeout: dialTimeout}
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
@@ -82,9 +89,11 @@ func newSender(c *Config, to SinkURL) *sender {
 			return (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, network, address)
 		}
 	}
+	fresh := transport.Clone()
+	fresh.DisableKeepAlives = true
 	return &sender{
-		template: template(c, to), timeout: time.Duration(c.SinkTimeout) * time.Second, transport: transport,
-		mode: httpevent.Mode(c.ContentMode),
+		template: template(c, to), timeout: time.Duration(c.SinkTimeout) * time.Second, transport: transport, fresh: fresh,
+		mode: httpevent.Mode(c.ContentMode), logger: adapter.Sampled(logger),
 	}
 }
 
@@ -154,7 +163,7 @@ func (s *sender) send(ctx context.Context, e event.Event) (answer, error) {
 	if err != nil {
 		return answer{}, err
 	}
-	response, err := s.transport.RoundTrip(request) // a client would follow redirects, for which it copies all headers
+	response, err := s.roundTrip(request)
 	if err != nil {
 		return answer{}, &sendError{err}
 	}
@@ -169,6 +178,25 @@ func (s *sender) send(ctx context.Context, e event.Event) (answer, error) {
 		return a, &rejection{status: response.StatusCode, body: start, retryAfter: retryAfter(response)}
 	}
 	return a, nil
+}
+
+// roundTrip sends a request, and once more where that failed on a kept connection. The sink may close those at any time, which tells
+// nothing about it; net/http sends only requests again that it may take for idempotent, and on as many connections as there are.
+// Nothing here follows redirects.
+func (s *sender) roundTrip(request *http.Request) (*http.Response, error) {
+	var kept atomic.Bool
+	ctx := httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
+		GotConn: func(connection httptrace.GotConnInfo) { kept.Store(connection.Reused) },
+	})
+	response, err := s.transport.RoundTrip(request.WithContext(ctx))
+	if err == nil || !kept.Load() || request.Context().Err() != nil {
+		return response, err
+	}
+	s.logger.Infow("a kept connection was closed: the event is sent again", zap.Error(err))
+	if request.GetBody != nil {
+		request.Body, _ = request.GetBody()
+	}
+	return s.fresh.RoundTrip(request)
 }
 
 // close closes the connections that are not in use.

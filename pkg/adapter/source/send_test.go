@@ -21,6 +21,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
@@ -39,7 +40,7 @@ func senderTo(tb testing.TB, sink string, change ...func(*Config)) *sender {
 	for _, f := range change {
 		f(c)
 	}
-	s := newSender(c, c.SinkURL)
+	s := newSender(c, c.SinkURL, zap.NewNop().Sugar())
 	tb.Cleanup(s.close)
 	return s
 }

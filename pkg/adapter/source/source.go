@@ -28,7 +28,7 @@ type source struct {
 }
 
 func newSource(config *Config, client eventmesh.Config, spool *spool, logger *zap.SugaredLogger) (s *source, err error) {
-	s = &source{config: config, logger: logger, sender: newSender(config, config.SinkURL)}
+	s = &source{config: config, logger: logger, sender: newSender(config, config.SinkURL, logger)}
 	s.sender.token = &tokenFile{path: config.TokenFile}
 	s.sender.replies = config.Type == Type(eventmesh.Sync)
 	wait := backoff{min: config.BackoffMin, max: config.BackoffMax}
@@ -62,7 +62,7 @@ func newSource(config *Config, client eventmesh.Config, spool *spool, logger *za
 func (s *source) deadLetters() (deadLetters, error) {
 	switch c := s.config; {
 	case c.DeadLetterSink.URL != nil:
-		return newDeadLetterSink(c), nil
+		return newDeadLetterSink(c, s.logger.With("for", "dead letters")), nil
 	case c.DeadLetterTopic != "":
 		client, err := c.ClientConfig(c.Group, s.logger.With("for", "dead letters"))
 		if err != nil {
