@@ -3,7 +3,6 @@ package source
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -21,7 +20,6 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"go.uber.org/zap"
-	"knative.dev/eventing/pkg/eventingtls"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
@@ -67,27 +65,19 @@ type sender struct {
 }
 
 func newSender(c *Config, to SinkURL, logger *zap.SugaredLogger) *sender {
-	dialer := &net.Dialer{Timeout: dialTimeout}
+	dialer, trust := &net.Dialer{Timeout: dialTimeout}, trust{c.GetCACerts()}
 	transport := &http.Transport{
 		Proxy:                  http.ProxyFromEnvironment,
 		DialContext:            dialer.DialContext,
+		DialTLSContext:         trust.dial(dialer),                // to the sink, or to a proxy by https
+		TLSClientConfig:        trust.throughProxy(to.Hostname()), // to the sink, through a proxy
+		TLSHandshakeTimeout:    dialTimeout,
 		MaxConnsPerHost:        c.MaxInFlight,
 		MaxIdleConns:           c.MaxInFlight,
 		MaxIdleConnsPerHost:    c.MaxInFlight, // the default of 2 opens a connection for almost every event
 		MaxResponseHeaderBytes: headerLimit,
 		IdleConnTimeout:        idleTimeout,
 		DisableCompression:     true,
-	}
-	if to.Scheme == "https" {
-		trust := eventingtls.NewDefaultClientConfig()
-		trust.CACerts = c.GetCACerts()
-		transport.DialTLSContext = func(ctx context.Context, network, address string) (net.Conn, error) {
-			config, err := eventingtls.GetTLSClientConfig(trust) // at each dial: trust bundles change
-			if err != nil {
-				return nil, fmt.Errorf("reading certificates to trust: %w", err)
-			}
-			return (&tls.Dialer{NetDialer: dialer, Config: config}).DialContext(ctx, network, address)
-		}
 	}
 	fresh := transport.Clone()
 	fresh.DisableKeepAlives = true
