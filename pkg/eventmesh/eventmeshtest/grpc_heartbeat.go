@@ -44,8 +44,7 @@ func (h *heartbeatService) Heartbeat(ctx context.Context, e *eventmeshpb.CloudEv
 		return refusal, nil
 	}
 	for _, i := range items {
-		if id := identify(e); !h.s.broker.renew(id, i.Topic) {
-			h.s.refused("heartbeat", "30", fmt.Errorf("client %s:%s of group %q has no session for topic %q", id.ip, id.pid, id.group, i.Topic))
+		if !h.s.broker.renew(identify(e), i.Topic) { // which is how a client finds out; nothing is lost by it
 			return answer(statusResubscribe, ""), nil
 		}
 	}

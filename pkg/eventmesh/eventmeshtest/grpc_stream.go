@@ -2,6 +2,7 @@ package eventmeshtest
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -53,11 +54,10 @@ func (*streamMember) takes() bool   { return true }
 func (s *streamMember) live() bool  { return !s.stream.ended.Load() }
 func (s *streamMember) idc() string { return s.place }
 
-// push writes an event to the stream, and counts it as delivered by that, whatever becomes of it.
+// push writes an event to the stream, and counts it as delivered by that, whatever becomes of it. What it cannot write it does not
+// try again, for EventMesh's retries fail.
 func (s *streamMember) push(m *message, g *group, _ *topicMembers) {
-	defer s.b.storage.acknowledge(m, g)
 	d := s.b.handOut(m, s.stream.session)
-	d.acknowledge(ByServer)
 	now := time.Now()
 	m = m.clone()
 	m.set("reqmq2eventmeshtimestamp", millis(now))
@@ -67,9 +67,17 @@ func (s *streamMember) push(m *message, g *group, _ *topicMembers) {
 		s.b.loseDelivery(d, m, "%v", err)
 		return
 	}
-	if !s.stream.out.put(&outgoing{event: e, m: m, delivery: d}) {
-		s.b.loseDelivery(d, m, "written to the dead stream of client %s in group %q", s.name, g.name)
+	if s.stream.out.put(&outgoing{event: e, m: m, delivery: d}) {
+		d.acknowledge(ByServer)
+		s.b.storage.acknowledge(m, g)
+		return
 	}
+	if held := s.b.storage.abandon(m, g); held != "" {
+		d.lose(fmt.Sprintf("written to the dead stream of client %s in group %q", s.name, g.name))
+		s.b.options.Logf("%v was written to the dead stream of client %s in group %q: %s", m, s.name, g.name, held)
+		return
+	}
+	s.b.loseDelivery(d, m, "written to the dead stream of client %s in group %q", s.name, g.name)
 }
 
 func (s *Server) lostOutgoing(o *outgoing, reason string) {

@@ -47,6 +47,9 @@ type Options struct {
 	// UnknownTopics lets the RocketMQ storage know a topic only from its first event on: until then a TCP subscription to it
 	// is refused. Without it every topic exists, as if an operator had created it.
 	UnknownTopics bool
+	// StuckQueues lets half of a topic's queues in the storage [RocketMQ] give nothing to a group whose last member has left and
+	// another has come, until the server restarts. It has been seen on a real server, and not in later runs.
+	StuckQueues bool
 	// RateLimit is how many events each of the transports takes a second; 0 stands for 15,000, less for no limit.
 	RateLimit int
 	// InboundLimit is how many frames a second the server reads from one TCP connection, acknowledgements included; 0

@@ -29,8 +29,8 @@ type rocketEntry struct {
 
 type rocketGroup struct {
 	consumers []*group
-	// left says that the group had subscribers since the server started, and lost the last; stuck says that it came back:
-	// half of the queues then give it nothing.
+	// left says that the group had subscribers since the server started, and lost the last; stuck says that it came back, and
+	// that half of the queues give it nothing, with [Options.StuckQueues].
 	left, stuck bool
 }
 
@@ -55,7 +55,8 @@ var rocketMQTopic = regexp.MustCompile(`^[%|a-zA-Z0-9_-]{1,127}$`)
 func (r *rocketMQ) check(m *message) error {
 	m.parsed = false
 	if !rocketMQTopic.MatchString(m.topic) {
-		return fmt.Errorf("the specified topic[%s] contains illegal characters, allowing only ^[%%|a-zA-Z0-9_-]+$", m.topic)
+		return plainError(fmt.Sprintf("The specified topic[%s] contains illegal characters, allowing only ^[%%|a-zA-Z0-9_-]+$ "+
+			"For more information, please visit the url, http://rocketmq.apache.org/docs/faq/", m.topic))
 	}
 	if len(m.data) == 0 && m.proto == nil {
 		return fmt.Errorf("an illegal message for RocketMQ, Topic=%s: it has no data", m.topic)
@@ -144,14 +145,29 @@ func (r *rocketMQ) attach(topic string, g *group) {
 		rg = &rocketGroup{}
 		t.groups[g.name] = rg
 	}
-	if rg.left && !rg.stuck {
+	if rg.left && r.b.options.StuckQueues && !rg.stuck {
 		rg.stuck = true
 		r.b.options.Logf("group %q had left topic %q: half of its queues are stuck until the server restarts", g.name, topic)
+	}
+	if len(rg.consumers) == 0 {
+		t.rewind(g.name)
 	}
 	if !slices.Contains(rg.consumers, g) {
 		rg.consumers = append(rg.consumers, g)
 	}
 	r.drain(topic, g)
+}
+
+// rewind lets a group start anew in each queue with the first event that it has not acknowledged: RocketMQ knows no more than
+// how far a group has got, so that what it has acknowledged after that comes again.
+func (t *rocketTopic) rewind(group string) {
+	var behind [rocketMQQueues]bool
+	for _, e := range t.entries {
+		queue := e.m.offset % rocketMQQueues
+		if behind[queue] = behind[queue] || e.groups[group] != acknowledged; behind[queue] {
+			delete(e.groups, group)
+		}
+	}
 }
 
 func (r *rocketMQ) detach(topic string, g *group) {
@@ -165,14 +181,10 @@ func (r *rocketMQ) detach(topic string, g *group) {
 
 func (r *rocketMQ) regroup(g *group, before, now []string) {
 	for _, topic := range before {
-		if !slices.Contains(now, topic) {
-			r.detach(topic, g)
-		}
+		r.detach(topic, g)
 	}
 	for _, topic := range now {
-		if !slices.Contains(before, topic) {
-			r.attach(topic, g)
-		}
+		r.attach(topic, g)
 	}
 }
 
@@ -196,8 +208,11 @@ func (r *rocketMQ) acknowledge(m *message, g *group) {
 	}
 }
 
-func (*rocketMQ) abandon(*message, *group) string { return "it is held until the server restarts" }
-func (*rocketMQ) requests() bool                  { return true }
+func (*rocketMQ) abandon(*message, *group) string {
+	return "it is held until the group's last member has left and another has come"
+}
+
+func (*rocketMQ) requests() bool { return true }
 
 func (r *rocketMQ) restart(keep bool) {
 	if !keep {
@@ -206,8 +221,5 @@ func (r *rocketMQ) restart(keep bool) {
 	}
 	for _, t := range r.topics {
 		clear(t.groups)
-		for _, e := range t.entries {
-			maps.DeleteFunc(e.groups, func(_ string, p progress) bool { return p != acknowledged })
-		}
 	}
 }

@@ -23,8 +23,8 @@ type storage interface {
 	listen(g *group)
 	// acknowledge is told that a group is done with an event.
 	acknowledge(m *message, g *group)
-	// abandon is told that the last member of a group has gone without acknowledging the event; the result says what
-	// becomes of it.
+	// abandon is told that a group's member has gone without acknowledging the event, and that no other gets it; the result says
+	// what becomes of it, and is empty when it is lost.
 	abandon(m *message, g *group) string
 	// restart is told that the server has been restarted; every group is gone.
 	restart(keep bool)
