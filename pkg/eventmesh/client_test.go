@@ -160,11 +160,8 @@ func TestReconnects(t *testing.T) {
 					}
 					told.await(t, true)
 				}
-				// To a group that had no member for a moment, RocketMQ delivers only a part of what is published.
-				for i := 2; i < 10; i++ {
-					if err := p.Publish(bounded(t), "orders", newEvent(fmt.Sprint(i))); err != nil {
-						t.Fatal(err)
-					}
+				if err := p.Publish(bounded(t), "orders", newEvent("2")); err != nil {
+					t.Fatal(err)
 				}
 				for d := expectAny(t, s); d.Event.ID() == "1"; d = expectAny(t, s) {
 					_ = d.Ack()

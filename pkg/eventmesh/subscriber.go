@@ -35,6 +35,7 @@ func NewSubscriber(cfg Config, subscription Subscription, transports ...Transpor
 	if err != nil {
 		return nil, fmt.Errorf("creating subscriber: %w", err)
 	}
+	returning := false
 	s := &Subscriber{deliveries: make(chan *Delivery), closed: make(chan struct{})}
 	s.supervisor = supervisor[SubscriberSession]{
 		addresses: cfg.Addresses,
@@ -44,13 +45,14 @@ func NewSubscriber(cfg Config, subscription Subscription, transports ...Transpor
 			if err != nil {
 				return nil, err
 			}
+			client.Returning = returning
 			session, err := transport.OpenSubscriber(ctx, a, client, subscription)
 			if err != nil {
 				return nil, err
 			}
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			s.current = session
+			s.current, returning = session, true
 			s.late = s.supervisor.ctx.Err() != nil
 			return session, nil
 		},

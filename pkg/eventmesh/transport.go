@@ -33,6 +33,9 @@ type Client struct {
 	TLS *tls.Config
 	// Subscribers are those that the client publishes for.
 	Subscribers Subscribers
+	// Returning says that the client has had a session before, which has ended without its leaving. Where EventMesh holds what it
+	// could not write to a dead session until somebody asks for it, OpenSubscriber does. Of an earlier process it finds out itself.
+	Returning bool
 }
 
 // Subscribers are those of one transport. EventMesh delivers an event to no others than those that its publisher has named, and

@@ -29,7 +29,7 @@ func TestKill(t *testing.T) {
 			wait(with.t.Context(), rnd.between(10*time.Millisecond, 800*time.Millisecond))
 			r.kill()
 			spooled += len(r.last().left)
-			if rnd.chance(0.5) { // or RocketMQ storage gives the group only half
+			if rnd.chance(0.2) {
 				s.restart()
 			}
 			r.start()

@@ -91,7 +91,7 @@ func TestDeadStreamSwallowsItsShare(t *testing.T) {
 	s := eventmeshtest.New(t, eventmeshtest.Options{Logf: log.logf})
 	c := dialGRPC(t, s)
 	ghost, alive := c.mustOpen(as("1", subscriptionTo("g", "T"))), c.mustOpen(as("2", subscriptionTo("g", "T")))
-	ghost.die(s, "T", 1)
+	ghost.die(s, 1)
 	const n = 100
 	c.published("T", n)
 	lost := log.count("written to the dead stream of client 10.0.0.1:1")

@@ -225,11 +225,11 @@ func (s *rawStream) wantNone() {
 	}
 }
 
-// die cuts the stream as a client does that is gone, and waits until the server knows.
-func (s *rawStream) die(server *eventmeshtest.Server, topic string, left int) {
+// die cuts the stream of topic T as a client does that is gone, and waits until the server knows.
+func (s *rawStream) die(server *eventmeshtest.Server, left int) {
 	s.t.Helper()
 	s.cancel()
-	waitSubscribers(s.t, server, topic, left)
+	waitSubscribers(s.t, server, "T", left)
 }
 
 func waitSubscribers(t *testing.T, s *eventmeshtest.Server, topic string, want int) {

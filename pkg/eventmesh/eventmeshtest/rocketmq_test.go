@@ -137,9 +137,10 @@ func (s *rawStream) count(c tally, n int) {
 	}
 }
 
-func (c *grpcClient) leave(group, topic string) {
+// leave takes the client out of group g.
+func (c *grpcClient) leave() {
 	c.t.Helper()
-	if a, err := c.consumer.Unsubscribe(c.t.Context(), subscriptionTo(group, topic)); err != nil || statusOf(a) != "0" {
+	if a, err := c.consumer.Unsubscribe(c.t.Context(), subscriptionTo("g", "T")); err != nil || statusOf(a) != "0" {
 		c.t.Fatalf("unsubscribing: got code %s, error %v", statusOf(a), err)
 	}
 }
@@ -151,7 +152,7 @@ func TestRocketMQGroupIsLeftAndJoinedOverGRPC(t *testing.T) {
 	first := c.subscribe("g", "T")
 	c.publishPhase("before", before)
 	first.count(got, before)
-	c.leave("g", "T")
+	c.leave()
 	first.wantEnd()
 	c.publishPhase("during", away)
 	second := c.subscribe("g", "T")
@@ -170,7 +171,7 @@ func TestRocketMQHoldsWhatItCouldNotWriteToADeadStream(t *testing.T) {
 	first := c.subscribe("g", "T")
 	c.publishPhase("before", before)
 	first.count(got, before)
-	first.die(s, "T", 0)
+	first.die(s, 0)
 	c.publishPhase("during", away)
 	second := c.subscribe("g", "T") // under the same name
 	c.publishPhase("after", after)
@@ -179,7 +180,7 @@ func TestRocketMQHoldsWhatItCouldNotWriteToADeadStream(t *testing.T) {
 	got.want(t, "during", 0, 0)
 	got.want(t, "after", after, 0)
 
-	c.leave("g", "T")
+	c.leave()
 	second.wantEnd()
 	third := c.subscribe("g", "T")
 	third.count(got, away+after)
@@ -196,9 +197,9 @@ func TestRocketMQGroupIsLeftForADeadStream(t *testing.T) {
 	first := c.subscribe("g", "T")
 	c.publishPhase("before", before)
 	first.count(got, before)
-	first.die(s, "T", 0)
+	first.die(s, 0)
 	c.publishPhase("during", away)
-	c.leave("g", "T")
+	c.leave()
 	second := c.subscribe("g", "T")
 	c.publishPhase("after", after)
 	second.count(got, away+after)
@@ -212,9 +213,9 @@ func TestRocketMQGroupOfTwoIsLeftForADeadStream(t *testing.T) {
 	s := rocketMQ(t)
 	c := dialGRPC(t, s)
 	dead, other := c.subscribe("g", "T"), c.mustOpen(as("2", subscriptionTo("g", "T")))
-	dead.die(s, "T", 1)
+	dead.die(s, 1)
 	c.publishPhase("during", away)
-	c.leave("g", "T")
+	c.leave()
 	got := 0
 	for r := other.next(); r.err == nil; r = other.next() {
 		got++

@@ -103,7 +103,7 @@ func TestHeartbeatIsChecked(t *testing.T) {
 func TestHeartbeatOfADeadStreamIsAnsweredWithSuccess(t *testing.T) {
 	s := eventmeshtest.New(t, eventmeshtest.Options{})
 	c := dialGRPC(t, s)
-	c.subscribe("g", "T").die(s, "T", 0)
+	c.subscribe("g", "T").die(s, 0)
 	a, err := c.heartbeats.Heartbeat(t.Context(), heartbeat("g", "T"))
 	if err != nil || statusOf(a) != "0" {
 		t.Errorf("got code %s, error %v, want 0", statusOf(a), err)

@@ -23,6 +23,7 @@ type subscriber struct {
 	cancelStream context.CancelFunc
 	consume      pb.ConsumerServiceClient
 	alive        pb.HeartbeatServiceClient
+	publish      pb.PublisherServiceClient
 	client       attributes
 	encoded      encoded // the client's attributes
 	group        string
@@ -45,7 +46,8 @@ type heartbeatItem struct {
 	URL   string `json:"url"`
 }
 
-// OpenSubscriber connects, subscribes, and waits for EventMesh to confirm the subscription.
+// OpenSubscriber connects, subscribes, waits for EventMesh to confirm the subscription, and fetches what EventMesh may hold of the
+// sessions before.
 func (Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c eventmesh.Client, sub eventmesh.Subscription) (eventmesh.SubscriberSession, error) {
 	s, err := newSubscriber(a, c, sub)
 	if err != nil {
@@ -53,6 +55,13 @@ func (Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c even
 	}
 	var streamCtx context.Context
 	streamCtx, s.cancelStream = context.WithCancel(context.Background())
+	stranded := c.Returning
+	if !stranded {
+		if stranded, err = s.ghost(ctx); err != nil {
+			_ = s.Close()
+			return nil, err
+		}
+	}
 	bounded := context.AfterFunc(ctx, s.cancelStream)
 	if err := s.subscribe(streamCtx); err != nil { //nolint:contextcheck // the stream outlives ctx
 		_ = s.Close()
@@ -60,6 +69,12 @@ func (Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c even
 			err = fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, ctx.Err())
 		}
 		return nil, err
+	}
+	if stranded {
+		if err := s.rejoin(ctx); err != nil {
+			_ = s.Close()
+			return nil, err
+		}
 	}
 	if !bounded() {
 		_ = s.Close()
@@ -94,7 +109,7 @@ func newSubscriber(a eventmesh.Address, c eventmesh.Client, sub eventmesh.Subscr
 		return nil, err
 	}
 	return &subscriber{
-		conn: conn, consume: pb.NewConsumerServiceClient(conn), alive: pb.NewHeartbeatServiceClient(conn),
+		conn: conn, consume: pb.NewConsumerServiceClient(conn), alive: pb.NewHeartbeatServiceClient(conn), publish: pb.NewPublisherServiceClient(conn),
 		client: client, encoded: encoded, group: c.Group, replies: sub.Type == eventmesh.Sync,
 		subscription: string(subscription), heartbeat: string(heartbeat),
 	}, nil

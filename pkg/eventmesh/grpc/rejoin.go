@@ -1,0 +1,72 @@
+package grpc
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+)
+
+const (
+	// rejoinTimeout bounds what a server does in half a second.
+	rejoinTimeout = 5 * time.Second
+	// rejoinSubscription is to a topic that nobody publishes to.
+	rejoinSubscription = `[{"topic":"eventing-eventmesh-rejoin","mode":"CLUSTERING","type":"ASYNC"}]`
+	// noTopic is the name of a topic that RocketMQ does not take. Other storages have no requests.
+	noTopic = "no/topic"
+)
+
+// ghost tells whether EventMesh counts a session of this client as a member of its group, before this one is.
+func (s *subscriber) ghost(ctx context.Context) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, rejoinTimeout)
+	defer cancel()
+	err := s.Heartbeat(ctx)
+	return err == nil, unlessAnswered(err)
+}
+
+// rejoin lets EventMesh start the group's consumer anew, by joining the group with one more topic and leaving that again. What
+// EventMesh 1.12 could not write to a dead stream it does not try again: RocketMQ waits for its acknowledgement, and gives it to a new
+// consumer only. Other storages hold nothing, and the topics of the standalone one would die with the consumer.
+//
+// It is worth an attempt, and no more: where it is refused, what EventMesh holds comes later.
+func (s *subscriber) rejoin(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, rejoinTimeout)
+	defer cancel() // ends the stream
+	held, err := s.onRocketMQ(ctx)
+	if err != nil || !held {
+		return unlessAnswered(err)
+	}
+	request := control(s.client, rejoinSubscription, nil)
+	stream, err := s.consume.SubscribeStream(ctx)
+	if err != nil {
+		return unlessAnswered(callError(err))
+	}
+	_ = stream.Send(request) // Recv tells
+	if _, err := stream.Recv(); err != nil {
+		return unlessAnswered(callError(err))
+	}
+	answer, err := s.consume.Unsubscribe(ctx, request)
+	return unlessAnswered(check(outcomeOf(answer), err))
+}
+
+// onRocketMQ tells whether that is EventMesh's storage, by how it refuses a request that nothing can come of.
+func (s *subscriber) onRocketMQ(ctx context.Context) (bool, error) {
+	answer, err := s.publish.RequestReply(ctx, control(s.client, "?", attributes{
+		"subject": text(noTopic), "producergroup": text(s.group), "ttl": text(milliseconds(rejoinTimeout)),
+	}))
+	if err != nil {
+		return false, callError(err)
+	}
+	return strings.Contains(outcomeOf(answer).reason, "rocketmq"), nil
+}
+
+// unlessAnswered returns an error of the connection, which makes the session useless. No answer in time makes it no worse.
+func unlessAnswered(err error) error {
+	var refusal *eventmesh.RefusalError
+	if errors.As(err, &refusal) || !errors.Is(err, eventmesh.ErrNotConnected) {
+		return nil
+	}
+	return err
+}
