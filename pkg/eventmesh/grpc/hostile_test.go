@@ -151,6 +151,49 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestReplies makes requests to servers that answer otherwise than EventMesh does.
+func TestReplies(t *testing.T) {
+	reply := slices.Concat(field(fieldID, []byte("7")), field(fieldSource, []byte("/s")), field(fieldSpecVersion, []byte("1.0")), field(fieldType, []byte("t")),
+		attribute("subject", "orders"), field(fieldBinaryData, []byte("x")))
+	number := protowire.AppendVarint(protowire.AppendTag(nil, valueInteger, protowire.VarintType), 14)
+	for name, c := range map[string]struct {
+		answer func(grpc.ServerStream) error
+		want   error // nil: the reply
+	}{
+		"a reply":                     {sends(reply), nil},
+		"a refusal":                   {sends(slices.Concat(reply, attribute("statuscode", "14"))), eventmesh.ErrRefused},
+		"a refusal by a number":       {sends(slices.Concat(reply, statusOf(number))), eventmesh.ErrUnconfirmed},
+		"a status without a value":    {sends(slices.Concat(reply, statusOf(nil))), eventmesh.ErrUnconfirmed},
+		"no reply":                    {sends(attribute("statuscode", "22")), eventmesh.ErrNoReply},
+		"a reply that is too large":   {sends(slices.Concat(reply, field(fieldBinaryData, make([]byte, maxReceiveSize)))), eventmesh.ErrUnconfirmed},
+		"no protobuf":                 {sends([]byte("EventMesh0000")), eventmesh.ErrUnconfirmed},
+		"a deadline of EventMesh's":   {ends(codes.DeadlineExceeded, ""), eventmesh.ErrNoReply},
+		"a request that is not taken": {ends(codes.ResourceExhausted, "gRPC message exceeds maximum size 1: 2"), eventmesh.ErrTooLarge},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, err := Transport{}.OpenPublisher(t.Context(), serve(t, pb.PublisherService_RequestReply_FullMethodName, c.answer), client)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer p.Close()
+			got, err := p.Request(t.Context(), "orders", anEvent())
+			if !errors.Is(err, c.want) || c.want == nil && got.ID() != "7" {
+				t.Errorf("got %v, %v, want %v", got, err, c.want)
+			}
+		})
+	}
+	for name, answer := range map[string][]byte{"an empty reply": nil, "a success and no reply": attribute("statuscode", "0")} {
+		p, err := Transport{}.OpenPublisher(t.Context(), serve(t, pb.PublisherService_RequestReply_FullMethodName, sends(answer)), client)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := p.Request(t.Context(), "orders", anEvent()); err == nil || !eventmesh.Temporary(err) {
+			t.Errorf("%s: got %v, %v, want an error", name, got, err)
+		}
+		_ = p.Close()
+	}
+}
+
 // TestTooLarge refuses an event that EventMesh does not take before it is sent.
 func TestTooLarge(t *testing.T) {
 	address := serve(t, pb.PublisherService_Publish_FullMethodName, sends(attribute("statuscode", "0")))

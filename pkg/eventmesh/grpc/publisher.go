@@ -103,8 +103,10 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 		}
 		return nil, err
 	}
-	if err := refusal(outcomeOf(answer)); err != nil {
-		return nil, err
+	if _, told := answer.GetAttributes()[keyStatus]; told { // as a reply has none
+		if err := check(outcomeOf(answer), nil); err != nil {
+			return nil, err
+		}
 	}
 	wire, err := fromProto(answer)
 	if err != nil {
