@@ -27,14 +27,24 @@ func (b *buffer) saved(group []*kept, forgotten int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.forgotten = slices.Delete(b.forgotten, 0, forgotten)
-	b.unsaved = slices.Delete(b.unsaved, 0, len(group))
+	for _, k := range group {
+		k.spooled = true
+	}
+	b.unsaved = slices.DeleteFunc(b.unsaved, func(k *kept) bool { return k.spooled })
 	if len(group) > 0 || len(b.unsaved) == 0 { // that events can be removed does not mean that others can be added
 		b.writing = nil
 	}
 	for _, k := range group {
-		b.unsavedSum -= k.size
 		b.last = k.seq
-		k.spooled, k.delivery, k.record = true, nil, nil
+		if k.released {
+			b.forget(k)
+			continue
+		}
+		b.unsavedSum -= k.size
+		if k.out {
+			continue
+		}
+		k.delivery, k.record = nil, nil
 		if b.unread > 0 || b.queue.bytes+k.size > window && b.queue.fresh.len() > 0 {
 			b.unread++
 			continue

@@ -243,6 +243,7 @@ func (b *buffer) release(k *kept, taken bool) {
 	default: // it was handed out since the disk did not take it
 		b.unsaved = slices.DeleteFunc(b.unsaved, func(other *kept) bool { return other == k })
 		b.unsavedSum -= k.size
+		k.released = true
 	}
 	b.room.Signal()
 	b.changed.Signal()
@@ -268,6 +269,7 @@ func (b *buffer) stop() <-chan struct{} {
 	if b.spool != nil {
 		b.queue = newQueue(b.queue.ordering)
 		for _, k := range b.unsaved {
+			k.out = true
 			b.queue.add(k)
 		}
 		b.changed.Broadcast()
@@ -329,8 +331,16 @@ func (b *buffer) status() status {
 		totals: b.totals, inFlight: b.inFlight, full: b.waiting, writing: b.writing, failure: b.failure, unsaved: int64(len(b.unsaved)),
 		aside: b.aside,
 	}
-	if b.oldest != nil {
+	if b.spool != nil && s.writing == nil {
+		s.writing = b.spool.hangs()
+	}
+	switch {
+	case b.oldest != nil:
 		s.oldest = b.oldest.received
+	case b.spool != nil && b.totals.events > 0:
+		if s.oldest = b.spool.oldest(); s.oldest.IsZero() && len(b.unsaved) > 0 {
+			s.oldest = b.unsaved[0].received
+		}
 	}
 	return s
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -268,12 +270,7 @@ func TestStopWithASpool(t *testing.T) {
 func TestOldest(t *testing.T) {
 	for name, b := range buffers(t, 10, 100*kib, Unordered) {
 		t.Run(name, func(t *testing.T) {
-			oldest := func() time.Time {
-				if b.spool != nil {
-					return b.spool.oldest()
-				}
-				return b.status().oldest
-			}
+			oldest := func() time.Time { return b.status().oldest }
 			if !oldest().IsZero() {
 				t.Errorf("got %s without an event", oldest())
 			}
@@ -506,6 +503,78 @@ func TestRecordsThatCannotBeRead(t *testing.T) {
 			put(t, b, sized("new", kib))
 			if k := b.next(t.Context()); k.seq != 7 {
 				t.Errorf("got number %d, want one that no record has", k.seq)
+			}
+		})
+	}
+}
+
+// What is written to a file that the next process would not find is not safe, and no other process gets the directory meanwhile.
+func TestSpoolThatIsMoved(t *testing.T) {
+	tests := []struct {
+		name       string
+		move, back func(dir string) error
+	}{
+		{"file moved", func(dir string) error {
+			return os.Rename(filepath.Join(dir, spoolFile), filepath.Join(dir, "away"))
+		}, func(dir string) error { return os.Rename(filepath.Join(dir, "away"), filepath.Join(dir, spoolFile)) }},
+		{"file deleted", func(dir string) error { return os.Remove(filepath.Join(dir, spoolFile)) }, nil},
+		{"another file", func(dir string) error {
+			return errors.Join(os.Remove(filepath.Join(dir, spoolFile)), os.WriteFile(filepath.Join(dir, spoolFile), []byte("x"), 0o600))
+		}, nil},
+		{"directory moved", func(dir string) error { return os.Rename(dir, dir+" away") }, func(dir string) error { return os.Rename(dir+" away", dir) }},
+		{"directory deleted", os.RemoveAll, nil},
+		{"another directory", func(dir string) error {
+			return errors.Join(os.Rename(dir, dir+" away"), os.Mkdir(dir, 0o700))
+		}, func(dir string) error { return errors.Join(os.RemoveAll(dir), os.Rename(dir+" away", dir)) }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "spool")
+			b, _ := onDisk(t, dir, 10, 100*kib, Unordered)
+			put(t, b, sized("before", kib))
+			eventually(t, func() string {
+				if n := b.status().unsaved; n > 0 {
+					return "it is not on disk"
+				}
+				return ""
+			})
+			if err := test.move(dir); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() string { // though nothing is written
+				if err := b.status().writing; err == nil || !strings.Contains(err.Error(), filepath.Join(dir, spoolFile)) || !strings.Contains(err.Error(), "moved or deleted") {
+					return fmt.Sprintf("got %v, want that the file has been moved", err)
+				}
+				return ""
+			})
+			var acknowledged atomic.Int32
+			put(t, b, delivered(t, "after", &acknowledged, nil))
+			eventually(t, func() string { return stored(t, b, 2) }) // in the file that is open
+			if acknowledged.Load() != 0 || b.status().unsaved != 1 {
+				t.Error("an event was acknowledged that the next process does not find")
+			}
+			if _, err := os.Stat(dir); err == nil && test.name != "another directory" {
+				if _, err := openSpool(dir); !errors.Is(err, errInUse) {
+					t.Errorf("got %v, want that the directory is in use", err)
+				}
+			}
+			if k := b.next(t.Context()); k.event.ID() != "before" { // what is in the file is delivered
+				t.Errorf("got %s", k.event.ID())
+			}
+			if test.back == nil {
+				return
+			}
+			if err := test.back(dir); err != nil {
+				t.Fatal(err)
+			}
+			eventually(t, func() string {
+				if err := b.status().writing; err != nil || acknowledged.Load() != 1 {
+					return fmt.Sprintf("got %d acknowledgements, %v", acknowledged.Load(), err)
+				}
+				return ""
+			})
+			if k := b.next(t.Context()); k.event.ID() != "after" {
+				t.Errorf("got %s", k.event.ID())
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -19,6 +20,8 @@ const (
 	pauseFrom = 17
 	// rewrite is the wait after a failure to write.
 	rewrite = time.Second
+	// lookAfter is how often a spool that is not written is looked for in its place.
+	lookAfter = time.Second
 )
 
 // committer writes what a buffer has for its spool: all that has come while the disk was busy is one group, which takes one sync.
@@ -31,9 +34,14 @@ type committer struct {
 
 // run writes until the context ends, and then what is left, once.
 func (c *committer) run(ctx context.Context) {
+	look := time.NewTicker(lookAfter)
+	defer look.Stop()
 	for {
 		select {
 		case <-c.buffer.work:
+		case <-look.C:
+			c.look()
+			continue
 		case <-ctx.Done():
 			c.commit(ctx)
 			return
@@ -47,6 +55,32 @@ func (c *committer) run(ctx context.Context) {
 			}
 		}
 	}
+}
+
+// look tells whether the file is where it was, when nothing is written that would.
+func (c *committer) look() {
+	spool := c.buffer.spool
+	if err := spool.timed(spool.inPlace); err != nil {
+		c.fail(fmt.Errorf("looking at %s: %w", spool.path, err))
+	} else if c.failed {
+		c.recover()
+		c.buffer.saved(nil, 0)
+	}
+}
+
+func (c *committer) fail(err error) {
+	if !c.failed {
+		c.logger.Errorw("the spool cannot be written: nothing more is received until it can", zap.Error(err))
+	}
+	c.failed = true
+	c.buffer.unwritten(err)
+}
+
+func (c *committer) recover() {
+	if c.failed {
+		c.logger.Infow("the spool can be written again")
+	}
+	c.failed = false
 }
 
 // commit writes all there is, and tells whether it could.
@@ -64,17 +98,10 @@ func (c *committer) commit(ctx context.Context) bool {
 			continue
 		}
 		if err != nil {
-			if !c.failed {
-				c.logger.Errorw("the spool cannot be written: nothing more is received until it can", zap.Error(err))
-			}
-			c.failed = true
-			c.buffer.unwritten(err)
+			c.fail(err)
 			return false
 		}
-		if c.failed {
-			c.logger.Infow("the spool can be written again")
-			c.failed = false
-		}
+		c.recover()
 		for _, k := range group {
 			if err := k.delivery.Ack(); err != nil {
 				c.logger.Debugw("EventMesh may deliver an event again", append(describe(k), zap.Error(err))...)

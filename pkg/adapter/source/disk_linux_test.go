@@ -7,8 +7,13 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
+	"time"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
 	"golang.org/x/sys/unix"
 )
 
@@ -272,4 +277,61 @@ func TestSpoolIsInItsDirectoryToStay(t *testing.T) {
 			t.Error("it was opened, and may not be there tomorrow")
 		}
 	})
+}
+
+// A disk that does not answer is told of, and what waits for it has its age.
+func TestDiskThatHangs(t *testing.T) {
+	dir := t.TempDir()
+	core, logs := observer.New(zap.DebugLevel)
+	s := open(t, dir)
+	b := newBuffer(10, 100*kib, Unordered, slow, s)
+	src := &source{buffer: b, logger: zap.New(core).Sugar(), deliverer: &deliverer{}, config: &Config{}}
+	s.stalled = src.stalled
+	k := sized("a", kib)
+	k.received = time.Now().Add(-time.Hour)
+	put(t, b, k)
+	hanging, answers := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(answers)
+		<-hanging
+		eventually(t, func() string {
+			status := b.status()
+			if status.writing == nil {
+				return "the disk is said to be well"
+			}
+			if says := status.writing.Error(); !strings.Contains(says, s.path) || !strings.Contains(says, "hangs") {
+				t.Errorf("got %q, want an error that names the file", says)
+			}
+			if !status.oldest.Equal(k.received) {
+				t.Errorf("got %s for the oldest event, want %s", status.oldest, k.received)
+			}
+			if err := src.ready(); err == nil || !strings.Contains(err.Error(), "hangs") {
+				t.Errorf("it says it is ready: %v", err)
+			}
+			return ""
+		})
+	}()
+	hang := sync.OnceFunc(func() {
+		close(hanging)
+		<-answers
+	})
+	disturb(t, func(c systemCall) (int64, unix.Errno) {
+		if c.syncs() {
+			hang()
+		}
+		return c.perform(all)
+	}, func() {
+		c := &committer{buffer: b, metrics: noMetrics(t), logger: zap.NewNop().Sugar()}
+		if !c.commit(t.Context()) {
+			t.Error("the commit failed")
+		}
+	})
+	if err := b.status().writing; err != nil {
+		t.Errorf("got %v of a disk that answers", err)
+	}
+	for _, message := range []string{"the disk of the spool hangs: nothing more is received until it answers", "the disk of the spool answers again"} {
+		if n := logs.FilterMessage(message).Len(); n != 1 {
+			t.Errorf("got %d lines %q, want 1", n, message)
+		}
+	}
 }

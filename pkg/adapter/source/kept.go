@@ -31,6 +31,8 @@ type kept struct {
 	record []byte
 	// spooled says that the event is on disk, and need not stay in memory.
 	spooled bool
+	// out says that it was handed out before it was on disk, and released that it has been delivered since.
+	out, released bool
 
 	// attempts counts requests of this process that did not succeed.
 	attempts int

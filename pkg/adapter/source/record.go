@@ -81,6 +81,14 @@ func checkLengths(record []byte) error {
 	return nil
 }
 
+// receivedAt returns when the event of a record was received, in nanoseconds, and 0 of one that cannot be read.
+func receivedAt(record []byte) int64 {
+	if checkRecord(record) != nil {
+		return 0
+	}
+	return int64(binary.BigEndian.Uint64(record[2:])) //nolint:gosec // as it was written
+}
+
 // openRecord reads what is needed before the event itself is: everything but the event.
 func openRecord(seq uint64, record []byte) *kept {
 	if err := checkRecord(record); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"maps"
 	"math"
 	"net/url"
 	"strconv"
@@ -179,9 +180,26 @@ func FuzzWriteRecord(f *testing.F) {
 			t.Fatal(err)
 		}
 		if _, err := senderTo(t, "http://sink").request(t.Context(), e); err == nil && e.Validate() == nil {
-			if got, want := onTheWire(t, got), onTheWire(t, e); got != want {
-				t.Fatalf("got\n%s\nwant\n%s", got, want)
+			if got, want := attributesOf(t, got), attributesOf(t, e); !maps.Equal(got, want) {
+				t.Fatalf("got %q, want %q", got, want)
 			}
 		}
 	})
+}
+
+// attributesOf are the attributes of an event as a sink sees them, and its data.
+func attributesOf(t *testing.T, e event.Event) map[string]string {
+	t.Helper()
+	all := map[string]string{
+		"id": e.ID(), "source": e.Source(), "type": e.Type(), "subject": e.Subject(), "dataschema": e.DataSchema(),
+		"datacontenttype": e.DataContentType(), "time": types.FormatTime(e.Time()), "data": string(e.Data()),
+	}
+	for name, value := range e.Extensions() {
+		text, err := types.Format(value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all["extension "+name] = text
+	}
+	return all
 }

@@ -40,6 +40,9 @@ func newSource(config *Config, client eventmesh.Config, spool *spool, logger *za
 	}
 	s.buffer.buries = places != nil
 	s.buffer.tell = s.unreadable
+	if spool != nil {
+		spool.stalled = s.stalled
+	}
 	s.deliverer = &deliverer{
 		buffer: s.buffer, send: s.sender.send, sink: config.SinkURL, deadLetters: places, retries: config.Retries, backoff: wait,
 		logger: logger, refusals: adapter.Sampled(logger),
@@ -184,6 +187,15 @@ func (s *source) tell() {
 	}
 }
 
+// stalled tells of a disk that does not answer.
+func (s *source) stalled(now bool) {
+	if now {
+		s.logger.Errorw("the disk of the spool hangs: nothing more is received until it answers", "file", s.buffer.spool.path, "after", stallAfter.String())
+	} else {
+		s.logger.Infow("the disk of the spool answers again", "file", s.buffer.spool.path)
+	}
+}
+
 // unreadable tells of a record of the spool that cannot be read.
 func (s *source) unreadable(k *kept) {
 	becomes := "is set aside in the file"
@@ -211,9 +223,6 @@ func (s *source) ready() error {
 // state is for the metrics.
 func (s *source) state() state {
 	status := s.buffer.status()
-	if s.buffer.spool != nil {
-		status.oldest = s.buffer.spool.oldest()
-	}
 	return state{
 		events: status.totals.events, bytes: status.totals.bytes, maxEvents: s.config.BufferEvents, maxBytes: s.config.BufferBytes,
 		oldest: status.oldest, inFlight: status.inFlight, connected: s.subscriber.Ready() == nil,

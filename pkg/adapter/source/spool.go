@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -21,6 +22,8 @@ const (
 	spoolFile = "spool.db"
 	// lockTimeout is how long another process may take to let go of the file.
 	lockTimeout = 2 * time.Second
+	// stallAfter is how long the disk may take for one thing before the source says that it hangs.
+	stallAfter = 5 * time.Second
 	// metaPages is how many pages bbolt has by which it finds all others.
 	metaPages = 2
 )
@@ -46,11 +49,15 @@ type spool struct {
 	db *bolt.DB     // nil while it cannot be opened again
 	// doubtful says that the last commit failed.
 	doubtful bool
+
+	first   atomic.Int64 // when the oldest event in the file was received, in nanoseconds, or 0
+	stalls  atomic.Int64 // how much is under way that takes too long
+	stalled func(bool)   // is told when there is such a thing, and when no more
 }
 
 // openSpool opens the spool of a directory, and creates both where there are none. The error names the file, which is left as it is.
 func openSpool(dir string) (*spool, error) {
-	s := &spool{path: filepath.Join(dir, spoolFile)}
+	s := &spool{path: filepath.Join(dir, spoolFile), stalled: func(bool) {}}
 	if err := s.open(dir); err != nil {
 		return nil, errors.Join(s.explain(err), s.close())
 	}
@@ -83,7 +90,8 @@ func (s *spool) open(dir string) error {
 	if s.file, err = os.OpenFile(s.path, os.O_RDWR, 0); err != nil {
 		return err
 	}
-	if s.db, err = openFile(s.path); err != nil || s.found.aside == 0 {
+	s.first.Store(s.found.first)
+	if s.db, err = openFile(s.path, 0); err != nil || s.found.aside == 0 {
 		return err
 	}
 	if s.restore() == nil { // on a full disk they stay where they are
@@ -127,12 +135,16 @@ func makeDir(dir string) error {
 	return errors.Join(parent.Sync(), parent.Close())
 }
 
-func openFile(path string) (db *bolt.DB, err error) {
+// openFile opens a file by bbolt, with the flags for a new one or without.
+func openFile(path string, flags int) (db *bolt.DB, err error) {
 	err = guard(func() error {
 		db, err = bolt.Open(path, 0o600, &bolt.Options{
 			Timeout:        lockTimeout,
 			NoFreelistSync: true, // which a large file that has become empty would make every commit pay for
 			FreelistType:   bolt.FreelistMapType,
+			OpenFile: func(path string, flag int, mode os.FileMode) (*os.File, error) {
+				return os.OpenFile(path, flag&^os.O_CREATE|flags, mode) //nolint:gosec // the directory is the operator's choice
+			},
 		})
 		if errors.Is(err, berrors.ErrInvalid) || errors.Is(err, berrors.ErrChecksum) {
 			err = fmt.Errorf("%w: %w", errDamaged, err)
@@ -146,7 +158,7 @@ func openFile(path string) (db *bolt.DB, err error) {
 func (s *spool) create() error {
 	path := s.path + ".new"
 	_ = os.Remove(path) // of a process that ended in the middle of this
-	db, err := openFile(path)
+	db, err := openFile(path, os.O_CREATE)
 	if err != nil {
 		return errors.Join(err, os.Remove(path))
 	}
@@ -206,6 +218,7 @@ type totals struct{ events, bytes int64 }
 type contents struct {
 	totals   totals
 	last     uint64 // the largest sequence number
+	first    int64  // when the oldest event was received, in nanoseconds, or 0
 	aside    int64  // records
 	pageSize uint64
 }
@@ -217,10 +230,60 @@ type removal struct {
 }
 
 // commit writes events and removes others, all or none of it, and returns when that is safe on disk. After a failure the same may be
-// given again, whatever has become of it.
+// given again, whatever has become of it. What is written to a file that is not in its place any more is not safe.
 func (s *spool) commit(add []*kept, remove []removal) error {
-	if err := s.write(add, remove); err != nil {
+	err := s.timed(func() error {
+		if err := s.write(add, remove); err != nil {
+			return err
+		}
+		return s.inPlace()
+	})
+	if err != nil {
 		return fmt.Errorf("writing %s: %w", s.path, err)
+	}
+	return nil
+}
+
+// timed does something with the disk, and tells when that takes too long.
+func (s *spool) timed(f func() error) error {
+	timer := time.AfterFunc(stallAfter, func() {
+		if s.stalls.Add(1) == 1 {
+			s.stalled(true)
+		}
+	})
+	defer func() {
+		if !timer.Stop() && s.stalls.Add(-1) == 0 {
+			s.stalled(false)
+		}
+	}()
+	return f()
+}
+
+// hangs is an error while something takes too long.
+func (s *spool) hangs() error {
+	if s.stalls.Load() <= 0 {
+		return nil
+	}
+	return fmt.Errorf("the disk of %s hangs: it has not answered for %s", s.path, stallAfter)
+}
+
+var errMoved = errors.New("it has been moved or deleted since it was opened: move it back, or what is in it is not delivered after the end of this process")
+
+// inPlace tells whether the path still leads to the file that is open, in the directory that is locked. Another process would find
+// another file there, or none.
+func (s *spool) inPlace() error {
+	for path, file := range map[string]*os.File{filepath.Dir(s.path): s.dir, s.path: s.file} {
+		opened, err := file.Stat()
+		if err != nil {
+			return err
+		}
+		found, err := os.Stat(path)
+		if errors.Is(err, os.ErrNotExist) || err == nil && !os.SameFile(opened, found) {
+			return errMoved
+		}
+		if err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -232,6 +295,7 @@ func (s *spool) write(add []*kept, remove []removal) error {
 		}
 	}
 	s.doubtful = true
+	var first int64
 	err := guard(func() error {
 		return s.db.Update(func(tx *bolt.Tx) error {
 			events := tx.Bucket(eventsBucket)
@@ -251,10 +315,15 @@ func (s *spool) write(add []*kept, remove []removal) error {
 					return err
 				}
 			}
+			if key, record := events.Cursor().First(); key != nil {
+				first = receivedAt(record)
+			}
 			return tx.Bucket(stateBucket).Delete(totalsKey)
 		})
 	})
-	s.doubtful = err != nil
+	if s.doubtful = err != nil; !s.doubtful {
+		s.first.Store(first)
+	}
 	return err
 }
 
@@ -275,6 +344,9 @@ func setAside(tx *bolt.Tx, seq uint64) error {
 // seen though it is not on disk, and never will be: the kernel forgets what it could not write. The next commit would then write over
 // pages that the disk still needs. The other pages of that commit are on disk before this one is written.
 func (s *spool) settle() error {
+	if err := s.inPlace(); err != nil {
+		return err
+	}
 	if s.db != nil {
 		meta := make([]byte, metaPages*s.found.pageSize)
 		if _, err := s.file.ReadAt(meta, 0); err != nil {
@@ -296,7 +368,7 @@ func (s *spool) settle() error {
 			return err
 		}
 	}
-	db, err := openFile(s.path)
+	db, err := openFile(s.path, 0)
 	if err != nil {
 		return err
 	}
@@ -337,15 +409,12 @@ func (s *spool) get(seq uint64) (*kept, error) {
 	return loaded[0], nil
 }
 
-// oldest returns when the first event was received, and the zero time where there is none.
-func (s *spool) oldest() (at time.Time) {
-	_ = s.view(func(tx *bolt.Tx) error { // for a metric: a failure shows elsewhere
-		if key, record := tx.Bucket(eventsBucket).Cursor().First(); key != nil {
-			at = openRecord(0, record).received
-		}
-		return nil
-	})
-	return at
+// oldest returns when the first event was received, and the zero time where there is none, or none that can be read.
+func (s *spool) oldest() time.Time {
+	if at := s.first.Load(); at != 0 {
+		return time.Unix(0, at)
+	}
+	return time.Time{}
 }
 
 // errUnavailable says that the file cannot be read for now: a commit failed, and it has to be opened again.
@@ -357,7 +426,7 @@ func (s *spool) view(f func(*bolt.Tx) error) error {
 	if s.db == nil {
 		return fmt.Errorf("%s %w", s.path, errUnavailable)
 	}
-	return s.explain(guard(func() error { return s.db.View(f) }))
+	return s.explain(s.timed(func() error { return guard(func() error { return s.db.View(f) }) }))
 }
 
 func (s *spool) close() error {

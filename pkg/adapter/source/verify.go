@@ -115,7 +115,9 @@ func (b *boltFile) verify(state, events, aside []byte) (found contents, err erro
 		return nil
 	}
 	err = b.bucket(events, func(key, record []byte) error {
-		found.totals.events++
+		if found.totals.events++; found.totals.events == 1 {
+			found.first = receivedAt(record)
+		}
 		return count(key, record)
 	})
 	if err == nil && aside != nil {
