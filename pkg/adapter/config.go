@@ -3,6 +3,7 @@ package adapter
 import (
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"reflect"
 	"strconv"
@@ -109,6 +110,12 @@ func Load(config any) error {
 // Invalid is the error for a variable whose value is not allowed. Never give it the value of a secret.
 func Invalid(name, value, want string) error {
 	return fmt.Errorf("%s is %q: want %s", name, value, want)
+}
+
+// ValidPort tells whether a connection to the URL is possible as far as its port goes: it has none, or one of 1 to 65535.
+func ValidPort(u *url.URL) bool {
+	n, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() == "" || err == nil && n > 0
 }
 
 func explain(err error, known []Variable) error {

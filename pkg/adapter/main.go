@@ -47,7 +47,7 @@ func Main(component, purpose string, config framework.EnvConfigAccessor, constru
 // checkFramework finds the values of the framework's variables that it would end with a stack trace for.
 func checkFramework(config framework.EnvConfigAccessor) error {
 	if _, err := config.GetCloudEventOverrides(); err != nil {
-		return fmt.Errorf(`K_CE_OVERRIDES: want JSON such as {"extensions":{"name":"value"}}: %w`, err)
+		return errors.New(`K_CE_OVERRIDES: want JSON such as {"extensions":{"name":"value"}}`) // the other error may quote values
 	}
 	telemetry, err := config.GetObservabilityConfig()
 	if err != nil {

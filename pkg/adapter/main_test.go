@@ -23,6 +23,7 @@ func TestCheckFramework(t *testing.T) {
 		{"defaults", "", "{}", ""},
 		{"all set", `{"extensions":{"a":"1"}}`, `{"metrics":{"protocol":"prometheus"},"tracing":{"protocol":"none"}}`, ""},
 		{"overrides", "{", "{}", "K_CE_OVERRIDES: want JSON such as"},
+		{"overrides of another shape", `{"extensions":{"a":12345}}`, "{}", "K_CE_OVERRIDES: want JSON such as"},
 		{"telemetry no JSON", "", "{", telemetry + ": want JSON such as"},
 		{"metrics", "", `{"metrics":{"protocol":"smoke signs"}}`, telemetry + ": "},
 		{"tracing", "", `{"tracing":{"protocol":"smoke signs"}}`, telemetry + ": "},
@@ -32,6 +33,9 @@ func TestCheckFramework(t *testing.T) {
 			err := checkFramework(&framework.EnvConfig{CEOverrides: test.overrides, ObservabilityConfigJson: test.telemetry})
 			if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.HasPrefix(err.Error(), test.want)) {
 				t.Errorf("got %v, want %q", err, test.want)
+			}
+			if err != nil && strings.Contains(err.Error(), "12345") {
+				t.Errorf("%q holds a value", err)
 			}
 		})
 	}

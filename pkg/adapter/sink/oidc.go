@@ -37,7 +37,7 @@ func (o *OIDC) validateTokens() error {
 		}
 		return nil
 	}
-	if u, err := url.Parse(o.Issuer); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+	if u, err := url.Parse(o.Issuer); err != nil || u.Scheme != "https" || u.Host == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || !adapter.ValidPort(u) {
 		return adapter.Invalid("OIDC_ISSUER", withoutUser(u), "an https URL without user, query and fragment")
 	}
 	if o.IssuerCAFile != "" {

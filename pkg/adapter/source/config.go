@@ -1,6 +1,7 @@
 package source
 
 import (
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,9 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"go.uber.org/zap"
+	"golang.org/x/net/http/httpguts"
 	framework "knative.dev/eventing/pkg/adapter/v2"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
@@ -154,8 +157,14 @@ func (u *SinkURL) Decode(value string) error {
 	if parsed.User == nil && strings.Contains(value, "@") && parsed.Host == "" {
 		return errors.New("it is no absolute URL of http or https") // and may hold a password, in a place where none can be masked
 	}
-	if parsed.Host == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
+	if parsed.Hostname() == "" || parsed.Scheme != "http" && parsed.Scheme != "https" {
 		return fmt.Errorf("%q is no absolute URL of http or https", parsed.Redacted())
+	}
+	if !adapter.ValidPort(parsed) {
+		return fmt.Errorf("it has port %s: want an http or https URL, and a port of 1 to 65535", parsed.Port())
+	}
+	if strings.Contains(parsed.RawQuery, " ") { // which HTTP would take for the end of the URL
+		return errors.New("it has a blank in its query: want an http or https URL")
 	}
 	u.URL = parsed
 	return nil
@@ -171,15 +180,23 @@ func (o *Overrides) Decode(value string) error {
 	}
 	var overrides duckv1.CloudEventOverrides
 	if err := json.Unmarshal([]byte(value), &overrides); err != nil {
-		return fmt.Errorf(`%q is not what it should be, JSON such as {"extensions":{"name":"value"}}`, value)
+		return errors.New(`it is not what it should be, JSON such as {"extensions":{"name":"value"}}`)
 	}
 	for name, value := range overrides.Extensions {
-		if new(event.EventContextV1).SetExtension(name, value) != nil {
-			return fmt.Errorf("%q is not the name of an extension: want letters and digits, and none of CloudEvents' own attributes", name)
+		if new(event.EventContextV1).SetExtension(name, value) != nil || strings.EqualFold(name, "data") {
+			return fmt.Errorf("%.100q is not the name of an extension: want letters and digits, and none of CloudEvents' own attributes", name)
+		}
+		if strings.ContainsFunc(value, isForbidden) {
+			return fmt.Errorf("the value of %s has a character that CloudEvents forbids: want no line breaks, and nothing else that cannot be seen", name)
 		}
 	}
 	*o = overrides.Extensions
 	return nil
+}
+
+// isForbidden tells whether CloudEvents forbids a character in an attribute: control characters and non-characters.
+func isForbidden(r rune) bool {
+	return unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Noncharacter_Code_Point, r)
 }
 
 // Validate checks what goes beyond one variable's type and range.
@@ -198,6 +215,9 @@ func (c *Config) Validate() error {
 	case c.ProbesPort > 65535:
 		return adapter.Invalid("PROBES_PORT", strconv.Itoa(c.ProbesPort), "a port number")
 	}
+	if err := c.validateRequests(); err != nil {
+		return err
+	}
 	if err := c.validateDeadLetters(); err != nil {
 		return err
 	}
@@ -206,6 +226,20 @@ func (c *Config) Validate() error {
 	}
 	_, err := c.ClientConfig(c.Group, zap.NewNop().Sugar())
 	return err
+}
+
+// validateRequests checks what no request could be made with, or no connection.
+func (c *Config) validateRequests() error {
+	if !httpguts.ValidHeaderFieldValue(c.GetNamespace()) {
+		return errors.New("NAMESPACE has a character that HTTP does not take: want the name of a namespace")
+	}
+	if _, err := (trust{}).config(); err != nil {
+		return err
+	}
+	if pem := c.GetCACerts(); pem != nil && *pem != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(*pem)) {
+		return errors.New("K_CA_CERTS holds no certificate: want certificates in PEM")
+	}
+	return nil
 }
 
 func (c *Config) validateDeadLetters() error {

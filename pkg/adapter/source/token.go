@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // lookEvery is how long a token is used before the file is looked at again.
@@ -59,6 +61,9 @@ func (f *tokenFile) look() error {
 	token := strings.TrimSpace(string(content))
 	if strings.ContainsAny(token, "\r\n") {
 		return fmt.Errorf("%s holds more than one line", f.path)
+	}
+	if !httpguts.ValidHeaderFieldValue(token) {
+		return fmt.Errorf("%s holds what HTTP does not take", f.path)
 	}
 	f.token, f.changed, f.size = token, info.ModTime(), info.Size()
 	return nil

@@ -46,6 +46,7 @@ func TestToken(t *testing.T) {
 		t.Errorf("got %q, %v; want the token that was read just before", got, err)
 	}
 	step("two lines, which no header can hold", secret+"\nX: y", "", "more than one line")
+	step("what no header can hold either", secret+"\x00y", "", "what HTTP does not take")
 	step("replaced again, by a longer one", secret+"333\n", secret+"333", "")
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)

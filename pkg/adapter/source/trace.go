@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"go.opentelemetry.io/otel"
@@ -26,6 +27,10 @@ const (
 	extensionTracestate  = "tracestate"
 )
 
+// longestTrace is how long a header of a trace may be, in bytes: what W3C Trace Context wants to be passed on. Longer ones stay in the
+// event alone, so that the sink does not refuse the headers for them.
+const longestTrace = 512
+
 // traceContext is explicit: the process's global propagator may be another, or none.
 var traceContext propagation.TraceContext
 
@@ -40,10 +45,10 @@ func traceOf(e *event.Event) eventTrace {
 	extensions := extensionsOf(e)
 	var of eventTrace
 	of.parent, _ = extensions[extensionTraceparent].(string)
-	if of.parent == "" || !httpguts.ValidHeaderFieldValue(of.parent) {
+	if of.parent == "" || len(of.parent) > longestTrace || !httpguts.ValidHeaderFieldValue(of.parent) {
 		return eventTrace{}
 	}
-	if state, _ := extensions[extensionTracestate].(string); httpguts.ValidHeaderFieldValue(state) {
+	if state, _ := extensions[extensionTracestate].(string); len(state) <= longestTrace && httpguts.ValidHeaderFieldValue(state) {
 		if _, err := trace.ParseTraceState(state); err == nil {
 			of.state = state
 		}
@@ -112,7 +117,8 @@ func endSpan(span trace.Span, err error) {
 	if errors.As(err, &request) {
 		err = request.Err
 	}
-	span.SetStatus(codes.Error, err.Error())
+	description, _, _ := strings.Cut(err.Error(), `"`) // behind it stands what the sink said, where that was no HTTP
+	span.SetStatus(codes.Error, description)
 	span.SetAttributes(errorType(err))
 }
 

@@ -162,6 +162,8 @@ func TestTracePassesThroughWhereTracingIsOff(t *testing.T) {
 		},
 		{"invalid", tracedEvent("traceparent", "00-xyz", "tracestate", eventState), "", ""},
 		{"invalid state", tracedEvent("traceparent", eventParent, "tracestate", "no state"), eventParent, ""},
+		{"long parent", tracedEvent("traceparent", "01"+eventParent[2:]+"-"+strings.Repeat("x", longestTrace)), "", ""},
+		{"long state", tracedEvent("traceparent", eventParent, "tracestate", "shop=1,a="+strings.Repeat("x", 250)+",b="+strings.Repeat("x", 251)), eventParent, ""},
 		{"no header", tracedEvent("traceparent", "01-"+eventTraceID+"-"+eventSpanID+"-01-\x00"), "", ""},
 		{"state that is no header", tracedEvent("traceparent", eventParent, "tracestate", "shop=1\r\nHost: other"), eventParent, ""},
 	} {
@@ -208,6 +210,7 @@ func TestSpanOfAFailure(t *testing.T) {
 		{"deadline", address(context.DeadlineExceeded), "timeout", "", "context deadline exceeded"},
 		{"timeout", address(os.ErrDeadlineExceeded), "timeout", "", "i/o timeout"},
 		{"abandoned", address(context.Canceled), "canceled", "", "context canceled"},
+		{"no HTTP", fmt.Errorf("malformed HTTP response %q", secret), "_OTHER", "", "malformed HTTP response "},
 		{"other", errors.New("encoding event"), "_OTHER", "", "encoding event"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
