@@ -104,6 +104,7 @@ bench-check: ## fail when the adapters cost a fifth more than docs/performance s
 .PHONY: fuzz
 fuzz: ## a minute for each fuzz target
 	$(GO) test -run='^$$' -fuzz=FuzzMapping -fuzztime=1m ./pkg/eventmesh
+	$(GO) test -run='^$$' -fuzz=FuzzDecode -fuzztime=1m ./pkg/eventmesh
 	$(GO) test -run='^$$' -fuzz=FuzzMessage -fuzztime=1m ./pkg/eventmesh
 	$(GO) test -run='^$$' -fuzz=FuzzJSONTravels -fuzztime=1m ./pkg/eventmesh
 	$(GO) test -run='^$$' -fuzz=FuzzJSONThroughTCP -fuzztime=1m ./pkg/eventmesh/eventmeshtest

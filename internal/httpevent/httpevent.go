@@ -7,12 +7,12 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/attribute"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/mediatype"
@@ -71,23 +71,22 @@ func Write(header http.Header, e event.Event, mode Mode) (body []byte, err error
 
 // check finds what no mode can carry.
 func check(c *event.EventContextV1) error {
-	if c.Time != nil && !fitsRFC3339(c.Time.Time) {
-		return errors.New("time is beyond the years 0 to 9999")
+	if c.Time != nil {
+		if err := attribute.CheckTime(c.Time.Time); err != nil {
+			return fmt.Errorf("time: %w", err)
+		}
 	}
 	for name, value := range c.Extensions {
 		if !isExtension(name) {
 			return fmt.Errorf("%.100q is not the name of an extension", name)
 		}
-		if t, ok := value.(types.Timestamp); ok && !fitsRFC3339(t.Time) {
-			return fmt.Errorf("extension %s is a time beyond the years 0 to 9999", name)
+		if t, ok := value.(types.Timestamp); ok {
+			if err := attribute.CheckTime(t.Time); err != nil {
+				return fmt.Errorf("extension %s: %w", name, err)
+			}
 		}
 	}
 	return nil
-}
-
-func fitsRFC3339(t time.Time) bool {
-	year := t.UTC().Year()
-	return year >= 0 && year <= 9999
 }
 
 func isExtension(name string) bool {
@@ -120,7 +119,7 @@ func writeBinary(header http.Header, c *event.EventContextV1, wary bool) error {
 		names, values, size = append(names, header), append(values, value), size+len(header)+len(value)+len(": \r\n")
 		return nil
 	}
-	for _, attribute := range [...]struct{ name, header, value string }{
+	for _, a := range [...]struct{ name, header, value string }{
 		{"specversion", "Ce-Specversion", event.CloudEventsVersionV1},
 		{"id", "Ce-Id", c.ID},
 		{"source", "Ce-Source", c.Source.String()},
@@ -129,11 +128,11 @@ func writeBinary(header http.Header, c *event.EventContextV1, wary bool) error {
 		{"dataschema", "Ce-Dataschema", c.DataSchema.String()},
 		{"datacontenttype", headerContentType, c.GetDataContentType()},
 	} {
-		if attribute.value == "" {
+		if a.value == "" {
 			continue
 		}
-		if err := add(attribute.header, attribute.value); err != nil {
-			return fmt.Errorf("%s: %w", attribute.name, err)
+		if err := add(a.header, a.value); err != nil {
+			return fmt.Errorf("%s: %w", a.name, err)
 		}
 	}
 	if c.Time != nil {

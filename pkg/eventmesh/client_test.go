@@ -287,9 +287,14 @@ func TestRefusals(t *testing.T) {
 		want      error
 		temporary bool
 	}{
-		"rate limit over gRPC":    {eventmeshtest.Faults{Refuse: "21", RefuseDescription: "Tps overload, global flow control"}, eventmesh.ErrRateLimited, true},
-		"overload":                {eventmeshtest.Faults{Refuse: "1", RefuseDescription: "overload"}, eventmesh.ErrRateLimited, true},
-		"no subscriber":           {eventmeshtest.Faults{Refuse: "14", RefuseDescription: "Send message error, topic: orders"}, eventmesh.ErrNoSubscriber, true},
+		"rate limit over gRPC": {eventmeshtest.Faults{Refuse: "21", RefuseDescription: "Tps overload, global flow control"}, eventmesh.ErrRateLimited, true},
+		"overload":             {eventmeshtest.Faults{Refuse: "1", RefuseDescription: "overload"}, eventmesh.ErrRateLimited, true},
+		"no subscriber":        {eventmeshtest.Faults{Refuse: "14", RefuseDescription: "Send message error, topic: orders"}, eventmesh.ErrNoSubscriber, true},
+		"source is no URI":     {eventmeshtest.Faults{Refuse: "14", RefuseDescription: `Invalid attribute/extension value for "source": a b`}, eventmesh.ErrInvalidEvent, false},
+		"attribute is invalid": {eventmeshtest.Faults{Refuse: "14", RefuseDescription: "invalid dataschema attribute: <>"}, eventmesh.ErrInvalidEvent, false},
+		"too many properties": {eventmeshtest.Faults{
+			Refuse: "14", RefuseDescription: "CODE: 13  DESC: the message is illegal, maybe msg body or properties length not matched.",
+		}, eventmesh.ErrTooLarge, false},
 		"storage failed":          {eventmeshtest.Faults{Refuse: "14", RefuseDescription: "disk full"}, eventmesh.ErrRefused, true},
 		"not allowed":             {eventmeshtest.Faults{Refuse: "20", RefuseDescription: "org.apache.eventmesh.api.exception.AclException: no auth"}, eventmesh.ErrUnauthorized, false},
 		"something else entirely": {eventmeshtest.Faults{Refuse: "99", RefuseDescription: "odd\nsecond line"}, eventmesh.ErrRefused, true},

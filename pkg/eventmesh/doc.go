@@ -21,7 +21,8 @@
 //
 // EventMesh takes the subject for its own purpose, refuses or loses some kinds of data, and adds attributes to every
 // event, among them the publisher's user name and password. [Encode] and [Decode] undo all that: an event published with
-// this package is received by it equal in every attribute and byte, whichever transport carried it.
+// this package is received by it equal in every attribute and byte, whichever transport carried it; of a time it is the instant that is
+// equal. What EventMesh or CloudEvents would not take, [Validate] and Publish refuse.
 //
 // What was published with EventMesh's own message protocol is received as an event of [MessageType].
 package eventmesh

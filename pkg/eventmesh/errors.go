@@ -3,6 +3,7 @@ package eventmesh
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 )
 
@@ -72,13 +73,22 @@ func (r *RefusalError) Unwrap() error { return r.Kind }
 const maxReason = 200
 
 // KindOfSendFailure is for transports: what a failure to pass an event on to the storage means, by EventMesh's text. The
-// standalone storage says no more of a topic without a subscriber than that sending failed.
+// standalone storage says no more of a topic without a subscriber than that sending failed. The CloudEvents SDK for Java refuses an
+// attribute in its own words, and RocketMQ attributes of more than 32 KiB in others: such an event is never taken.
 func KindOfSendFailure(reason string) error {
-	if strings.Contains(reason, "Send message error, topic") {
+	switch {
+	case strings.Contains(reason, "Send message error, topic"):
 		return ErrNoSubscriber
+	case invalidAttribute.MatchString(reason):
+		return ErrInvalidEvent
+	case strings.Contains(reason, "properties length not matched"):
+		return ErrTooLarge
+	default:
+		return ErrRefused
 	}
-	return ErrRefused
 }
+
+var invalidAttribute = regexp.MustCompile(`(?i)\binvalid (\w+ attribute\b|attribute\b|extensions? name\b)`)
 
 // RedirectError ends a session whose server sends its client to another one.
 type RedirectError struct {

@@ -1,6 +1,7 @@
 package eventmesh
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,6 +9,9 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/attribute"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/javauri"
 )
 
 // Prefix starts the names of the extensions in which an event carries what EventMesh has no place for, while it is in
@@ -75,8 +79,8 @@ func Encode(e event.Event, topic string, form Form) (event.Event, error) {
 	if err := encodeExtensions(out.Extensions, in.Extensions, form); err != nil {
 		return event.Event{}, fmt.Errorf("%w: %w", ErrInvalidEvent, err)
 	}
-	if subject := strings.TrimSpace(deref(in.Subject)); subject != "" {
-		out.Extensions[markSubject] = subject
+	if in.Subject != nil {
+		out.Extensions[markSubject] = *in.Subject
 	}
 	return event.Event{Context: &out, DataEncoded: encodeData(&out, e.DataEncoded, form)}, nil
 }
@@ -98,8 +102,9 @@ func EncodeReply(reply, wire event.Event, form Form) (event.Event, error) {
 }
 
 // Decode is for transports: it undoes Encode, and removes what EventMesh and the publisher's client have added. Events of
-// other publishers are left as they are but for the latter; EventMesh's own messages become events of [MessageType]. The topic
-// is returned even if the event cannot be decoded.
+// other publishers are left as they are but for the latter, even where CloudEvents forbids what they hold; EventMesh's own messages
+// become events of [MessageType]. What could not be written again as a CloudEvent cannot be decoded: an attribute named data, one that
+// is not UTF-8, a time outside the years 0001 to 9999. The topic is returned even then.
 func Decode(wire event.Event) (e event.Event, topic string, err error) {
 	in, ok := wire.Context.(*event.EventContextV1)
 	if !ok {
@@ -123,49 +128,145 @@ func Decode(wire event.Event) (e event.Event, topic string, err error) {
 	if err != nil {
 		return event.Event{}, topic, fmt.Errorf("decoding data: %w", err)
 	}
-	e = event.Event{Context: &out, DataEncoded: data, DataBase64: !utf8.Valid(data)}
-	if err := e.Validate(); err != nil {
-		return event.Event{}, topic, fmt.Errorf("decoding event: %s", oneLine(err))
+	e, err = rewritable(&out, data)
+	if err != nil {
+		return event.Event{}, topic, fmt.Errorf("decoding event: %w", err)
 	}
 	return e, topic, nil
 }
 
-// validate refuses what EventMesh would answer with a refusal, or lose.
+// rewritable returns an event that can be written again, in every mode of CloudEvents that has JSON.
+func rewritable(c *event.EventContextV1, data []byte) (event.Event, error) {
+	e := event.Event{Context: c, DataEncoded: data, DataBase64: !utf8.Valid(data)}
+	if err := e.Validate(); err != nil {
+		return event.Event{}, errors.New(oneLine(err))
+	}
+	for _, a := range texts(c) {
+		if !utf8.ValidString(a.value) {
+			return event.Event{}, fmt.Errorf("%s: %w", a.name, attribute.ErrNoUTF8)
+		}
+	}
+	if c.Time != nil {
+		if err := attribute.CheckTime(c.Time.Time); err != nil {
+			return event.Event{}, fmt.Errorf("time: %w", err)
+		}
+	}
+	for name, value := range c.Extensions {
+		if _, text, err := extension(name, value); err != nil {
+			return event.Event{}, err
+		} else if !utf8.ValidString(text) {
+			return event.Event{}, fmt.Errorf("%s: %w", name, attribute.ErrNoUTF8)
+		}
+	}
+	return e, nil
+}
+
+// Validate returns an ErrInvalidEvent that says why, where EventMesh would refuse an event for good, or lose it, or CloudEvents forbids
+// what is in it.
+func Validate(e event.Event) error {
+	in, err := validate(e)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrInvalidEvent, err)
+	}
+	for name, value := range in.Extensions {
+		if _, _, err := validExtension(name, value); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalidEvent, err)
+		}
+	}
+	return nil
+}
+
+// validate looks at all but the extensions.
 func validate(e event.Event) (*event.EventContextV1, error) {
 	if err := e.Validate(); err != nil {
-		return nil, fmt.Errorf("%s", oneLine(err))
+		return nil, errors.New(oneLine(err))
 	}
 	in, ok := e.Context.(*event.EventContextV1)
 	if !ok {
 		return nil, fmt.Errorf("specversion %s is not supported, only 1.0", e.SpecVersion())
 	}
-	for _, attribute := range [...]struct{ name, value string }{
-		{"id", in.ID}, {"source", in.Source.String()}, {"type", in.Type},
-		{"subject", deref(in.Subject)}, {"datacontenttype", deref(in.DataContentType)}, {"dataschema", in.DataSchema.String()},
-	} {
-		if !utf8.ValidString(attribute.value) {
-			return nil, fmt.Errorf("%s is not valid UTF-8", attribute.name)
+	for _, a := range texts(in) {
+		if err := attribute.CheckText(a.value); err != nil {
+			return nil, fmt.Errorf("%s: %w", a.name, err)
+		}
+		if a.isURI && !javauri.Valid(a.value) {
+			return nil, fmt.Errorf("%s: %w", a.name, errNoURI)
+		}
+	}
+	if in.Time != nil {
+		if err := attribute.CheckTime(in.Time.Time); err != nil {
+			return nil, fmt.Errorf("time: %w", err)
 		}
 	}
 	return in, nil
 }
 
+// errNoURI: EventMesh reads source and dataschema with java.net.URI, and refuses the event where that does.
+var errNoURI = errors.New("it is no URI that EventMesh takes: blanks and the characters \"<>\\^`{|} have to be percent-encoded")
+
+// text is an attribute with its text.
+type text struct {
+	name, value string
+	isURI       bool
+}
+
+// texts returns all attributes that are texts, but extensions.
+func texts(c *event.EventContextV1) [6]text {
+	return [...]text{
+		{"id", c.ID, false}, {"source", c.Source.String(), true}, {"type", c.Type, false}, {"subject", deref(c.Subject), false},
+		{"datacontenttype", deref(c.DataContentType), false}, {"dataschema", c.DataSchema.String(), true},
+	}
+}
+
+// extension returns the value of an extension as one of the types of CloudEvents, and as the text that it is elsewhere.
+func extension(name string, value any) (valid any, text string, err error) {
+	if !isExtensionName(name) {
+		return nil, "", fmt.Errorf("extension name %.100q is not one of a CloudEvent", name)
+	}
+	if value, err = types.Validate(value); err != nil {
+		return nil, "", fmt.Errorf("extension %s: %w", name, err)
+	}
+	if text, err = types.Format(value); err != nil {
+		return nil, "", fmt.Errorf("extension %s: %w", name, err)
+	}
+	if t, ok := value.(types.Timestamp); ok {
+		if err := attribute.CheckTime(t.Time); err != nil {
+			return nil, "", fmt.Errorf("extension %s: %w", name, err)
+		}
+	}
+	return value, text, nil
+}
+
+func isExtensionName(name string) bool {
+	for i := range len(name) {
+		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return name != "" && !slices.Contains(attributes, name)
+}
+
+// attributes are names that no extension has.
+var attributes = []string{
+	"id", "source", "specversion", "type", "subject", "time", "dataschema", "datacontenttype", "data",
+}
+
+// validExtension is an extension that holds nothing that CloudEvents forbids.
+func validExtension(name string, value any) (valid any, text string, err error) {
+	if valid, text, err = extension(name, value); err == nil {
+		if err = attribute.CheckText(text); err != nil {
+			err = fmt.Errorf("extension %s: %w", name, err)
+		}
+	}
+	return valid, text, err
+}
+
 func encodeExtensions(out, in map[string]any, form Form) error {
 	var kinds []string
 	for name, value := range in {
-		if name != strings.ToLower(name) || !event.IsExtensionNameValid(name) || name == "data" {
-			return fmt.Errorf("extension name %q is not one of a CloudEvent", name)
-		}
-		value, err := types.Validate(value)
+		value, text, err := validExtension(name, value)
 		if err != nil {
-			return fmt.Errorf("extension %s: %w", name, err)
-		}
-		text, err := types.Format(value)
-		if err != nil {
-			return fmt.Errorf("extension %s: %w", name, err)
-		}
-		if !utf8.ValidString(text) {
-			return fmt.Errorf("extension %s is not valid UTF-8", name)
+			return err
 		}
 		kind := typeOf(value)
 		if kind != "" {
@@ -174,6 +275,8 @@ func encodeExtensions(out, in map[string]any, form Form) error {
 			case kind == typeBlank:
 				value = fmt.Sprint(placeholder, value)
 			case form == JSONForm && kind != typeBoolean && kind != typeInteger:
+				value = text
+			case (kind == typeURI || kind == typeURIRef) && !javauri.Valid(text): // which EventMesh would parse
 				value = text
 			}
 		}
@@ -265,15 +368,11 @@ func typed(value any, kind string) (any, error) {
 	case typeBinary:
 		return types.ParseBinary(s)
 	case typeURI:
-		if uri := types.ParseURI(s); uri != nil {
-			return *uri, nil
-		}
-		return nil, fmt.Errorf("%q is not a URI", s)
+		uri, _ := attribute.URI(s)
+		return types.URI{URL: uri}, nil
 	case typeURIRef:
-		if uri := types.ParseURIRef(s); uri != nil {
-			return *uri, nil
-		}
-		return nil, fmt.Errorf("%q is not a URI reference", s)
+		uri, _ := attribute.URI(s)
+		return types.URIRef{URL: uri}, nil
 	case typeTimestamp:
 		return types.ParseTime(s)
 	case typeBlank:

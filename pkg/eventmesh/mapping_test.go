@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,8 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/attribute"
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/contract"
 )
@@ -38,12 +41,11 @@ func roundTrip(t *testing.T, e event.Event, form eventmesh.Form) (event.Event, s
 		if wire.DataContentType() != "application/cloudevents+json" || !json.Valid(wire.Data()) {
 			t.Fatalf("on the wire: content type %s, data %q; want JSON", wire.DataContentType(), wire.Data())
 		}
-		b, err := json.Marshal(wire)
+		b, err := jsonevent.Append(nil, wire)
 		if err != nil {
 			t.Fatal(err)
 		}
-		wire = event.Event{}
-		if err := json.Unmarshal(b, &wire); err != nil {
+		if wire, err = jsonevent.Unmarshal(b, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -89,21 +91,26 @@ func TestMappingIsLosslessForAnyEvent(t *testing.T) {
 }
 
 func FuzzMapping(f *testing.F) {
-	f.Add("application/json", []byte(`{"a":1}`), "subject", "env", "value")
-	f.Add("text/plain", []byte{0xff}, "", "emxdata", "")
-	f.Fuzz(func(t *testing.T, contentType string, data []byte, subject, name, value string) {
-		e := event.New()
-		e.SetID("1")
-		e.SetSource("s")
-		e.SetType("t")
-		e.SetSubject(subject)
-		e.SetDataContentType(contentType)
-		e.DataEncoded = data
-		e.SetExtension(name, value)
+	f.Add("application/json", []byte(`{"a":1}`), "subject", "env", "value", "/s", "urn:a")
+	f.Add("text/plain", []byte{0xff}, "", "emxdata", "", "HTTP://A#", "X:ä?")
+	f.Add("a/b", []byte("x"), " padded ", "note", "a\nb", "/x?q=a b", "")
+	f.Fuzz(func(t *testing.T, contentType string, data []byte, subject, name, value, source, schema string) {
+		c := &event.EventContextV1{ID: "1", Type: "t", Source: types.URIRef{URL: kept(source)}, Extensions: map[string]any{name: value}}
+		if subject != "" {
+			c.Subject = &subject
+		}
+		if contentType != "" {
+			c.DataContentType = &contentType
+		}
+		if schema != "" {
+			c.DataSchema = &types.URI{URL: kept(schema)}
+		}
+		e := event.Event{Context: c, DataEncoded: data}
+		wanted := eventmesh.Validate(e)
 		for _, form := range forms {
 			if _, err := eventmesh.Encode(e, "orders", form); err != nil {
-				if !errors.Is(err, eventmesh.ErrInvalidEvent) {
-					t.Errorf("got %v, want an ErrInvalidEvent", err)
+				if !errors.Is(err, eventmesh.ErrInvalidEvent) || wanted == nil {
+					t.Errorf("got %v, want an ErrInvalidEvent as %v", err, wanted)
 				}
 				continue
 			}
@@ -111,8 +118,70 @@ func FuzzMapping(f *testing.F) {
 			if diff := contract.Difference(got, e); diff != "" {
 				t.Error(diff)
 			}
+			if got.Source() != source || got.DataSchema() != schema {
+				t.Errorf("got source %q and schema %q, want %q and %q", got.Source(), got.DataSchema(), source, schema)
+			}
 		}
 	})
+}
+
+// kept returns what renders as text.
+func kept(text string) url.URL {
+	u, _ := attribute.URI(text)
+	return u
+}
+
+// FuzzDecode: whatever EventMesh delivers becomes no event, or one that can be written again, and read as it was.
+func FuzzDecode(f *testing.F) {
+	f.Add("orders", "1", "/s", "t", "text/plain", "", "data", int32(5), "note", "a\nb", int64(253402300800), []byte("x"))
+	f.Add("orders", "\xff", "http://[bad", "t", "json", "urn:a", "n", int32(0), "protocoltype", "eventmeshmessage", int64(-62135596801), []byte{0xff})
+	f.Add("", "\ufffe", "a b", "\x00", "application/cloudevents+json", "a", "DATA", int32(-1), "emxtypes", "due:timestamp", int64(0), []byte(nil))
+	f.Fuzz(func(t *testing.T, topic, id, source, typ, contentType, schema, number string, n int32, name, value string, seconds int64, data []byte) {
+		c := &event.EventContextV1{
+			ID: id, Source: types.URIRef{URL: kept(source)}, Type: typ, Subject: &topic, Time: &types.Timestamp{Time: time.Unix(seconds, 0)},
+			Extensions: map[string]any{},
+		}
+		if contentType != "" {
+			c.DataContentType = &contentType
+		}
+		if schema != "" {
+			c.DataSchema = &types.URI{URL: kept(schema)}
+		}
+		for name, value := range map[string]any{number: n, name: value, "due": types.Timestamp{Time: time.Unix(seconds/2, 0)}, "link": types.URI{URL: kept(value)}} {
+			_ = c.SetExtension(name, value) // as the transports do
+		}
+		e, _, err := eventmesh.Decode(event.Event{Context: c, DataEncoded: data})
+		if err != nil {
+			return
+		}
+		e.DataBase64 = true
+		written, err := jsonevent.Append(nil, e)
+		if err != nil {
+			t.Fatalf("decoded %s, which cannot be written: %v", e, err)
+		}
+		read, err := jsonevent.Unmarshal(written, nil)
+		if err != nil {
+			t.Fatalf("wrote %s, which cannot be read: %v", written, err)
+		}
+		for name, value := range e.Extensions() { // which JSON has as strings
+			if text, err := types.Format(value); err == nil && typeInJSON(value) {
+				e.SetExtension(name, text)
+			}
+		}
+		if diff := contract.Difference(read, e); diff != "" {
+			t.Errorf("wrote %s: %s", written, diff)
+		}
+	})
+}
+
+// typeInJSON tells of types that are strings there.
+func typeInJSON(value any) bool {
+	switch value.(type) {
+	case bool, int32:
+		return false
+	default:
+		return true
+	}
 }
 
 func TestEncodeRefuses(t *testing.T) {
@@ -127,23 +196,35 @@ func TestEncodeRefuses(t *testing.T) {
 		topic string
 		want  error
 	}{
-		"no topic":               {valid, "", eventmesh.ErrInvalidTopic},
-		"topic with a space":     {valid, "a b", eventmesh.ErrInvalidTopic},
-		"topic with a slash":     {valid, "a/b", eventmesh.ErrInvalidTopic},
-		"topic too long":         {valid, strings.Repeat("t", 128), eventmesh.ErrInvalidTopic},
-		"no id":                  {with(func(e *event.Event) { e.SetID("") }), "t", eventmesh.ErrInvalidEvent},
-		"no type":                {with(func(e *event.Event) { e.SetType("") }), "t", eventmesh.ErrInvalidEvent},
-		"specversion 0.3":        {with(func(e *event.Event) { e.SetSpecVersion(event.CloudEventsVersionV03) }), "t", eventmesh.ErrInvalidEvent},
-		"no context":             {event.Event{}, "t", eventmesh.ErrInvalidEvent},
-		"id is no UTF-8":         {with(func(e *event.Event) { e.SetID("\xff") }), "t", eventmesh.ErrInvalidEvent},
-		"subject is no UTF-8":    {with(func(e *event.Event) { e.SetSubject("\xff") }), "t", eventmesh.ErrInvalidEvent},
-		"schema is no UTF-8":     {with(func(e *event.Event) { e.SetDataSchema("http://example.com/?\xff") }), "t", eventmesh.ErrInvalidEvent},
-		"URI is no UTF-8":        {with(func(e *event.Event) { e.SetExtension("a", types.ParseURI("http://example.com/?\xff")) }), "t", eventmesh.ErrInvalidEvent},
-		"extension is no UTF-8":  {with(func(e *event.Event) { e.SetExtension("a", "\xff") }), "t", eventmesh.ErrInvalidEvent},
-		"extension named data":   {with(func(e *event.Event) { e.SetExtension("data", "x") }), "t", eventmesh.ErrInvalidEvent},
-		"extension name with -":  {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a-b": "x"} }), "t", eventmesh.ErrInvalidEvent},
-		"extension of no type":   {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a": struct{}{}} }), "t", eventmesh.ErrInvalidEvent},
-		"extension out of range": {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a": int64(1) << 40} }), "t", eventmesh.ErrInvalidEvent},
+		"no topic":                {valid, "", eventmesh.ErrInvalidTopic},
+		"topic with a space":      {valid, "a b", eventmesh.ErrInvalidTopic},
+		"topic with a slash":      {valid, "a/b", eventmesh.ErrInvalidTopic},
+		"topic too long":          {valid, strings.Repeat("t", 128), eventmesh.ErrInvalidTopic},
+		"no id":                   {with(func(e *event.Event) { e.SetID("") }), "t", eventmesh.ErrInvalidEvent},
+		"no type":                 {with(func(e *event.Event) { e.SetType("") }), "t", eventmesh.ErrInvalidEvent},
+		"specversion 0.3":         {with(func(e *event.Event) { e.SetSpecVersion(event.CloudEventsVersionV03) }), "t", eventmesh.ErrInvalidEvent},
+		"no context":              {event.Event{}, "t", eventmesh.ErrInvalidEvent},
+		"id is no UTF-8":          {with(func(e *event.Event) { e.SetID("\xff") }), "t", eventmesh.ErrInvalidEvent},
+		"subject is no UTF-8":     {with(func(e *event.Event) { e.SetSubject("\xff") }), "t", eventmesh.ErrInvalidEvent},
+		"schema is no UTF-8":      {with(func(e *event.Event) { e.SetDataSchema("http://example.com/?\xff") }), "t", eventmesh.ErrInvalidEvent},
+		"URI is no UTF-8":         {with(func(e *event.Event) { e.SetExtension("a", types.ParseURI("http://example.com/?\xff")) }), "t", eventmesh.ErrInvalidEvent},
+		"extension is no UTF-8":   {with(func(e *event.Event) { e.SetExtension("a", "\xff") }), "t", eventmesh.ErrInvalidEvent},
+		"extension named data":    {with(func(e *event.Event) { e.SetExtension("data", "x") }), "t", eventmesh.ErrInvalidEvent},
+		"extension name with -":   {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a-b": "x"} }), "t", eventmesh.ErrInvalidEvent},
+		"extension named id":      {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"id": "x"} }), "t", eventmesh.ErrInvalidEvent},
+		"extension in upper case": {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"A": "x"} }), "t", eventmesh.ErrInvalidEvent},
+		"line break":              {with(func(e *event.Event) { e.SetExtension("a", "1\n2") }), "t", eventmesh.ErrInvalidEvent},
+		"line break in an id":     {with(func(e *event.Event) { e.SetID("1\n2") }), "t", eventmesh.ErrInvalidEvent},
+		"C1 control in a type":    {with(func(e *event.Event) { e.SetType("a\u0090b") }), "t", eventmesh.ErrInvalidEvent},
+		"no character":            {with(func(e *event.Event) { e.SetSubject("\ufdd0") }), "t", eventmesh.ErrInvalidEvent},
+		"DEL in a URI":            {with(func(e *event.Event) { e.SetExtension("a", types.URI{URL: opaque("\x7f")}) }), "t", eventmesh.ErrInvalidEvent},
+		"source with a blank":     {with(func(e *event.Event) { contextOf(e).Source.URL = opaque("/x?q=a b") }), "t", eventmesh.ErrInvalidEvent},
+		"schema with a blank":     {with(func(e *event.Event) { contextOf(e).DataSchema = &types.URI{URL: url.URL{Scheme: "urn", Opaque: "a b"}} }), "t", eventmesh.ErrInvalidEvent},
+		"year 10000":              {with(func(e *event.Event) { e.SetTime(year10000) }), "t", eventmesh.ErrInvalidEvent},
+		"year 0":                  {with(func(e *event.Event) { e.SetTime(year0) }), "t", eventmesh.ErrInvalidEvent},
+		"extension in year 10000": {with(func(e *event.Event) { e.SetExtension("due", year10000) }), "t", eventmesh.ErrInvalidEvent},
+		"extension of no type":    {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a": struct{}{}} }), "t", eventmesh.ErrInvalidEvent},
+		"extension out of range":  {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a": int64(1) << 40} }), "t", eventmesh.ErrInvalidEvent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, form := range forms {
@@ -155,7 +236,33 @@ func TestEncodeRefuses(t *testing.T) {
 	}
 }
 
+// In UTC these are a year later and a year earlier than where they are.
+var (
+	year10000 = time.Date(9999, 12, 31, 23, 59, 59, 0, time.FixedZone("", -5*3600))
+	year0     = time.Date(1, 1, 1, 0, 0, 0, 0, time.FixedZone("", 5*3600))
+)
+
+func opaque(s string) url.URL { return url.URL{Opaque: s} }
+
 func contextOf(e *event.Event) *event.EventContextV1 { return e.Context.(*event.EventContextV1) }
+
+// TestDecodeKeeps: what CloudEvents forbids, and other publishers sent all the same, is kept.
+func TestDecodeKeeps(t *testing.T) {
+	e := contract.Events()[0].Event.Clone()
+	e.SetSubject("orders")
+	e.SetID("1\n2")
+	contextOf(&e).Source.URL = opaque("a b")
+	e.SetExtension("note", "line 1\nline 2\x00\ufffe")
+	e.SetTime(time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC))
+	got, _, err := eventmesh.Decode(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.SetSubject("")
+	if diff := contract.Difference(got, e); diff != "" {
+		t.Error(diff)
+	}
+}
 
 func TestDecodeEventsOfOtherPublishers(t *testing.T) {
 	e := contract.Events()[0].Event
@@ -196,8 +303,19 @@ func TestDecodeRefuses(t *testing.T) {
 			e.SetExtension("emxtypes", "due:timestamp")
 			return e
 		}(),
-		"integer that is none":    func() event.Event { e := with("n", "many", "x"); e.SetExtension("emxtypes", "n:integer"); return e }(),
-		"no type":                 func() event.Event { e := with("n", "x", "x"); contextOf(&e).Type = ""; return e }(),
+		"integer that is none":     func() event.Event { e := with("n", "many", "x"); e.SetExtension("emxtypes", "n:integer"); return e }(),
+		"no type":                  func() event.Event { e := with("n", "x", "x"); contextOf(&e).Type = ""; return e }(),
+		"extension named data":     with("data", int32(5), "x"),
+		"extension with bad UTF-8": with("note", "\xff", "x"),
+		"id with bad UTF-8":        func() event.Event { e := with("n", "x", "x"); contextOf(&e).ID = "\xff"; return e }(),
+		"year 10000":               func() event.Event { e := with("n", "x", "x"); e.SetTime(year10000); return e }(),
+		"year 0":                   func() event.Event { e := with("n", "x", "x"); e.SetTime(year0); return e }(),
+		"extension in year 10000":  with("due", year10000, "x"),
+		"extension that becomes one": func() event.Event {
+			e := with("due", "9999-12-31T23:59:59-05:00", "x")
+			e.SetExtension("emxtypes", "due:timestamp")
+			return e
+		}(),
 		"name that is only marks": func() event.Event { e := with("emx", "x", "x"); return e }(),
 	} {
 		if _, _, err := eventmesh.Decode(e); err == nil {

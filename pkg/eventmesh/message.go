@@ -112,9 +112,8 @@ func decodeMessage(in *event.EventContextV1, data []byte) (e event.Event, topic 
 	if out.ID, err = messageID(topic, in, &out, data); err != nil {
 		return event.Event{}, topic, fmt.Errorf("decoding message: %w", err)
 	}
-	e = event.Event{Context: &out, DataEncoded: data, DataBase64: !utf8.Valid(data)}
-	if err := e.Validate(); err != nil {
-		return event.Event{}, topic, fmt.Errorf("decoding message: %s", oneLine(err))
+	if e, err = rewritable(&out, data); err != nil {
+		return event.Event{}, topic, fmt.Errorf("decoding message: %w", err)
 	}
 	return e, topic, nil
 }
@@ -151,11 +150,6 @@ func messageContentType(told *string, data []byte) *string {
 func isMediaType(contentType string) bool {
 	_, _, err := mime.ParseMediaType(contentType)
 	return err == nil
-}
-
-// attributes are names that no extension has.
-var attributes = []string{
-	"id", "source", "specversion", "type", "subject", "time", "dataschema", "datacontenttype", "data",
 }
 
 func messageExtensions(properties map[string]any) map[string]any {

@@ -21,6 +21,9 @@ import (
 // batchPublishes bounds how many events of one batch are published at once.
 const batchPublishes = 16
 
+// maxNamedID is how long an id may be that the answer repeats, in bytes.
+const maxNamedID = 1 << 10
+
 // batchStatuses are those that an event of a batch can have, the worst first. One that is worth repeating stands above those that
 // are not: a sender that gives up would lose an event that EventMesh takes a second later, and one that repeats in vain learns the
 // final status then.
@@ -32,7 +35,7 @@ var batchStatuses = []int{
 type failure struct {
 	// Index is the event's place in the batch, from 0.
 	Index int `json:"index"`
-	// ID is the event's, where it could be read.
+	// ID is the event's, where it could be read and is not too long to be one.
 	ID string `json:"id,omitempty"`
 	// Status is what the event would have been answered with if it had come alone.
 	Status int `json:"status"`
@@ -66,7 +69,7 @@ func (h *handler) takeBatch(w http.ResponseWriter, r *http.Request, to destinati
 	if to.request {
 		return 0, nil, refusef(http.StatusBadRequest, "a request is a single event, and has a single reply: Content-Type %s holds a batch", r.Header.Get(cehttp.ContentType))
 	}
-	if err := checkCoding(r.Header); err != nil {
+	if err := checkHeader(r.Header); err != nil {
 		return 0, nil, err
 	}
 	body, leave, err := h.admit(w, r)
@@ -147,7 +150,9 @@ func (h *handler) publishOne(ctx context.Context, to destination, index int, raw
 	var named struct {
 		ID string `json:"id"`
 	}
-	_ = json.Unmarshal(raw, &named) // as far as it goes
+	if _ = json.Unmarshal(raw, &named); len(named.ID) > maxNamedID { // as far as it goes
+		named.ID = ""
+	}
 	return &failure{Index: index, ID: named.ID, Status: statusOf(err), Reason: oneLine(err), err: err}
 }
 

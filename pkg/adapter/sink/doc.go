@@ -31,7 +31,8 @@
 //
 //	202  EventMesh has the event
 //	200  EventMesh's reply to a request, as CloudEvent in binary mode, or structured where a header cannot hold an attribute
-//	400  no CloudEvent 1.0, or one that EventMesh cannot carry, or no name of a topic, or a batch as a request
+//	400  no CloudEvent 1.0, or one that EventMesh cannot carry or would change, or with more than 64 attributes or 64 KiB of them, or
+//	     no name of a topic, or a batch as a request
 //	401  no token that is valid, where OIDC_AUDIENCE asks for one; with WWW-Authenticate
 //	403  the topic is not open, or the sender is not one of OIDC_SUBJECTS, or a request and EVENTMESH_SUBSCRIBER_TRANSPORT is not
 //	     EVENTMESH_URL's

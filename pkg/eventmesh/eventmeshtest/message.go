@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/javauri"
 )
 
 // The names that EventMesh gives a meaning to.
@@ -114,40 +115,32 @@ func (m *message) check() error {
 	if v := m.event.GetSpecVersion(); v != "1.0" && v != "0.3" {
 		return fmt.Errorf("invalid specversion: %s", v)
 	}
-	if !isURI(m.event.GetSource()) {
-		return fmt.Errorf("invalid source attribute: %s", m.event.GetSource())
+	if !javauri.Valid(m.event.GetSource()) {
+		return invalidValue("source", m.event.GetSource())
 	}
 	for name := range m.event.GetAttributes() {
 		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
-			return fmt.Errorf("invalid extension name: %s", name)
+			return fmt.Errorf("Invalid extensions name: %s", name) //nolint:staticcheck // the words of the Java SDK
 		}
 	}
 	if _, ok := m.event.GetAttributes()[attrDataSchema]; ok {
 		schema := m.attribute(attrDataSchema)
-		if !isURI(schema) {
-			return fmt.Errorf("invalid %s attribute: %s", attrDataSchema, schema)
+		if !javauri.Valid(schema) {
+			return invalidValue(attrDataSchema, schema)
 		}
 		m.event.Attributes[attrDataSchema] = uriAttribute(schema)
 	}
 	if v, ok := m.event.GetAttributes()[attrTime]; ok && v.GetCeTimestamp() == nil {
 		t, err := time.Parse(time.RFC3339Nano, v.GetCeString())
 		if err != nil {
-			return fmt.Errorf("invalid time attribute: %w", err)
+			return invalidValue(attrTime, v.GetCeString())
 		}
 		m.event.Attributes[attrTime] = timestampAttribute(t)
 	}
 	return nil
 }
 
-// isURI tells whether Java's URI class takes s.
-func isURI(s string) bool {
-	for i, r := range s {
-		switch {
-		case r <= ' ' || r == 0x7f || strings.ContainsRune("\"<>\\^`{|}", r):
-			return false
-		case r == '%' && (len(s) < i+3 || strings.Trim(s[i+1:i+3], "0123456789abcdefABCDEF") != ""):
-			return false
-		}
-	}
-	return true
+// invalidValue is what the Java SDK says.
+func invalidValue(name, value string) error {
+	return fmt.Errorf("Invalid attribute/extension value for %q: %s", name, value) //nolint:staticcheck // its words
 }

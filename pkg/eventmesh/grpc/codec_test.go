@@ -19,7 +19,7 @@ func field(number protowire.Number, value []byte) []byte {
 }
 
 // attribute encodes an entry of the map of attributes.
-func attribute(name, value string) []byte {
+func attributeField(name, value string) []byte {
 	return field(fieldAttributes, slices.Concat(field(fieldKey, []byte(name)), field(fieldValue, field(3, []byte(value)))))
 }
 
@@ -30,17 +30,17 @@ func TestDeliveriesLeaveOut(t *testing.T) {
 		want *pb.CloudEvent // nil: an error
 	}{
 		"what EventMesh adds": {
-			[][]byte{field(1, []byte("7")), attribute("ip", "1"), attribute("own", "2"), attribute("storehost", "3")},
+			[][]byte{field(1, []byte("7")), attributeField("ip", "1"), attributeField("own", "2"), attributeField("storehost", "3")},
 			&pb.CloudEvent{Id: "7", Attributes: attributes{"own": text("2")}},
 		},
 		"nothing by which it talks to the client": {
-			[][]byte{attribute("statuscode", "0"), attribute("responsemessage", "success"), attribute("submessagetype", "x"), attribute("protocoltype", "cloudevents")},
+			[][]byte{attributeField("statuscode", "0"), attributeField("responsemessage", "success"), attributeField("submessagetype", "x"), attributeField("protocoltype", "cloudevents")},
 			&pb.CloudEvent{Attributes: attributes{
 				"statuscode": text("0"), "responsemessage": text("success"), "submessagetype": text("x"), "protocoltype": text("cloudevents"),
 			}},
 		},
 		"nothing of its own messages": {
-			[][]byte{attribute("ip", "1"), attribute("protocoltype", "eventmeshmessage"), attribute("ttl", "2")},
+			[][]byte{attributeField("ip", "1"), attributeField("protocoltype", "eventmeshmessage"), attributeField("ttl", "2")},
 			&pb.CloudEvent{Attributes: attributes{"ip": text("1"), "protocoltype": text("eventmeshmessage"), "ttl": text("2")}},
 		},
 		"no entry that begins with its value": {[][]byte{valueFirst}, &pb.CloudEvent{Attributes: attributes{"ip": text("1")}}},
@@ -56,9 +56,9 @@ func TestDeliveriesLeaveOut(t *testing.T) {
 				return m
 			}(),
 		},
-		"a field that is cut off":      {[][]byte{attribute("own", "1")[:5]}, nil},
+		"a field that is cut off":      {[][]byte{attributeField("own", "1")[:5]}, nil},
 		"a tag that is cut off":        {[][]byte{{0x80}}, nil},
-		"a name that is not UTF-8":     {[][]byte{attribute("\xff", "1")}, nil},
+		"a name that is not UTF-8":     {[][]byte{attributeField("\xff", "1")}, nil},
 		"an attribute that is cut off": {[][]byte{field(fieldAttributes, []byte{0x0a, 0x7f})}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -2,11 +2,13 @@ package grpc
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/attribute"
 	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
 )
 
@@ -14,16 +16,18 @@ type attributes = map[string]*pb.CloudEvent_AttributeValue
 
 // fromProto returns the event in a message as it is, with all that EventMesh has added.
 func fromProto(m *pb.CloudEvent) (event.Event, error) {
-	c := event.EventContextV1{ID: m.GetId(), Type: m.GetType()}
+	source, _ := attribute.URI(m.GetSource())
+	c := event.EventContextV1{ID: m.GetId(), Source: types.URIRef{URL: source}, Type: m.GetType()}
 	e := event.Event{Context: &c}
-	if err := c.SetSource(m.GetSource()); err != nil {
-		return e, fmt.Errorf("source: %w", err)
-	}
 	for name, value := range m.GetAttributes() {
-		if name == "" { // which EventMesh lets pass
+		v, err := fromValue(value)
+		if name == "" || v == nil { // which EventMesh lets pass
 			continue
 		}
-		if err := setAttribute(&c, name, fromValue(value)); err != nil {
+		if err == nil {
+			err = setAttribute(&c, name, v)
+		}
+		if err != nil {
 			return e, fmt.Errorf("attribute %s: %w", name, err)
 		}
 	}
@@ -42,6 +46,7 @@ func fromProto(m *pb.CloudEvent) (event.Event, error) {
 	return e, nil
 }
 
+// setAttribute sets an attribute of any type, as it is: the SDK's own setters change some texts, and leave out the year 1.
 func setAttribute(c *event.EventContextV1, name string, value any) error {
 	switch name {
 	case "time":
@@ -49,44 +54,52 @@ func setAttribute(c *event.EventContextV1, name string, value any) error {
 		if err != nil {
 			return err
 		}
-		return c.SetTime(t)
+		c.Time = &types.Timestamp{Time: t}
+		return nil
 	case "subject", "datacontenttype", "dataschema":
 		s, err := types.Format(value)
 		if err != nil {
 			return err
 		}
+		if strings.TrimSpace(s) == "" { // which no event has
+			return nil
+		}
 		switch name {
 		case "subject":
-			return c.SetSubject(s)
+			c.Subject = &s
 		case "datacontenttype":
-			return c.SetDataContentType(s)
+			c.DataContentType = &s
 		default:
-			return c.SetDataSchema(s)
+			schema, _ := attribute.URI(s)
+			c.DataSchema = &types.URI{URL: schema}
 		}
+		return nil
 	default:
 		return c.SetExtension(name, value)
 	}
 }
 
-// fromValue returns nil for a value of no known type.
-func fromValue(v *pb.CloudEvent_AttributeValue) any {
+// fromValue returns nil for a value of no known type. The error is a time that Protobuf does not have, though its bytes do.
+func fromValue(v *pb.CloudEvent_AttributeValue) (any, error) {
 	switch value := v.GetAttr().(type) {
 	case *pb.CloudEvent_AttributeValue_CeBoolean:
-		return value.CeBoolean
+		return value.CeBoolean, nil
 	case *pb.CloudEvent_AttributeValue_CeInteger:
-		return value.CeInteger
+		return value.CeInteger, nil
 	case *pb.CloudEvent_AttributeValue_CeString:
-		return value.CeString
+		return value.CeString, nil
 	case *pb.CloudEvent_AttributeValue_CeBytes:
-		return value.CeBytes
+		return value.CeBytes, nil
 	case *pb.CloudEvent_AttributeValue_CeUri:
-		return types.ParseURI(value.CeUri)
+		uri, _ := attribute.URI(value.CeUri)
+		return types.URI{URL: uri}, nil
 	case *pb.CloudEvent_AttributeValue_CeUriRef:
-		return types.ParseURIRef(value.CeUriRef)
+		uri, _ := attribute.URI(value.CeUriRef)
+		return types.URIRef{URL: uri}, nil
 	case *pb.CloudEvent_AttributeValue_CeTimestamp:
-		return value.CeTimestamp.AsTime()
+		return value.CeTimestamp.AsTime(), value.CeTimestamp.CheckValid()
 	default:
-		return nil
+		return nil, nil
 	}
 }
 

@@ -2,10 +2,13 @@ package grpc
 
 import (
 	"maps"
+	"math"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/cloudevents/sdk-go/v2/types"
 	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
@@ -90,6 +93,70 @@ func TestWhatDecodeLeavesOutIsNotMissed(t *testing.T) {
 			}
 			if diff := contract.Difference(got, want); diff != "" {
 				t.Error(diff)
+			}
+		})
+	}
+}
+
+// TestDeliveriesOfOthers: events of other publishers come whole, or as what is no event; never as one that nobody could write.
+func TestDeliveriesOfOthers(t *testing.T) {
+	uri := func(s string) *pb.CloudEvent_AttributeValue {
+		return &pb.CloudEvent_AttributeValue{Attr: &pb.CloudEvent_AttributeValue_CeUri{CeUri: s}}
+	}
+	at := func(seconds int64) *pb.CloudEvent_AttributeValue {
+		return &pb.CloudEvent_AttributeValue{Attr: &pb.CloudEvent_AttributeValue_CeTimestamp{CeTimestamp: &timestamppb.Timestamp{Seconds: seconds}}}
+	}
+	const first, last = -62135596800, 253402300799 // of the years 1 to 9999
+	for name, c := range map[string]struct {
+		attribute string
+		value     *pb.CloudEvent_AttributeValue
+		want      string // its text, where there is an event
+	}{
+		"no URI":               {"link", uri("http://[bad"), "http://[bad"},
+		"URI that is empty":    {"link", uri(""), ""},
+		"URI in upper case":    {"link", uri("HTTP://A#"), "HTTP://A#"},
+		"line break":           {"note", text("a\nb"), "a\nb"},
+		"no value":             {"note", &pb.CloudEvent_AttributeValue{}, ""},
+		"subject of no value":  {"subject", &pb.CloudEvent_AttributeValue{}, ""},
+		"first time":           {"due", at(first), "0001-01-01T00:00:00Z"},
+		"last time":            {"due", at(last), "9999-12-31T23:59:59Z"},
+		"year 0":               {"due", at(first - 1), "none"},
+		"year 10000":           {"due", at(last + 1), "none"},
+		"no year":              {"due", at(math.MaxInt64), "none"},
+		"time in year 10000":   {"time", at(last + 1), "none"},
+		"time of text":         {"time", text("9999-12-31T23:59:59-05:00"), "none"},
+		"integer called data":  {"data", integer(5), "none"},
+		"text called data":     {"data", text("x"), "none"},
+		"text called id":       {"id", text("x"), "none"},
+		"text called version":  {"specversion", text("1.0"), "none"},
+		"text called DATA":     {"DATA", text("x"), "none"},
+		"name with underscore": {"data_base64", text("AA=="), "none"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := &pb.CloudEvent{
+				Id: "1", Source: "HTTP://ä#", SpecVersion: "1.0", Type: "t", Data: &pb.CloudEvent_TextData{TextData: "x"},
+				Attributes: attributes{"datacontenttype": text("text/plain"), c.attribute: c.value},
+			}
+			wire, err := fromProto(m)
+			var e event.Event
+			if err == nil {
+				e, _, err = eventmesh.Decode(wire)
+			}
+			if c.want == "none" {
+				if err == nil {
+					t.Errorf("got %s, want none", e)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got string
+			if value, ok := e.Extensions()[c.attribute]; ok {
+				got, err = types.Format(value)
+			}
+			if err != nil || got != c.want || e.Source() != "HTTP://ä#" {
+				t.Errorf("got %q, %v, of source %s; want %q", got, err, e.Source(), c.want)
 			}
 		})
 	}

@@ -42,7 +42,7 @@ func serve(t *testing.T, method string, answer func(grpc.ServerStream) error) ev
 			return err
 		}
 		if called, _ := grpc.MethodFromServerStream(stream); called != method {
-			return stream.SendMsg(attribute("statuscode", "0"))
+			return stream.SendMsg(attributeField("statuscode", "0"))
 		}
 		return answer(stream)
 	}))
@@ -86,14 +86,14 @@ func TestAnswers(t *testing.T) {
 		answer func(grpc.ServerStream) error
 		want   error
 	}{
-		"success":                {sends(attribute("statuscode", "0")), nil},
-		"a refusal":              {sends(attribute("statuscode", "14")), eventmesh.ErrRefused},
-		"a long refusal":         {sends(slices.Concat(attribute("statuscode", long), attribute("responsemessage", "x"))), eventmesh.ErrRefused},
+		"success":                {sends(attributeField("statuscode", "0")), nil},
+		"a refusal":              {sends(attributeField("statuscode", "14")), eventmesh.ErrRefused},
+		"a long refusal":         {sends(slices.Concat(attributeField("statuscode", long), attributeField("responsemessage", "x"))), eventmesh.ErrRefused},
 		"an empty answer":        {sends(nil), eventmesh.ErrUnconfirmed},
 		"an event":               {sends(field(fieldID, []byte("1"))), eventmesh.ErrUnconfirmed},
-		"no status":              {sends(attribute("responsemessage", "success")), eventmesh.ErrUnconfirmed},
-		"an empty status":        {sends(attribute("statuscode", "")), eventmesh.ErrUnconfirmed},
-		"a status that is 00":    {sends(attribute("statuscode", "00")), eventmesh.ErrRefused},
+		"no status":              {sends(attributeField("responsemessage", "success")), eventmesh.ErrUnconfirmed},
+		"an empty status":        {sends(attributeField("statuscode", "")), eventmesh.ErrUnconfirmed},
+		"a status that is 00":    {sends(attributeField("statuscode", "00")), eventmesh.ErrRefused},
 		"a status without value": {sends(statusOf(nil)), eventmesh.ErrUnconfirmed},
 		"a status that is a number": {
 			sends(statusOf(protowire.AppendVarint(protowire.AppendTag(nil, valueInteger, protowire.VarintType), 0))), eventmesh.ErrUnconfirmed,
@@ -103,19 +103,19 @@ func TestAnswers(t *testing.T) {
 		},
 		"a status in bytes":           {sends(statusOf(field(valueBytes, []byte("0")))), eventmesh.ErrUnconfirmed},
 		"a status that is a URI":      {sends(statusOf(field(valueURI, []byte("0")))), eventmesh.ErrUnconfirmed},
-		"a status under another name": {sends(attribute("code", "0")), eventmesh.ErrUnconfirmed},
+		"a status under another name": {sends(attributeField("code", "0")), eventmesh.ErrUnconfirmed},
 		"no protobuf":                 {sends([]byte("EventMesh0000")), eventmesh.ErrUnconfirmed},
-		"a success that is cut off":   {sends(attribute("statuscode", "0")[:12]), eventmesh.ErrUnconfirmed},
+		"a success that is cut off":   {sends(attributeField("statuscode", "0")[:12]), eventmesh.ErrUnconfirmed},
 		"no message":                  {sends(), eventmesh.ErrUnconfirmed},
-		"two messages":                {sends(attribute("statuscode", "0"), attribute("statuscode", "0")), eventmesh.ErrUnconfirmed},
+		"two messages":                {sends(attributeField("statuscode", "0"), attributeField("statuscode", "0")), eventmesh.ErrUnconfirmed},
 		"a success that is too large": {
-			sends(slices.Concat(attribute("statuscode", "0"), attribute("responsemessage", long), attribute("more", long))), eventmesh.ErrUnconfirmed,
+			sends(slices.Concat(attributeField("statuscode", "0"), attributeField("responsemessage", long), attributeField("more", long))), eventmesh.ErrUnconfirmed,
 		},
 		"headers that are too large": {func(stream grpc.ServerStream) error {
 			if err := stream.SetHeader(metadata.Pairs("x", strings.Repeat("x", 2*maxHeaderSize))); err != nil {
 				return err
 			}
-			return stream.SendMsg(attribute("statuscode", "0"))
+			return stream.SendMsg(attributeField("statuscode", "0"))
 		}, eventmesh.ErrUnconfirmed},
 		"too large for EventMesh":       {ends(codes.ResourceExhausted, "gRPC message exceeds maximum size 4194304: 4194305"), eventmesh.ErrTooLarge},
 		"too large for a proxy in Go":   {ends(codes.ResourceExhausted, "grpc: received message larger than max (1001 vs. 1000)"), eventmesh.ErrTooLarge},
@@ -154,17 +154,17 @@ func TestAnswers(t *testing.T) {
 // TestReplies makes requests to servers that answer otherwise than EventMesh does.
 func TestReplies(t *testing.T) {
 	reply := slices.Concat(field(fieldID, []byte("7")), field(fieldSource, []byte("/s")), field(fieldSpecVersion, []byte("1.0")), field(fieldType, []byte("t")),
-		attribute("subject", "orders"), field(fieldBinaryData, []byte("x")))
+		attributeField("subject", "orders"), field(fieldBinaryData, []byte("x")))
 	number := protowire.AppendVarint(protowire.AppendTag(nil, valueInteger, protowire.VarintType), 14)
 	for name, c := range map[string]struct {
 		answer func(grpc.ServerStream) error
 		want   error // nil: the reply
 	}{
 		"a reply":                     {sends(reply), nil},
-		"a refusal":                   {sends(slices.Concat(reply, attribute("statuscode", "14"))), eventmesh.ErrRefused},
+		"a refusal":                   {sends(slices.Concat(reply, attributeField("statuscode", "14"))), eventmesh.ErrRefused},
 		"a refusal by a number":       {sends(slices.Concat(reply, statusOf(number))), eventmesh.ErrUnconfirmed},
 		"a status without a value":    {sends(slices.Concat(reply, statusOf(nil))), eventmesh.ErrUnconfirmed},
-		"no reply":                    {sends(attribute("statuscode", "22")), eventmesh.ErrNoReply},
+		"no reply":                    {sends(attributeField("statuscode", "22")), eventmesh.ErrNoReply},
 		"a reply that is too large":   {sends(slices.Concat(reply, field(fieldBinaryData, make([]byte, maxReceiveSize)))), eventmesh.ErrUnconfirmed},
 		"no protobuf":                 {sends([]byte("EventMesh0000")), eventmesh.ErrUnconfirmed},
 		"a deadline of EventMesh's":   {ends(codes.DeadlineExceeded, ""), eventmesh.ErrNoReply},
@@ -182,7 +182,7 @@ func TestReplies(t *testing.T) {
 			}
 		})
 	}
-	for name, answer := range map[string][]byte{"an empty reply": nil, "a success and no reply": attribute("statuscode", "0")} {
+	for name, answer := range map[string][]byte{"an empty reply": nil, "a success and no reply": attributeField("statuscode", "0")} {
 		p, err := Transport{}.OpenPublisher(t.Context(), serve(t, pb.PublisherService_RequestReply_FullMethodName, sends(answer)), client)
 		if err != nil {
 			t.Fatal(err)
@@ -196,7 +196,7 @@ func TestReplies(t *testing.T) {
 
 // TestTooLarge refuses an event that EventMesh does not take before it is sent.
 func TestTooLarge(t *testing.T) {
-	address := serve(t, pb.PublisherService_Publish_FullMethodName, sends(attribute("statuscode", "0")))
+	address := serve(t, pb.PublisherService_Publish_FullMethodName, sends(attributeField("statuscode", "0")))
 	p, err := Transport{}.OpenPublisher(t.Context(), address, client)
 	if err != nil {
 		t.Fatal(err)
@@ -219,11 +219,11 @@ func TestSubscribing(t *testing.T) {
 		want   error
 	}{
 		"an empty answer":       {sends(nil), eventmesh.ErrUnconfirmed},
-		"a delivery":            {sends(slices.Concat(field(fieldID, []byte("1")), attribute("subject", "orders"))), eventmesh.ErrUnconfirmed},
-		"a refusal":             {sends(attribute("statuscode", "17")), eventmesh.ErrRefused},
+		"a delivery":            {sends(slices.Concat(field(fieldID, []byte("1")), attributeField("subject", "orders"))), eventmesh.ErrUnconfirmed},
+		"a refusal":             {sends(attributeField("statuscode", "17")), eventmesh.ErrRefused},
 		"no answer":             {sends(), eventmesh.ErrRefused},
 		"no protobuf":           {sends([]byte("EventMesh0000")), eventmesh.ErrUnconfirmed},
-		"one that is too large": {sends(bytes.Repeat(attribute("statuscode", "0"), maxReceiveSize/10)), eventmesh.ErrUnconfirmed},
+		"one that is too large": {sends(bytes.Repeat(attributeField("statuscode", "0"), maxReceiveSize/10)), eventmesh.ErrUnconfirmed},
 	} {
 		t.Run(name, func(t *testing.T) {
 			address := serve(t, pb.ConsumerService_SubscribeStream_FullMethodName, c.answer)
@@ -244,12 +244,12 @@ func TestDeliveriesWait(t *testing.T) {
 	sent := make(chan int, deliveries)
 	address := serve(t, pb.ConsumerService_SubscribeStream_FullMethodName, func(stream grpc.ServerStream) error {
 		defer close(sent)
-		if err := stream.SendMsg(attribute("statuscode", "0")); err != nil {
+		if err := stream.SendMsg(attributeField("statuscode", "0")); err != nil {
 			return err
 		}
 		for i := range deliveries {
 			m := slices.Concat(field(fieldID, fmt.Append(nil, i)), field(fieldSource, []byte("/s")), field(fieldType, []byte("t")),
-				attribute("subject", "orders"), field(fieldBinaryData, make([]byte, size)))
+				attributeField("subject", "orders"), field(fieldBinaryData, make([]byte, size)))
 			if err := stream.SendMsg(m); err != nil {
 				return err
 			}

@@ -35,11 +35,9 @@ func kindOf(code, reason string) error {
 			return eventmesh.ErrRefused
 		}
 		return eventmesh.ErrNoReply
-	case statusSend:
-		return eventmesh.KindOfSendFailure(reason)
 	case statusResubscribe:
 		return eventmesh.ErrNotConnected
-	default:
-		return eventmesh.ErrRefused
+	default: // statusSend above all
+		return eventmesh.KindOfSendFailure(reason)
 	}
 }

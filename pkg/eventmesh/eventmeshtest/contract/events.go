@@ -94,13 +94,26 @@ func Events() []NamedEvent {
 		row("suffix json", data("application/vnd.acme+json", []byte(`{"a":1}`))),
 		row("text json", data("text/json", []byte(`{"a": 1}`))),
 
+		row("subject with blanks around it", func(e *event.Event) { contextOf(e).Subject = ptr(" a b ") }),
+		row("source that Go writes in another way", func(e *event.Event) { contextOf(e).Source = types.URIRef{URL: url.URL{Opaque: "/foo#"}} }),
+		row("source beyond ASCII", func(e *event.Event) { contextOf(e).Source = types.URIRef{URL: url.URL{Opaque: "/zürich?ä"}} }),
+		row("source in upper case", func(e *event.Event) {
+			contextOf(e).Source = types.URIRef{URL: url.URL{Scheme: "HTTP", Opaque: "//Example.COM/%7e"}}
+		}),
+		row("dataschema in upper case", func(e *event.Event) {
+			contextOf(e).DataSchema = &types.URI{URL: url.URL{Scheme: "HTTP", Opaque: "//Example.COM/ä#"}}
+		}),
+		row("first time", func(e *event.Event) { contextOf(e).Time = &types.Timestamp{} }),
+		row("last time", func(e *event.Event) { e.SetTime(time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC)) }),
+		row("extension uri that Java does not take", extension("link", types.URI{URL: url.URL{Scheme: "urn", Opaque: "a b"}})),
+		row("extension uri reference in upper case", extension("link", types.URIRef{URL: url.URL{Scheme: "HTTP", Opaque: "//ä#"}})),
 		row("extension boolean", extension("flag", true)),
 		row("extension false", extension("flag", false)),
 		row("extension integer", extension("count", int32(-2147483648))),
 		row("extension largest integer", extension("count", int32(2147483647))),
 		row("extension string", extension("text", "a b=c&d%20")),
 		row("extension empty string", extension("text", "")),
-		row("extension blank string", extension("text", " \t ")),
+		row("extension blank string", extension("text", "  ")),
 		row("extension string like a number", extension("text", "007")),
 		row("extension string like a boolean", extension("text", "true")),
 		row("extension binary", extension("raw", []byte{0, 0xff, 1})),
@@ -140,7 +153,7 @@ func RandomEvent(r *rand.Rand) event.Event {
 	e := newEvent(fmt.Sprint(r.Uint64()))
 	e.SetSource("/" + randomText(r, "abc:", 8) + "/s")
 	if r.IntN(2) == 0 {
-		e.SetSubject(randomText(r, "äb \"\\{}🎉\t", 12) + "x")
+		e.SetSubject(randomText(r, "äb \"\\{}🎉", 12) + "x")
 	}
 	if r.IntN(2) == 0 {
 		e.SetTime(time.Unix(r.Int64N(1<<33), r.Int64N(1e9)).UTC())
@@ -209,6 +222,13 @@ func randomJSON(r *rand.Rand, depth int) string {
 		return `{"` + randomText(r, "ab", 2) + `":` + randomJSON(r, depth-1) + `,"` + randomText(r, "ab", 2) + `":` + randomJSON(r, depth-1) + "}"
 	}
 }
+
+func contextOf(e *event.Event) *event.EventContextV1 {
+	c, _ := e.Context.(*event.EventContextV1) // as newEvent has it
+	return c
+}
+
+func ptr(s string) *string { return &s }
 
 func newEvent(id string) event.Event {
 	e := event.New()
