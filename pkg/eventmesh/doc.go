@@ -1,4 +1,4 @@
-// Package eventmesh is a client of Apache EventMesh 1.12 for CloudEvents.
+// Package eventmesh is a client of Apache EventMesh 1.11 and 1.12 for CloudEvents.
 //
 // A [Publisher] publishes events to topics, and a [Subscriber] receives them, over a [Transport]: package grpc or
 // package tcp below this one. Both keep one session with one EventMesh server, and reconnect by themselves.
@@ -9,7 +9,8 @@
 // whose confirmation got lost is in EventMesh although Publish failed, and again when the caller repeats it.
 //
 // Receiving is what EventMesh makes of it. Over gRPC an event counts as delivered as soon as the server has written it
-// to the stream. Over TCP the server waits for [Delivery.Ack], but only 3 to 8 seconds, and then acknowledges the event
+// to the stream; what it could not write to the stream of a session that had died, it delivers late where its storage is RocketMQ,
+// and loses elsewhere. Over TCP the server waits for [Delivery.Ack], but only 3 to 8 seconds, and then acknowledges the event
 // itself. Past these an event exists only in the receiver: whoever must not lose it keeps it safe before doing anything
 // else with it.
 //
