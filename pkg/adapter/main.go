@@ -7,22 +7,40 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	cloudevents "github.com/cloudevents/sdk-go/v2"
 	"go.opentelemetry.io/otel"
+	"go.uber.org/zap"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	framework "knative.dev/eventing/pkg/adapter/v2"
 	"knative.dev/eventing/pkg/observability"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
+	"knative.dev/pkg/logging"
 	"knative.dev/pkg/signals"
 )
 
-// flushTimeout bounds what telemetry still has to say at the end.
-const flushTimeout = 5 * time.Second
+const (
+	// adapterMargin and endMargin are how long after SIGTERM, and after the time-out for a shutdown, an adapter and the framework may
+	// take that do not keep to it, and the whole program.
+	adapterMargin = 3 * time.Second
+	endMargin     = 4500 * time.Millisecond
+	// flushTimeout bounds what telemetry still has to say at the end.
+	flushTimeout = 5 * time.Second
+)
 
-// Main runs an adapter until SIGTERM. Where the configuration is not valid it exits with code 1 and one sentence.
-func Main(component, purpose string, config framework.EnvConfigAccessor, constructor framework.AdapterConstructor) {
+// Config is the configuration of an adapter.
+type Config interface {
+	framework.EnvConfigAccessor
+	// ShutdownTimeout is how long the adapter may take to end.
+	ShutdownTimeout() time.Duration
+}
+
+// Main runs an adapter until SIGTERM. Where the configuration is not valid it exits with code 1 and one sentence. Whatever hangs, it
+// returns or exits within 5 seconds after the adapter's time-out.
+func Main(component, purpose string, config Config, constructor framework.AdapterConstructor) {
 	collectLess()
 	flag.Usage = func() { fmt.Fprint(flag.CommandLine.Output(), Usage(component, purpose, config)) }
 	flag.Bool("disable-ha", true, "for Knative's framework")
@@ -38,10 +56,44 @@ func Main(component, purpose string, config framework.EnvConfigAccessor, constru
 		fmt.Fprintf(os.Stderr, "%s: %v\n", component, err)
 		os.Exit(1)
 	}
-	framework.MainWithEnv(ctx, component, config, constructor)
-	if err := flush(); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: flushing telemetry: %v\n", component, err)
+	var logger atomic.Pointer[zap.SugaredLogger]
+	logger.Store(logging.FromContext(ctx))
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		framework.MainWithEnv(ctx, component, config, func(ctx context.Context, env framework.EnvConfigAccessor, client cloudevents.Client) framework.Adapter {
+			logger.Store(logging.FromContext(ctx))
+			return constructor(ctx, env, client)
+		})
+	}()
+	code := 0
+	overdue, last := after(ctx, config.ShutdownTimeout()+adapterMargin), after(ctx, config.ShutdownTimeout()+endMargin)
+	select {
+	case <-ended:
+	case <-overdue:
+		code = 1
+		logger.Load().Error("the program does not end in time, and is cut off")
 	}
+	flushed := make(chan error, 1)
+	go func() { flushed <- flush() }()
+	select {
+	case err := <-flushed:
+		if err != nil {
+			logger.Load().Warnw("telemetry is lost", zap.Error(err))
+		}
+	case <-last:
+		logger.Load().Warn("telemetry is lost: nobody takes it")
+	}
+	os.Exit(code)
+}
+
+// after is closed so long after the end of a context.
+func after(ctx context.Context, d time.Duration) <-chan struct{} {
+	closed := make(chan struct{})
+	context.AfterFunc(ctx, func() {
+		time.AfterFunc(d, func() { close(closed) })
+	})
+	return closed
 }
 
 // checkFramework finds the values of the framework's variables that it would end with a stack trace for.

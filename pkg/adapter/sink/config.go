@@ -61,6 +61,9 @@ var (
 // NewConfig returns a configuration to be filled from the environment.
 func NewConfig() *Config { return &Config{} }
 
+// ShutdownTimeout is how long a shutdown may take.
+func (c *Config) ShutdownTimeout() time.Duration { return c.ShutdownDelay + c.DrainTimeout }
+
 const maxPort = 65535
 
 // Validate finds what the variables' types cannot tell. The error is one sentence that names the variable.

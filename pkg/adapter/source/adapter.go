@@ -14,6 +14,7 @@ import (
 	"knative.dev/pkg/logging"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
 // Adapter is the source as Knative's framework runs it.
@@ -58,9 +59,17 @@ func (a *Adapter) Start(ctx context.Context) (err error) {
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	if spool != nil {
-		defer func() { err = errors.Join(err, spool.close()) }()
+	err = a.run(ctx, client, spool)
+	if errors.Is(err, errCutOff) {
+		return nil // the spool may be what hangs
 	}
+	if spool != nil {
+		err = errors.Join(err, spool.close())
+	}
+	return err
+}
+
+func (a *Adapter) run(ctx context.Context, client eventmesh.Config, spool *spool) error {
 	s, err := newSource(a.config, client, spool, a.logger)
 	if err != nil {
 		return err
@@ -88,7 +97,10 @@ func (a *Adapter) openSpool(ctx context.Context) (*spool, error) {
 		return nil, nil
 	}
 	for told := false; ; told = true {
-		s, err := openSpool(a.config.SpoolDir)
+		s, err := a.tryToOpenSpool(ctx)
+		if ctx.Err() != nil && s == nil {
+			return nil, nil
+		}
 		if err == nil {
 			a.logger.Infow("events are kept on disk until the sink has taken them", append(bounds, "file", s.path, "left", s.found.totals.events)...)
 			return s, nil
@@ -105,5 +117,29 @@ func (a *Adapter) openSpool(ctx context.Context) (*spool, error) {
 		case <-ctx.Done():
 			return nil, nil
 		}
+	}
+}
+
+// tryToOpenSpool returns without a spool when the context ends: a disk that hangs must not keep the source from its end.
+func (a *Adapter) tryToOpenSpool(ctx context.Context) (*spool, error) {
+	a.notReady(fmt.Errorf("opening the spool in %s", a.config.SpoolDir))
+	slow := time.AfterFunc(stallAfter, func() {
+		a.logger.Errorw("the spool is still being opened: its disk hangs, or is slow", "directory", a.config.SpoolDir, "after", stallAfter.String())
+	})
+	defer slow.Stop()
+	type opened struct {
+		spool *spool
+		err   error
+	}
+	result := make(chan opened, 1)
+	go func() {
+		s, err := openSpool(a.config.SpoolDir)
+		result <- opened{s, err}
+	}()
+	select {
+	case r := <-result:
+		return r.spool, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
 	}
 }

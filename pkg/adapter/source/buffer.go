@@ -322,6 +322,8 @@ type status struct {
 	failure  error
 	unsaved  int64
 	aside    int64
+	// forgotten counts events that have been delivered, and that the spool still has.
+	forgotten int64
 }
 
 func (b *buffer) status() status {
@@ -329,7 +331,7 @@ func (b *buffer) status() status {
 	defer b.mu.Unlock()
 	s := status{
 		totals: b.totals, inFlight: b.inFlight, full: b.waiting, writing: b.writing, failure: b.failure, unsaved: int64(len(b.unsaved)),
-		aside: b.aside,
+		aside: b.aside, forgotten: int64(len(b.forgotten)),
 	}
 	if b.spool != nil && s.writing == nil {
 		s.writing = b.spool.hangs()

@@ -78,6 +78,9 @@ func NewConfig() *Config { return &Config{} }
 // GetSinktimeout replaces the framework's, which has no default.
 func (c *Config) GetSinktimeout() int { return c.SinkTimeout }
 
+// ShutdownTimeout is how long a shutdown may take.
+func (c *Config) ShutdownTimeout() time.Duration { return c.DrainTimeout }
+
 // Mode is the value of EVENTMESH_MODE.
 type Mode eventmesh.Mode
 

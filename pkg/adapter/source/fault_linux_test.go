@@ -2,12 +2,20 @@ package source
 
 import (
 	"errors"
+	"fmt"
+	"net/http"
 	"os"
+	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
 // systemCall is one of those by which a spool writes: pwrite, fdatasync, fsync, ftruncate or rename.
@@ -33,6 +41,9 @@ func (c systemCall) perform(most uint64) (int64, unix.Errno) {
 	return int64(n), errno
 }
 
+// proceed lets the kernel make a call as if nobody had asked.
+const proceed = unix.Errno(4095)
+
 // all is a number of bytes that no call exceeds.
 const all = 1 << 40
 
@@ -56,6 +67,64 @@ func disturb(t *testing.T, answer func(systemCall) (int64, unix.Errno), f func()
 		t.Skipf("the kernel lets nobody stand between a program and its disk: %v", err)
 	}
 	attend(listener, answer, ended)
+}
+
+// hangingDisk names a file to a process of this test: once that is there, no sync of a spool returns.
+const hangingDisk = "EVENTMESH_TEST_HANGING_DISK"
+
+// The program of the tests is the source, too, with a disk that can hang.
+func init() {
+	file := os.Getenv(hangingDisk)
+	if file == "" {
+		return
+	}
+	runtime.LockOSThread()
+	listener, err := watchThread(unix.SECCOMP_FILTER_FLAG_TSYNC | unix.SECCOMP_FILTER_FLAG_TSYNC_ESRCH)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	go attend(listener, func(c systemCall) (int64, unix.Errno) {
+		name, _ := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", c.fd))
+		if _, err := os.Stat(file); err == nil && c.syncs() && filepath.Base(name) == spoolFile {
+			select {}
+		}
+		return 0, proceed
+	}, nil)
+	runtime.UnlockOSThread()
+	adapter.Main("eventmesh-source", "is tested.", NewConfig(), NewAdapter)
+}
+
+// TestProcessEndsThoughItsDiskHangs ends a source that has an event in memory, for which it waits in a sync: the sink gets it.
+func TestProcessEndsThoughItsDiskHangs(t *testing.T) {
+	t.Parallel()
+	disturb(t, func(c systemCall) (int64, unix.Errno) { return c.perform(all) }, func() {}) // or skip
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, dir := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}).TCPURL(), t.TempDir()
+	sink, hangs := newSink(t), filepath.Join(t.TempDir(), "hangs")
+	s := runProgram(t, program, "EVENTMESH_URL="+url, "K_SINK="+sink.url, "EVENTMESH_SPOOL_DIR="+dir, "EVENTMESH_DRAIN_TIMEOUT=4s", hangingDisk+"="+hangs)
+	s.awaitReadiness(t, http.StatusOK)
+	p := connect(t, url, eventmesh.Credentials{})
+	publish(t, p, sample("before"))
+	sink.await(t, "before")
+	if err := os.WriteFile(hangs, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, p, sample("after"))
+	if says := s.awaitReadiness(t, http.StatusServiceUnavailable); !strings.Contains(says, "hangs") {
+		t.Errorf("readiness says %q", says)
+	}
+	s.awaitLine(t, "the disk of the spool hangs: nothing more is received until it answers")
+	if missing := sink.missing("after"); missing == "" {
+		t.Error("an event was sent that is not on disk")
+	}
+	s.terminate(t)
+	sink.await(t, "after")
+	s.awaitEnd(t)
+	s.wantLastWord(t)
 }
 
 // watchThread makes the kernel ask at the returned descriptor what comes of each such call.
@@ -108,16 +177,24 @@ func attend(listener int, answer func(systemCall) (int64, unix.Errno), ended <-c
 			}
 			panic(errno)
 		}
-		value, errno := answer(systemCall{number: asked.number, fd: uintptr(asked.args[0]), args: asked.args})
-		reply := struct { // struct seccomp_notif_resp
-			id    uint64
-			value int64
-			errno int32
-			flags uint32
-		}{id: asked.id, value: value, errno: -int32(errno)}
-		if errno != 0 {
-			reply.value = 0
-		}
-		_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&reply)))
+		go reply(listener, asked.id, systemCall{number: asked.number, fd: uintptr(asked.args[0]), args: asked.args}, answer)
 	}
+}
+
+// reply answers one question of the kernel's.
+func reply(listener int, id uint64, c systemCall, answer func(systemCall) (int64, unix.Errno)) {
+	value, errno := answer(c)
+	if errno != 0 {
+		value = 0
+	}
+	response := struct { // struct seccomp_notif_resp
+		id    uint64
+		value int64
+		errno int32
+		flags uint32
+	}{id: id, value: value, errno: -int32(errno)}
+	if errno == proceed {
+		response.errno, response.flags = 0, unix.SECCOMP_USER_NOTIF_FLAG_CONTINUE
+	}
+	_, _, _ = unix.Syscall(unix.SYS_IOCTL, uintptr(listener), unix.SECCOMP_IOCTL_NOTIF_SEND, uintptr(unsafe.Pointer(&response)))
 }

@@ -79,12 +79,12 @@ func repeat(conn net.Conn, text, again string, pause time.Duration) {
 	}
 }
 
-// TestNoAnswerHoldsAnAttempt is about sinks that mean harm. Whatever they answer, an attempt ends with its time or its context.
-func TestNoAnswerHoldsAnAttempt(t *testing.T) {
+// hostileSinks are answers to a request that mean harm.
+func hostileSinks() map[string]func(net.Conn) {
 	const head, pause = "HTTP/1.1 202 Accepted\r\n", 10 * time.Millisecond
 	const switched, chunked = "HTTP/1.1 101 Switching Protocols\r\n", head + "Transfer-Encoding: chunked\r\n\r\n"
 	const upgraded = switched + "Upgrade: x\r\nConnection: Upgrade\r\n\r\n"
-	sinks := map[string]func(net.Conn){
+	return map[string]func(net.Conn){
 		"says nothing":               func(conn net.Conn) { stay(conn, "") },
 		"switches protocols":         func(conn net.Conn) { stay(conn, upgraded) },
 		"switches, and talks":        func(conn net.Conn) { repeat(conn, upgraded, "x", 0) },
@@ -104,6 +104,11 @@ func TestNoAnswerHoldsAnAttempt(t *testing.T) {
 		"refuses now and then":       func(conn net.Conn) { repeat(conn, "HTTP/1.1 400 No\r\n\r\n", "x", pause) },
 		"speaks another protocol":    func(conn net.Conn) { repeat(conn, "", "\x15\x03\x01\x00\x02\x02\x46", 0) },
 	}
+}
+
+// TestNoAnswerHoldsAnAttempt is about sinks that mean harm. Whatever they answer, an attempt ends with its time or its context.
+func TestNoAnswerHoldsAnAttempt(t *testing.T) {
+	sinks := hostileSinks()
 	ends := map[string]func(*sender) context.Context{
 		"time": func(s *sender) context.Context {
 			s.timeout = 300 * time.Millisecond

@@ -63,7 +63,12 @@ type process struct {
 // probes.
 func run(t *testing.T, environment ...string) *process {
 	t.Helper()
-	p := &process{command: exec.Command(program(t)), ended: make(chan struct{})}
+	return runProgram(t, program(t), environment...)
+}
+
+func runProgram(t *testing.T, path string, environment ...string) *process {
+	t.Helper()
+	p := &process{command: exec.Command(path), ended: make(chan struct{})}
 	p.command.Env = append(slices.Clone(required), environment...)
 	stderr, err := p.command.StderrPipe()
 	if err != nil {

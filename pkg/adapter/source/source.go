@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.opentelemetry.io/otel"
 	"go.uber.org/zap"
@@ -25,6 +26,8 @@ type source struct {
 	publisher  *eventmesh.Publisher // of dead letters, or nil
 	sender     *sender
 	stopping   atomic.Bool
+	stage      atomic.Value // of the shutdown, for the log
+	told       atomic.Bool
 }
 
 func newSource(config *Config, client eventmesh.Config, spool *spool, logger *zap.SugaredLogger) (s *source, err error) {
@@ -94,96 +97,165 @@ func (s *source) close() error {
 	return errors.Join(errs...)
 }
 
-// run moves events until the context ends, and then drains. It fails with the spool.
+// endMargin is how long beyond its time-out a shutdown may take, for what should take none.
+const endMargin = 2 * time.Second
+
+// errCutOff says that something still runs that does not end.
+var errCutOff = errors.New("the shutdown was cut off")
+
+// work is what a source does at once.
+type work struct {
+	received, committed                    sync.WaitGroup
+	delivered                              chan struct{}
+	committer                              committer
+	stopReceiving, stopCommitting, abandon context.CancelFunc
+}
+
+// run moves events until the context ends, and then drains. It fails with the spool. However long anything hangs, it returns within
+// the time-out for that and a little more, with errCutOff if it has to.
 func (s *source) run(ctx context.Context) error {
-	running, abandon := context.WithCancel(context.WithoutCancel(ctx))
-	defer abandon()
-	var received, committed sync.WaitGroup
-	receiving, stopReceiving := context.WithCancel(running)
-	defer stopReceiving()
-	received.Go(func() {
+	w := s.start(context.WithoutCancel(ctx))
+	defer w.abandon()
+	select {
+	case <-ctx.Done():
+	case <-w.delivered: // the spool is damaged
+	}
+	s.stopping.Store(true)
+	s.logger.Infow("shutting down", "events", s.buffer.status().totals.events, "timeout", s.config.DrainTimeout.String())
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
+	defer cancel()
+	stop := context.AfterFunc(drain, w.abandon)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- s.end(drain, w) }()
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(s.config.DrainTimeout + endMargin):
+		s.logger.Errorw("the shutdown does not end in time, and is cut off", "during", s.stage.Load())
+		s.tell()
+		return errCutOff
+	}
+}
+
+func (s *source) start(ctx context.Context) *work {
+	w := &work{
+		delivered: make(chan struct{}),
+		committer: committer{buffer: s.buffer, metrics: s.metrics, logger: s.logger},
+	}
+	ctx, w.abandon = context.WithCancel(ctx)
+	receiving, stopReceiving := context.WithCancel(ctx)
+	committing, stopCommitting := context.WithCancel(ctx)
+	w.stopReceiving, w.stopCommitting = stopReceiving, stopCommitting
+	w.received.Go(func() {
 		r := receiver{
 			subscriber: s.subscriber, buffer: s.buffer, overrides: s.config.Overrides, wrap: s.deliverer.deadLetters != nil,
 			metrics: s.metrics, logger: s.logger,
 		}
 		r.run(receiving)
 	})
-	delivered := make(chan struct{})
 	go func() {
-		defer close(delivered)
-		s.deliverer.run(running, s.config.MaxInFlight)
+		defer close(w.delivered)
+		s.deliverer.run(ctx, s.config.MaxInFlight)
 	}()
-	committing, stopCommitting := context.WithCancel(running)
-	defer stopCommitting()
-	c := committer{buffer: s.buffer, metrics: s.metrics, logger: s.logger}
 	if s.buffer.spool != nil {
-		committed.Go(func() { c.run(committing) })
+		w.committed.Go(func() { w.committer.run(committing) })
 	}
+	return w
+}
 
-	select {
-	case <-ctx.Done():
-	case <-delivered: // the spool is damaged
-	}
-	s.stopping.Store(true)
-	s.logger.Infow("shutting down", "events", s.buffer.status().totals.events, "timeout", s.config.DrainTimeout.String())
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
-	defer cancel()
-	stop := context.AfterFunc(drain, abandon)
-	defer stop()
-	s.leave(drain, &received, stopReceiving)
-	stopCommitting()
-	committed.Wait()
+// end ends what has been started, in order.
+func (s *source) end(drain context.Context, w *work) error {
+	s.stage.Store("leaving the group")
+	s.leave(drain, w)
+	w.stopCommitting()
+	s.stage.Store("writing the spool")
+	wait(drain, s.config.DrainTimeout/4, &w.committed) // a disk that hangs keeps no event from the sink
+	s.stage.Store("delivering")
 	select {
 	case <-s.buffer.stop():
-	case <-delivered:
+	case <-w.delivered:
 	case <-drain.Done():
 	}
-	abandon()
+	w.abandon()
+	s.stage.Store("closing the connection to EventMesh")
 	_ = s.subscriber.Close() // deliveries that are not acknowledged come again
-	received.Wait()
-	committed.Wait()
-	<-delivered
+	s.stage.Store("receiving")
+	w.received.Wait()
+	s.stage.Store("a request to the sink")
+	<-w.delivered
+	s.stage.Store("writing the spool")
+	w.committed.Wait()
 	if s.buffer.spool != nil {
-		c.commit(running) // what has been delivered since, to be forgotten
+		w.committer.commit(drain) // what has been delivered since, to be forgotten
 	}
 	s.tell()
+	s.stage.Store("closing connections")
 	return errors.Join(s.buffer.status().failure, s.close())
+}
+
+// wait waits for a group, for no longer than that, or until the context ends.
+func wait(ctx context.Context, most time.Duration, group *sync.WaitGroup) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		group.Wait()
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
 }
 
 // leave leaves the group, and returns when everything that still arrives has been received. What the spool does not take is
 // delivered and acknowledged only afterwards, and then there is no sense in waiting for its acknowledgement, as TCP does.
-func (s *source) leave(ctx context.Context, received *sync.WaitGroup, stopReceiving func()) {
+func (s *source) leave(ctx context.Context, w *work) {
 	s.buffer.leave()
-	if s.buffer.status().writing != nil {
+	if s.buffer.spool != nil {
+		most := s.config.DrainTimeout / 2
+		if s.buffer.status().writing != nil {
+			most /= 2
+		}
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.config.DrainTimeout/4)
+		ctx, cancel = context.WithTimeout(ctx, most)
 		defer cancel()
 	}
 	var leaving sync.WaitGroup
 	leaving.Go(func() {
 		if err := s.subscriber.Leave(ctx); err != nil {
 			s.logger.Warnw("EventMesh did not let this replica leave its group", zap.Error(err))
-			stopReceiving()
+			w.stopReceiving()
 		}
 	})
-	received.Wait()
+	w.received.Wait()
 	leaving.Wait()
 }
 
-// tell says what becomes of the events that have not been delivered.
+// tell says, once, what becomes of the events that have not been delivered.
 func (s *source) tell() {
+	if s.told.Swap(true) {
+		return
+	}
 	status := s.buffer.status()
-	lost := status.totals.events
+	lost, left := status.totals.events, int64(0)
 	if s.buffer.spool != nil {
-		lost = status.unsaved
+		lost, left = status.unsaved, status.totals.events-status.unsaved
+	}
+	if lost > 0 {
+		s.logger.Errorw("events were not delivered before the deadline, and are lost", "events", lost)
 	}
 	switch {
-	case lost > 0:
-		s.logger.Errorw("events were not delivered before the deadline, and are lost", "events", lost)
-	case status.totals.events > 0:
-		s.logger.Infow("events that have not been delivered stay in the spool", "events", status.totals.events)
-	default:
+	case left > 0 && errors.Is(status.writing, errMoved):
+		s.logger.Errorw("events that have not been delivered are in a file that has been moved or deleted", "events", left, zap.Error(status.writing))
+	case left > 0:
+		s.logger.Infow("events that have not been delivered stay in the spool", "events", left)
+	case lost == 0:
 		s.logger.Info("everything received has been delivered")
+	}
+	if status.forgotten > 0 {
+		s.logger.Warnw("events that have been delivered could not be removed from the spool, and will be delivered again", "events", status.forgotten)
 	}
 }
 
