@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -170,4 +171,33 @@ func FuzzAppendString(f *testing.F) {
 			t.Fatalf("of %q got %q, which is %q again", s, encoded, again)
 		}
 	})
+}
+
+// TestNestingTakesNoStack: a goroutine would keep it while its event is published.
+func TestNestingTakesNoStack(t *testing.T) {
+	text := []byte(nested(9_999))
+	took := make(chan uint64)
+	go func() {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		if err := jsontext.Members(text, func(_, _ []byte) error { return nil }); err != nil {
+			t.Error(err)
+		}
+		runtime.ReadMemStats(&after)
+		took <- max(after.StackInuse, before.StackInuse) - before.StackInuse
+	}()
+	if got := <-took; got > 256<<10 {
+		t.Errorf("%d bytes of JSON took %d bytes of stack", len(text), got)
+	}
+}
+
+func TestHasHalf(t *testing.T) {
+	for value, want := range map[string]bool{
+		`""`: false, `"a"`: false, `"\ud800"`: true, `"\udc00"`: true, `"\ud83d\ude00"`: false, `"\ude00\ud83d"`: true, `"\uD83D\uDE00\ud800"`: true,
+		`"\\ud800"`: false, `"\\\ud800"`: true, `"\ud800\n"`: true, `"\ud800x"`: true, `"\ufffd"`: false, `"\u0041\n"`: false, `"\ud83d\u0041"`: true,
+	} {
+		if got := jsontext.HasHalf([]byte(value)); got != want {
+			t.Errorf("%s: got %t, want %t", value, got, want)
+		}
+	}
 }
