@@ -27,16 +27,46 @@ func TestSamples(t *testing.T) {
 				volumes(t, 1)
 			}
 			forget(t, name)
-			follow(t, path, nil)
+			follow(t, read(t, path), nil)
 		})
 	}
 }
 
+// TestFirstEvent plays what a newcomer reads, but for the making of a cluster.
+func TestFirstEvent(t *testing.T) {
+	namespace(t, "e2e-first-event")
+	follow(t, section(t, read(t, filepath.Join(root, "README.md")), "### A first event"), inNamespace(t, "e2e-first-event"))
+}
+
 // The commands work one after the other in a namespace that is kubectl's default.
 func TestManifestsReadme(t *testing.T) {
+	volumes(t, 1)
 	namespace(t, "e2e-manifests")
-	follow(t, filepath.Join(root, "config", "README.md"), inNamespace(t, "e2e-manifests"))
+	environment := inNamespace(t, "e2e-manifests")
+	follow(t, read(t, filepath.Join(root, "config", "README.md")), environment)
 	awaitReady(t, "e2e-manifests", "eventmesh-sink", 2)
+	run(t, environment, "kubectl wait --for=condition=Ready containersource/eventmesh-source --timeout=3m")
+	run(t, environment, "kubectl rollout status statefulset/eventmesh-source --timeout=3m")
+}
+
+func read(t *testing.T, path string) string {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// section returns what is below a heading of a text.
+func section(t *testing.T, text, heading string) string {
+	t.Helper()
+	_, below, found := strings.Cut(text, "\n"+heading+"\n")
+	if !found {
+		t.Fatalf("there is no %q", heading)
+	}
+	below, _, _ = strings.Cut(below, "\n#")
+	return below
 }
 
 // inNamespace returns the environment of a shell whose kubectl works in the namespace.
@@ -53,14 +83,10 @@ func inNamespace(t *testing.T, namespace string) []string {
 
 // follow runs the commands of a README. Where it shows what is to be seen, the last command before that is repeated until it
 // prints every line.
-func follow(t *testing.T, path string, environment []string) {
+func follow(t *testing.T, text string, environment []string) {
 	t.Helper()
-	text, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	last := ""
-	for _, block := range blockPattern.FindAllStringSubmatch(string(text), -1) {
+	for _, block := range blockPattern.FindAllStringSubmatch(text, -1) {
 		lines := strings.Split(strings.TrimSpace(block[2]), "\n")
 		if block[1] == "sh" {
 			for _, last = range lines {
