@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 )
 
@@ -254,11 +255,19 @@ func replyOf(ctx context.Context, response *http.Response) (*event.Event, error)
 		io.Closer
 	}{io.LimitReader(response.Body, replyLimit), response.Body}
 	message := cehttp.NewMessageFromHttpResponse(response)
-	if message.ReadEncoding() == binding.EncodingUnknown {
+	var reply *event.Event
+	var err error
+	switch message.ReadEncoding() {
+	case binding.EncodingUnknown:
 		_, _ = io.CopyN(io.Discard, response.Body, drainLimit)
 		return nil, nil
+	case binding.EncodingBatch:
+		err = errors.New("want one event, not a batch")
+	case binding.EncodingStructured:
+		reply, err = structuredReply(response.Body)
+	default:
+		reply, err = binding.ToEvent(ctx, message)
 	}
-	reply, err := binding.ToEvent(ctx, message)
 	if err == nil {
 		err = reply.Validate()
 	}
@@ -266,6 +275,19 @@ func replyOf(ctx context.Context, response *http.Response) (*event.Event, error)
 		return nil, &invalidReplyError{err}
 	}
 	return reply, nil
+}
+
+// structuredReply reads JSON. Data in it that has no content type is JSON too, which has to be said where the event is no JSON any more.
+func structuredReply(body io.Reader) (*event.Event, error) {
+	text, err := io.ReadAll(body)
+	if err != nil {
+		return nil, err
+	}
+	reply, err := jsonevent.Unmarshal(text, nil)
+	if err == nil && reply.DataContentType() == "" && reply.Data() != nil && !reply.DataBase64 {
+		reply.SetDataContentType(event.ApplicationJSON)
+	}
+	return &reply, err
 }
 
 // invalidReplyError is an event in a successful answer that is none. The sink has taken the request all the same.
