@@ -50,6 +50,8 @@ func Main(component, purpose string, config Config, constructor framework.Adapte
 		fmt.Fprintf(os.Stderr, "%s: %s\n", component, sentence)
 		os.Exit(1)
 	}
+	config.SetComponent(component) // which the logger has in each line
+	captureLogs(config.GetLogger())
 	ctx := framework.WithHealthProbesDisabled(signals.NewContext()) // ours tell the truth, on a port of choice
 	ctx, err := withKubeClient(ctx)
 	if err != nil {

@@ -3,6 +3,7 @@ package source
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,9 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
 // rawSink serves connections by hand until the test ends, and returns its URL. Each handler gets the number of its connection.
@@ -108,6 +112,7 @@ func hostileSinks() map[string]func(net.Conn) {
 
 // TestNoAnswerHoldsAnAttempt is about sinks that mean harm. Whatever they answer, an attempt ends with its time or its context.
 func TestNoAnswerHoldsAnAttempt(t *testing.T) {
+	t.Parallel()
 	sinks := hostileSinks()
 	ends := map[string]func(*sender) context.Context{
 		"time": func(s *sender) context.Context {
@@ -177,6 +182,33 @@ func TestSuccessDoesNotWaitForItsBody(t *testing.T) {
 		var rejected *rejection
 		if _, err := s.send(ctx, sample("a")); ctx.Err() != nil || status == 202 && err != nil || status == 400 && !errors.As(err, &rejected) {
 			t.Errorf("%d: got %v, %v", status, err, ctx.Err())
+		}
+	}
+}
+
+// TestProcessLogsJSONAlone is about a sink that answers twice, which net/http tells the process's log.
+func TestProcessLogsJSONAlone(t *testing.T) {
+	t.Parallel()
+	url := eventmeshtest.New(t, eventmeshtest.Options{}).GRPCURL()
+	sink := rawSink(t, func(_ int, conn net.Conn, requests *bufio.Reader) {
+		for request(requests) {
+			const success = "HTTP/1.1 202 Accepted\r\nContent-Length: 0\r\n\r\n"
+			_, _ = io.WriteString(conn, success+strings.Replace(success, "Accepted", secret, 1))
+		}
+	})
+	s := run(t, "EVENTMESH_URL="+url, "K_SINK="+sink)
+	s.awaitReadiness(t, http.StatusOK)
+	p := connect(t, url, eventmesh.Credentials{})
+	eventually(t, func() string {
+		publish(t, p, sample("a"))
+		if lines := s.lines("a library says"); len(lines) == 0 || lines[0]["line"] != "Unsolicited response received on idle HTTP channel" {
+			return fmt.Sprintf("the line of net/http, got %v", lines)
+		}
+		return ""
+	})
+	for line := range strings.Lines(s.all()) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("a line of the log is no JSON: %s", line)
 		}
 	}
 }

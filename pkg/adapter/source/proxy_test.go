@@ -74,7 +74,7 @@ func serveTLS(t *testing.T, h http.Handler, newest uint16) (address, authority s
 	t.Helper()
 	server := httptest.NewUnstartedServer(h)
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that are meant to fail
-	server.TLS = &tls.Config{MaxVersion: newest}        //nolint:gosec // the other side says what it takes
+	server.TLS = &tls.Config{MaxVersion: newest}
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	return server.Listener.Addr().String(), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
