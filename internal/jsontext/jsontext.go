@@ -3,6 +3,7 @@ package jsontext
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"unicode"
@@ -270,6 +271,12 @@ func array(text []byte, i int, f func(value []byte) error) (end int, err error) 
 
 func str(text []byte, i int) int {
 	for i++; i < len(text); i++ {
+		for len(text)-i >= 8 && isPlain(binary.LittleEndian.Uint64(text[i:])) {
+			i += 8
+		}
+		if i == len(text) {
+			return -1
+		}
 		switch c := text[i]; {
 		case c == '"':
 			return i + 1
@@ -282,6 +289,13 @@ func str(text []byte, i int) int {
 		}
 	}
 	return -1
+}
+
+// isPlain tells of eight bytes of a string that none of them ends it, begins an escape or is a control character.
+func isPlain(eight uint64) bool {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	quotes, backslashes := eight^each*'"', eight^each*'\\'
+	return ((eight-each*' ')&^eight|(quotes-each)&^quotes|(backslashes-each)&^backslashes)&high == 0
 }
 
 // escape returns the last byte of the escape that begins at i.

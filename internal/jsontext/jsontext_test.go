@@ -173,6 +173,23 @@ func FuzzAppendString(f *testing.F) {
 	})
 }
 
+// TestStringsOfAllLengths has every byte at every place of a string, which is read eight bytes at a time.
+func TestStringsOfAllLengths(t *testing.T) {
+	for length := range 20 {
+		for place := range length {
+			for c := range 256 {
+				s := bytes.Repeat([]byte{'x'}, length)
+				s[place] = byte(c)
+				text := []byte(`{"a":"` + string(s) + `"}`)
+				err := jsontext.Members(text, func(_, _ []byte) error { return nil })
+				if (err == nil) != json.Valid(text) {
+					t.Errorf("%q: got %v", text, err)
+				}
+			}
+		}
+	}
+}
+
 // TestNestingTakesNoStack: a goroutine would keep it while its event is published.
 func TestNestingTakesNoStack(t *testing.T) {
 	text := []byte(nested(9_999))
