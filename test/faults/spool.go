@@ -15,8 +15,8 @@ import (
 const (
 	// spoolFile is the name of a spool in its folder.
 	spoolFile = "spool.db"
-	// recordStart is how many bytes of a record come before the topic and the attributes, whose lengths are the last of them.
-	recordStart = 24
+	// recordStart is how many bytes of a record come before the topic and the attributes.
+	recordStart = 32
 )
 
 // spooled returns the IDs of the events in a spool that no process writes at the moment. It reads a copy: a source that

@@ -40,7 +40,7 @@ func (b *buffer) saved(group []*kept, forgotten int) {
 			b.forget(k)
 			continue
 		}
-		b.unsavedSum -= k.size
+		b.unsavedSum -= k.pending
 		if k.out {
 			continue
 		}

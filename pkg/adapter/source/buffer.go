@@ -71,13 +71,12 @@ func newBuffer(maxEvents, maxBytes int64, ordering Ordering, wait backoff, s *sp
 
 // prepare makes an event ready to be put. With a spool the error is that its record could not be read, now or later.
 func (b *buffer) prepare(k *kept) (err error) {
+	k.size = sizeOf(&k.event)
 	if b.spool != nil {
-		if k.record, err = writeRecord(k); err != nil {
-			return err
-		}
+		k.record, err = writeRecord(k)
+		k.pending = k.size + int64(len(k.record))
 	}
-	k.size = sizeOf(len(k.event.DataEncoded))
-	return nil
+	return err
 }
 
 // put keeps an event, and waits until there is room for it. With a spool it does not wait until the event is on disk. It is called by
@@ -90,7 +89,7 @@ func (b *buffer) put(ctx context.Context, k *kept) error {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if err := b.awaitRoom(ctx, k.size); err != nil {
+	if err := b.awaitRoom(ctx, k); err != nil {
 		return err
 	}
 	b.sequence++
@@ -103,13 +102,13 @@ func (b *buffer) put(ctx context.Context, k *kept) error {
 		return nil
 	}
 	b.unsaved = append(b.unsaved, k)
-	b.unsavedSum += k.size
+	b.unsavedSum += k.pending
 	b.wake()
 	return nil
 }
 
-func (b *buffer) awaitRoom(ctx context.Context, size int64) error {
-	if b.fits(size) {
+func (b *buffer) awaitRoom(ctx context.Context, k *kept) error {
+	if b.fits(k) {
 		return nil
 	}
 	defer context.AfterFunc(ctx, func() {
@@ -118,22 +117,22 @@ func (b *buffer) awaitRoom(ctx context.Context, size int64) error {
 		b.room.Broadcast()
 	})()
 	defer func() { b.waiting = false }()
-	for !b.fits(size) {
+	for !b.fits(k) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		b.waiting = !b.bounded(size)
+		b.waiting = !b.bounded(k.size)
 		b.room.Wait()
 	}
 	return nil
 }
 
-// fits tells whether an event of that size can be kept. A spool takes what comes while the source leaves its group.
-func (b *buffer) fits(size int64) bool {
+// fits tells whether an event can be kept now. A spool takes what comes while the source leaves its group.
+func (b *buffer) fits(k *kept) bool {
 	if b.spool != nil && b.leaving {
 		return true
 	}
-	return b.bounded(size) && (b.unsavedSum == 0 || b.unsavedSum+size <= maxPending)
+	return b.bounded(k.size) && (b.unsavedSum == 0 || b.unsavedSum+k.pending <= maxPending)
 }
 
 // bounded tells whether an event of that size is within the bounds. A larger one is kept alone.
@@ -242,7 +241,7 @@ func (b *buffer) release(k *kept, taken bool) {
 		b.forget(k)
 	default: // it was handed out since the disk did not take it
 		b.unsaved = slices.DeleteFunc(b.unsaved, func(other *kept) bool { return other == k })
-		b.unsavedSum -= k.size
+		b.unsavedSum -= k.pending
 		k.released = true
 	}
 	b.room.Signal()

@@ -15,18 +15,21 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/cloudevents/sdk-go/v2/event"
 	bolt "go.etcd.io/bbolt"
 	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
-const kib = 1024
+// kib is a unit that an event without data fits into.
+const kib = 2048
 
 // sized is an event that takes so many bytes of a buffer.
 func sized(id string, bytes int) *kept {
 	e := sample(id)
-	e.DataEncoded = make([]byte, bytes-overhead)
+	e.DataEncoded = nil
+	e.DataEncoded = make([]byte, bytes-int(sizeOf(&e)))
 	return &kept{event: e, topic: "orders", received: time.Now(), delivery: &eventmesh.Delivery{}}
 }
 
@@ -577,5 +580,76 @@ func TestSpoolThatIsMoved(t *testing.T) {
 				t.Errorf("got %s", k.event.ID())
 			}
 		})
+	}
+}
+
+// An event counts with what it takes, be it in its data or in its attributes, wherever there is a bound.
+func TestAttributesCount(t *testing.T) {
+	const size = 900 * 1000
+	many := map[string]any{}
+	for i := range 5000 {
+		many[fmt.Sprintf("a%d", i)] = "b"
+	}
+	text := strings.Repeat("x", size)
+	large := map[string]func(*event.EventContextV1){
+		"extension":  func(c *event.EventContextV1) { c.Extensions = map[string]any{"large": text} },
+		"name":       func(c *event.EventContextV1) { c.Extensions = map[string]any{text: "large"} },
+		"extensions": func(c *event.EventContextV1) { c.Extensions = many },
+		"bytes":      func(c *event.EventContextV1) { c.Extensions = map[string]any{"large": []byte(text)} },
+		"id":         func(c *event.EventContextV1) { c.ID = text },
+		"source":     func(c *event.EventContextV1) { c.Source.Path = text },
+		"subject":    func(c *event.EventContextV1) { c.Subject = &text },
+		"type":       func(c *event.EventContextV1) { c.Type = text },
+		"content":    func(c *event.EventContextV1) { c.DataContentType = &text },
+		"schema":     func(c *event.EventContextV1) { c.DataSchema.RawQuery = text },
+	}
+	for what, enlarge := range large {
+		for name, b := range buffers(t, 100, 4*size, Unordered) {
+			t.Run(what+"/"+name, func(t *testing.T) {
+				want := int64(size)
+				if what == "extensions" {
+					want = 5000 * extensionOverhead
+				}
+				for i := range 3 {
+					k := sized(fmt.Sprint(i), kib)
+					enlarge(k.event.Context.(*event.EventContextV1))
+					put(t, b, k)
+				}
+				if got := b.status().totals.bytes; got < 3*want || got > 3*(want+100*kib) {
+					t.Errorf("got %d bytes, want three times %d and little more", got, want)
+				}
+				if b.spool == nil {
+					return
+				}
+				eventually(t, func() string { return stored(t, b, 3) })
+				if got, want := stock(t, b.spool).totals.bytes, b.status().totals.bytes; got != want {
+					t.Errorf("the file has %d bytes by its own account, want %d", got, want)
+				}
+				for range 3 {
+					b.release(b.next(t.Context()), true)
+				}
+				if got := b.status().totals.bytes; got != 0 {
+					t.Errorf("got %d bytes of no event", got)
+				}
+			})
+		}
+	}
+}
+
+// What waits for the disk is in memory twice, as an event and as its record.
+func TestPendingIsBounded(t *testing.T) {
+	b := newBuffer(1000, 1<<30, Unordered, slow, open(t, t.TempDir()))
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var held int64
+	for b.fits(&kept{pending: 2 << 20}) {
+		k := sized("a", 900*kib)
+		if err := b.put(ctx, k); err != nil {
+			t.Fatal(err)
+		}
+		held += int64(len(k.record) + len(k.event.DataEncoded))
+	}
+	if held > maxPending {
+		t.Errorf("got %d bytes in memory that wait for the disk, want up to %d", held, maxPending)
 	}
 }

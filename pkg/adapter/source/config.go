@@ -45,7 +45,7 @@ type Config struct {
 	// BufferEvents bounds the buffer.
 	BufferEvents int64 `envconfig:"EVENTMESH_BUFFER_EVENTS" default:"10000" min:"1" desc:"how many events are kept at most, in memory or on disk, until the sink has taken them" want:"a number above 0"`
 	// BufferBytes bounds the buffer.
-	BufferBytes int64 `envconfig:"EVENTMESH_BUFFER_BYTES" default:"67108864" min:"1" desc:"how many bytes are kept at most, in memory or on disk: data, and 1 KiB for each event; a larger event is kept alone" want:"a number above 0"`
+	BufferBytes int64 `envconfig:"EVENTMESH_BUFFER_BYTES" default:"67108864" min:"1" desc:"how many bytes are kept at most, in memory or on disk: data, the names and values of attributes, 128 bytes for each extension, and 1 KiB for each event; a larger event is kept alone" want:"a number above 0"`
 	// MaxInFlight bounds concurrent requests.
 	MaxInFlight int `envconfig:"EVENTMESH_MAX_IN_FLIGHT" default:"16" min:"1" desc:"how many requests to the sink are under way at once, over as many connections" want:"a number above 0"`
 	// Retries bounds attempts.

@@ -2,6 +2,7 @@ package source
 
 import (
 	"hash/fnv"
+	"net/url"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -18,6 +19,7 @@ type kept struct {
 	topic    string
 	received time.Time
 	size     int64
+	pending  int64 // what it takes while it waits for the disk: its record, too
 	// event is the one to send: as it was received, with the extensions that it gets.
 	event event.Event
 	// undecodable says that what came was no event. Then event carries it, for the dead letters alone.
@@ -54,11 +56,47 @@ func (k *kept) unload() { k.event, k.record = event.Event{}, nil }
 // loaded tells whether the event is in memory.
 func (k *kept) loaded() bool { return k.event.Context != nil }
 
-// overhead in bytes of a kept event besides its data: a round figure for its attributes.
-const overhead = 1024
+const (
+	// overhead in bytes is what a kept event takes besides its data and the text of its attributes: a round figure.
+	overhead = 1024
+	// extensionOverhead is what each extension takes besides its text, likewise.
+	extensionOverhead = 128
+)
 
-// sizeOf returns what an event counts with so many bytes of data.
-func sizeOf(data int) int64 { return int64(data) + overhead }
+// sizeOf returns what an event takes in memory, more or less.
+func sizeOf(e *event.Event) int64 {
+	size := overhead + len(e.DataEncoded)
+	c, ok := e.Context.(*event.EventContextV1)
+	if !ok {
+		return int64(size)
+	}
+	size += len(c.ID) + len(c.Type) + lengthOf(c.Subject) + lengthOf(c.DataContentType) + lengthOfURL(&c.Source.URL)
+	if c.DataSchema != nil {
+		size += lengthOfURL(&c.DataSchema.URL)
+	}
+	for name, value := range c.Extensions {
+		size += extensionOverhead + len(name)
+		switch value := value.(type) {
+		case string:
+			size += len(value)
+		case []byte:
+			size += len(value)
+		}
+	}
+	return int64(size)
+}
+
+func lengthOf(s *string) int {
+	if s == nil {
+		return 0
+	}
+	return len(*s)
+}
+
+// lengthOfURL spares making the text of it.
+func lengthOfURL(u *url.URL) int {
+	return len(u.Scheme) + len(u.Opaque) + len(u.Host) + len(u.Path) + len(u.RawPath) + len(u.RawQuery) + len(u.Fragment) + len(u.RawFragment)
+}
 
 // partitionKey is the extension that says which events belong together: the partitioning extension of CloudEvents.
 const partitionKey = "partitionkey"

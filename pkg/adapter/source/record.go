@@ -16,12 +16,15 @@ import (
 
 // A record is a kept event on disk, all numbers big endian:
 //
-//	version (1) | flags (1) | received, Unix ns (8) | ordering key (8) | length of topic (2) | length of attributes (4)
+//	version (1) | flags (1) | received, Unix ns (8) | ordering key (8) | length of topic (2) | length of attributes (4) | size (8)
 //	topic | attributes, as CloudEvents JSON without data | data | CRC-32C of all before (4)
 const (
-	recordVersion = 1
-	recordHeader  = 1 + 1 + 8 + 8 + 2 + 4
+	recordVersion = 2
+	recordHeader  = 1 + 1 + 8 + 8 + 2 + 4 + 8
 	recordTrailer = 4
+
+	// version1 had no size, and counted with the data alone.
+	version1, header1 = 1, recordHeader - 8
 
 	flagUndecodable = 1
 )
@@ -45,13 +48,14 @@ func encodeRecord(k *kept) ([]byte, error) {
 	record = binary.BigEndian.AppendUint64(record, k.key)
 	record = binary.BigEndian.AppendUint16(record, uint16(len(k.topic))) //nolint:gosec // checked above
 	record = append(record, 0, 0, 0, 0)                                  // the length of the attributes
+	record = binary.BigEndian.AppendUint64(record, uint64(k.size))       //nolint:gosec // not negative
 	record = append(record, k.topic...)
 	attributes := len(record)
 	record, err := jsonevent.Append(record, event.Event{Context: k.event.Context})
 	if err != nil {
 		return nil, fmt.Errorf("encoding event: %w", err)
 	}
-	binary.BigEndian.PutUint32(record[recordHeader-4:], uint32(len(record)-attributes)) //nolint:gosec // far below 4 GiB
+	binary.BigEndian.PutUint32(record[20:], uint32(len(record)-attributes)) //nolint:gosec // far below 4 GiB
 	record = append(record, k.event.DataEncoded...)
 	return binary.BigEndian.AppendUint32(record, crc32.Checksum(record, castagnoli)), nil
 }
@@ -65,15 +69,15 @@ func checkRecord(record []byte) error {
 	if binary.BigEndian.Uint32(record[len(body):]) != crc32.Checksum(body, castagnoli) {
 		return errors.New("its checksum does not match")
 	}
-	if record[0] != recordVersion {
+	if record[0] != recordVersion && record[0] != version1 {
 		return fmt.Errorf("its version is %d, and this program knows %d", record[0], recordVersion)
 	}
 	return nil
 }
 
 func checkLengths(record []byte) error {
-	if len(record) < recordHeader+recordTrailer {
-		return fmt.Errorf("it has %d bytes, want at least %d", len(record), recordHeader+recordTrailer)
+	if len(record) < header1+recordTrailer || len(record) < headerOf(record)+recordTrailer {
+		return fmt.Errorf("it has %d bytes, which is too few", len(record))
 	}
 	if recordDataStart(record) > len(record)-recordTrailer {
 		return errors.New("its lengths do not match")
@@ -92,14 +96,14 @@ func receivedAt(record []byte) int64 {
 // openRecord reads what is needed before the event itself is: everything but the event.
 func openRecord(seq uint64, record []byte) *kept {
 	if err := checkRecord(record); err != nil {
-		return &kept{seq: seq, record: record, size: recordSize(record), unreadable: err}
+		return &kept{seq: seq, record: record, size: int64(len(record)) + overhead, unreadable: err}
 	}
 	return &kept{
 		seq: seq, record: record, undecodable: record[1]&flagUndecodable != 0,
 		received: time.Unix(0, int64(binary.BigEndian.Uint64(record[2:]))), //nolint:gosec // as it was written
 		key:      binary.BigEndian.Uint64(record[10:]),
-		topic:    string(record[recordHeader:recordTopicEnd(record)]),
-		size:     recordSize(record),
+		topic:    string(record[headerOf(record):recordTopicEnd(record)]),
+		size:     writtenSize(record),
 	}
 }
 
@@ -131,11 +135,21 @@ func decodeRecord(record []byte) (event.Event, error) {
 }
 
 // recordSize is what the event of a record counts with.
-func recordSize(record []byte) int64 {
-	if checkLengths(record) != nil {
-		return sizeOf(len(record))
+func recordSize(record []byte) int64 { return openRecord(0, record).size }
+
+// writtenSize is what the event of a record that has been checked counts with.
+func writtenSize(record []byte) int64 {
+	if record[0] == version1 {
+		return int64(len(record)-recordTrailer-recordDataStart(record)) + overhead
 	}
-	return sizeOf(len(record) - recordTrailer - recordDataStart(record))
+	return int64(binary.BigEndian.Uint64(record[24:])) //nolint:gosec // as it was written
+}
+
+func headerOf(record []byte) int {
+	if record[0] == version1 {
+		return header1
+	}
+	return recordHeader
 }
 
 func recordDataStart(record []byte) int {
@@ -143,5 +157,5 @@ func recordDataStart(record []byte) int {
 }
 
 func recordTopicEnd(record []byte) int {
-	return recordHeader + int(binary.BigEndian.Uint16(record[18:]))
+	return headerOf(record) + int(binary.BigEndian.Uint16(record[18:]))
 }

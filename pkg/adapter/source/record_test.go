@@ -2,7 +2,9 @@ package source
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
+	"hash/crc32"
 	"io"
 	"maps"
 	"math"
@@ -38,7 +40,7 @@ func TestRecord(t *testing.T) {
 		t.Run(e.ID(), func(t *testing.T) {
 			k := &kept{
 				seq: 7, key: 1 << 63, topic: "orders", received: time.Unix(1234, 5678), undecodable: e.ID() == "binary",
-				event: e, size: sizeOf(len(e.DataEncoded)),
+				event: e, size: sizeOf(&e),
 			}
 			record, err := encodeRecord(k)
 			if err != nil {
@@ -70,6 +72,21 @@ func TestRecord(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A file of an earlier version has records without a size.
+func TestRecordOfAnEarlierVersion(t *testing.T) {
+	k := record(t, 1, 3*kib)
+	old := append(bytes.Clone(k.record[:24]), k.record[recordHeader:len(k.record)-recordTrailer]...)
+	old[0] = 1
+	old = binary.BigEndian.AppendUint32(old, crc32.Checksum(old, castagnoli))
+	got := openRecord(1, old)
+	if got.unreadable != nil || got.topic != k.topic || !got.received.Equal(k.received) || got.size != int64(len(k.event.DataEncoded)+1024) {
+		t.Errorf("got %+v", got)
+	}
+	if e, err := decodeRecord(old); err != nil || same(e, k.event) != "" {
+		t.Errorf("got %v, %v", e, err)
 	}
 }
 
