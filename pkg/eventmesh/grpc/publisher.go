@@ -153,12 +153,10 @@ func (p *publisher) Heartbeat(ctx context.Context) error {
 	return nil
 }
 
-// Wait watches the connection: with the first change from ready it is over.
+// Wait watches the connection: with the first change from ready it is over, though gRPC may have another one before that is seen.
 func (p *publisher) Wait() error {
-	for state := p.conn.GetState(); state == connectivity.Ready; state = p.conn.GetState() {
-		if !p.conn.WaitForStateChange(p.ctx, state) {
-			return eventmesh.ErrClosed
-		}
+	if p.conn.GetState() == connectivity.Ready {
+		p.conn.WaitForStateChange(p.ctx, connectivity.Ready)
 	}
 	if p.ctx.Err() != nil {
 		return eventmesh.ErrClosed
