@@ -26,6 +26,7 @@ func TestBurstDelaysNoOthers(t *testing.T) {
 	for _, status := range []int{http.StatusBadRequest, http.StatusNotFound, http.StatusInternalServerError} {
 		for _, burst := range lasting([]int{40, 1000}, []int{5, 40, 1000, 9000}) {
 			t.Run(fmt.Sprintf("%d/%d", status, burst), func(t *testing.T) {
+				t.Parallel()
 				some.play(t, func(with setting) {
 					with.environment = defaults
 					s := newStage(with)
@@ -118,6 +119,7 @@ func (s *stage) percentile(of *traffic, percent int) time.Duration {
 
 // watchLag measures how late a busy machine is with what needs no time, until the returned function is called.
 func watchLag(t *testing.T) (most func() time.Duration) {
+	t.Helper()
 	const every = 100 * time.Millisecond
 	ended, longest := make(chan struct{}), make(chan time.Duration, 1)
 	go func() {
