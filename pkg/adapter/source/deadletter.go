@@ -61,7 +61,27 @@ type deadLetterTopic struct {
 func (t deadLetterTopic) take(ctx context.Context, e event.Event) error {
 	ctx, cancel := context.WithTimeout(ctx, t.timeout)
 	defer cancel()
+	if err := eventmesh.Validate(e); err != nil { // as the event of another publisher may be
+		e = enclosed(e, err)
+	}
 	return t.publisher.Publish(ctx, t.topic, e)
+}
+
+// enclosed returns an event of which no attribute can be in the way, with the event as its data, in JSON, and what Knative says of why it
+// is a dead letter.
+func enclosed(e event.Event, failure error) event.Event {
+	extensions := extensionsOf(&e)
+	topic, _ := extensions[topicExtension].(string)
+	whole := noEvent(topic, asJSON(&e), failure)
+	for _, name := range []string{
+		attributes.KnativeErrorDestExtensionKey, attributes.KnativeErrorCodeExtensionKey, attributes.KnativeErrorDataExtensionKey,
+	} {
+		if value, ok := extensions[name]; ok {
+			whole.SetExtension(name, value)
+		}
+	}
+	whole.SetDataContentType(event.ApplicationJSON)
+	return whole
 }
 
 // deadLetter returns the event with what Knative says of an event that a destination did not take.

@@ -21,7 +21,9 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
 func TestDeadLetterSaysWhy(t *testing.T) {
@@ -298,6 +300,36 @@ func TestEventThatNoRecordHoldsBecomesADeadLetter(t *testing.T) {
 		if k := b.next(t.Context()); k.unreadable != nil {
 			t.Errorf("event %d cannot be read: %v", k.seq, k.unreadable)
 		}
+	}
+}
+
+// A dead letter that EventMesh cannot carry travels as data.
+func TestDeadLetterTopicTakesWhatEventMeshRefuses(t *testing.T) {
+	t.Parallel()
+	server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
+	p := connect(t, server.GRPCURL(), eventmesh.Credentials{})
+	place := deadLetterTopic{publisher: p, topic: "dead", timeout: patience}
+	e := sample("a")
+	e.SetExtension("note", "line 1\nline 2")
+	e.SetExtension(topicExtension, "orders")
+	letter := deadLetter(e, &url.URL{Scheme: "http", Host: "sink"}, &rejection{status: 400, body: "bad"})
+	if err := place.take(t.Context(), letter); err != nil {
+		t.Fatal(err)
+	}
+	published := server.Published("dead")
+	if len(published) != 1 || published[0].GetType() != undecodableType || published[0].GetSource() != "eventmesh:orders" {
+		t.Fatalf("got %v, want the event enclosed in one", published)
+	}
+	if code := published[0].GetAttributes()["knativeerrorcode"].GetCeString(); code != "400" {
+		t.Errorf("got the code %s, want 400", code)
+	}
+	data := published[0].GetTextData()
+	inner, err := jsonevent.Unmarshal([]byte(data), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := same(inner, letter); diff != "" {
+		t.Error(diff)
 	}
 }
 
