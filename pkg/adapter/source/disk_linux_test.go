@@ -101,10 +101,7 @@ func (p *platter) remains() (map[uint64]bool, error) {
 // eventsIn are the events that a process finds that starts with this file.
 func eventsIn(t *testing.T, content []byte) (map[uint64]bool, error) {
 	t.Helper()
-	dir, err := os.MkdirTemp(t.TempDir(), "")
-	if err != nil {
-		return nil, err
-	}
+	dir := t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, spoolFile), content, 0o600); err != nil {
 		return nil, err
 	}

@@ -63,23 +63,16 @@ func (p *process) wantLastWord(t *testing.T) {
 // Nor does anything else keep it from its end that never answers.
 func TestProcessEndsWhateverHangs(t *testing.T) {
 	t.Parallel()
-	mute := func(t *testing.T) string {
-		t.Helper()
-		return strings.TrimPrefix(rawSink(t, func(_ int, conn net.Conn, _ *bufio.Reader) { stay(conn, "") }), "http://")
-	}
-	for name, environment := range map[string]func(*testing.T) []string{
-		"EventMesh over TCP":  func(t *testing.T) []string { return []string{"EVENTMESH_URL=tcp://" + mute(t)} },
-		"EventMesh over gRPC": func(t *testing.T) []string { return []string{"EVENTMESH_URL=grpc://" + mute(t)} },
-		"metrics": func(t *testing.T) []string {
-			return []string{`K_OBSERVABILITY_CONFIG={"metrics":{"protocol":"http/protobuf","endpoint":"http://` + mute(t) + `/v1/metrics"}}`}
-		},
-		"dead letters": func(t *testing.T) []string {
-			return []string{"EVENTMESH_URL=tcp://" + mute(t), "EVENTMESH_DEAD_LETTER_TOPIC=dead"}
-		},
+	mute := strings.TrimPrefix(rawSink(t, func(_ int, conn net.Conn, _ *bufio.Reader) { stay(conn, "") }), "http://")
+	for name, environment := range map[string][]string{
+		"EventMesh over TCP":  {"EVENTMESH_URL=tcp://" + mute},
+		"EventMesh over gRPC": {"EVENTMESH_URL=grpc://" + mute},
+		"metrics":             {`K_OBSERVABILITY_CONFIG={"metrics":{"protocol":"http/protobuf","endpoint":"http://` + mute + `/v1/metrics"}}`},
+		"dead letters":        {"EVENTMESH_URL=tcp://" + mute, "EVENTMESH_DEAD_LETTER_TOPIC=dead"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := run(t, append(environment(t), "EVENTMESH_DRAIN_TIMEOUT=1s")...)
+			s := run(t, append(environment, "EVENTMESH_DRAIN_TIMEOUT=1s")...)
 			s.terminate(t)
 			s.awaitEnd(t)
 		})

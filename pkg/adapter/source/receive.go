@@ -57,13 +57,7 @@ func (r *receiver) take(ctx context.Context, d *eventmesh.Delivery) error {
 		r.metrics.received(d.Topic)
 	} else {
 		r.metrics.undecodable(d.Topic)
-		if !r.wrap {
-			r.lose(d)
-			return nil
-		}
-		k.event, k.undecodable = noEvent(d.Topic, d.Raw, d.Err), true
-		k.key = orderingKey(&k.event, d.Topic)
-		if err := r.buffer.prepare(k); err != nil {
+		if !r.becomesDeadLetter(k, d) {
 			r.lose(d)
 			return nil
 		}
@@ -74,6 +68,16 @@ func (r *receiver) take(ctx context.Context, d *eventmesh.Delivery) error {
 		return err
 	}
 	return nil
+}
+
+// becomesDeadLetter makes an event of what is none, and tells whether there is a place for it, and a record.
+func (r *receiver) becomesDeadLetter(k *kept, d *eventmesh.Delivery) bool {
+	if !r.wrap {
+		return false
+	}
+	k.event, k.undecodable = noEvent(d.Topic, d.Raw, d.Err), true
+	k.key = orderingKey(&k.event, d.Topic)
+	return r.buffer.prepare(k) == nil // a topic can be too long for one
 }
 
 func (r *receiver) keep(d *eventmesh.Delivery) *kept {

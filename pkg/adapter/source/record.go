@@ -99,9 +99,9 @@ func openRecord(seq uint64, record []byte) *kept {
 		return &kept{seq: seq, record: record, size: int64(len(record)) + overhead, unreadable: err}
 	}
 	return &kept{
-		seq: seq, record: record, undecodable: record[1]&flagUndecodable != 0,
+		seq: seq, record: record, undecodable: record[1]&flagUndecodable != 0, //nolint:gosec // its length has been checked
 		received: time.Unix(0, int64(binary.BigEndian.Uint64(record[2:]))), //nolint:gosec // as it was written
-		key:      binary.BigEndian.Uint64(record[10:]),
+		key:      binary.BigEndian.Uint64(record[10:]),                     //nolint:gosec // its length has been checked
 		topic:    string(record[headerOf(record):recordTopicEnd(record)]),
 		size:     writtenSize(record),
 	}
