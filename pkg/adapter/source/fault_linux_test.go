@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"unsafe"
 
@@ -66,7 +67,14 @@ func disturb(t *testing.T, answer func(systemCall) (int64, unix.Errno), f func()
 	if err := <-installed; err != nil {
 		t.Skipf("the kernel lets nobody stand between a program and its disk: %v", err)
 	}
-	attend(listener, answer, ended)
+	var mu sync.Mutex
+	attend(listener, func(c systemCall) (int64, unix.Errno) {
+		mu.Lock()
+		defer mu.Unlock()
+		return answer(c)
+	}, ended)
+	mu.Lock() // what answer has done is over
+	defer mu.Unlock()
 }
 
 // hangingDisk names a file to a process of this test: once that is there, no sync of a spool returns.
