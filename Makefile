@@ -40,7 +40,7 @@ demo: build ## play both directions of events with separate processes
 	$(GO) run ./test/demo --bin bin
 
 .PHONY: test
-test: lint check-generate unit coverage ## everything that needs no cluster
+test: lint check-generate check-monitoring unit coverage ## everything that needs no cluster
 
 .PHONY: lint
 lint: ## vet and linters
@@ -68,6 +68,11 @@ check-generate: ## fail when generated files are not what make generate makes
 		diff -u "pkg/eventmesh/grpc/eventmeshpb/$$f" "$$dir/pkg/eventmesh/grpc/eventmeshpb/$$f" || { echo "run make generate"; exit 1; }; \
 	done && \
 	$(GO) run ./internal/configdoc | diff -u docs/configuration.md - || { echo "run make generate"; exit 1; }
+
+# With -count=1, as Go's cache of results does not see that a file outside the module has changed.
+.PHONY: check-monitoring
+check-monitoring: ## fail when Prometheus would refuse a query of config/monitoring, or find nothing by it
+	$(GO) -C test/monitoring test -count=1 ./...
 
 # The cluster beside the repository, for when KUBECONFIG names none.
 CLUSTER ?= ../shared/cluster

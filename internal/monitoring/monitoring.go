@@ -1,13 +1,13 @@
-// Package monitoring checks that config/monitoring and the documents name only metrics that exist, and all of them.
-//
-// Each program's tests export its metrics with [Export], and check what there is for it.
+// Package monitoring checks that what a program exports is what docs/operations.md documents, and what test/monitoring lists: there
+// Prometheus' own parser, which has no place among the modules of the programs, checks the queries of config/monitoring.
 package monitoring
 
 import (
-	"errors"
-	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,67 +17,54 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 )
 
-// Exported is what Prometheus gets to see of a program.
-type Exported struct {
-	// Families are the names of the metrics, Samples those that a query can name, Labels those of any of them.
-	Families, Samples, Labels map[string]bool
+// family is what Prometheus gets to see of a metric.
+type family struct {
+	kind   string
+	labels map[string]bool
 }
 
-// Export exports metrics as Knative's framework does. measure makes a metric of each kind with the provider.
-func Export(t *testing.T, measure func(metric.MeterProvider)) Exported {
+// Check exports the metrics of a program, and compares them with the documents and the list. measure makes a metric of each kind, with
+// each of its labels, with the provider.
+func Check(t *testing.T, program string, measure func(metric.MeterProvider)) {
+	t.Helper()
+	exported := export(t, measure)
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(exported)) {
+		f := exported[name]
+		lines = append(lines, strings.Join(append([]string{name, f.kind}, slices.Sorted(maps.Keys(f.labels))...), " ")+"\n")
+	}
+	list := filepath.Join("test/monitoring/testdata", program+".txt")
+	if got := strings.Join(lines, ""); got != string(readFile(t, list)) {
+		t.Errorf("what is exported is not what %s lists:\n%s", list, got)
+	}
+	checkDocumentation(t, program, exported)
+}
+
+// export exports metrics as Knative's framework does, but for the labels of OpenTelemetry's scopes, which nobody asks for.
+func export(t *testing.T, measure func(metric.MeterProvider)) map[string]family {
 	t.Helper()
 	registry := prometheus.NewRegistry()
 	exporter, err := otelprom.New(otelprom.WithRegisterer(registry),
-		otelprom.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes), otelprom.WithoutTargetInfo())
+		otelprom.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes), otelprom.WithoutTargetInfo(), otelprom.WithoutScopeInfo())
 	if err != nil {
 		t.Fatal(err)
 	}
 	measure(sdk.NewMeterProvider(sdk.WithReader(exporter)))
-	families, err := registry.Gather()
+	gathered, err := registry.Gather()
 	if err != nil {
 		t.Fatal(err)
 	}
-	all := Exported{Families: map[string]bool{}, Samples: map[string]bool{}, Labels: map[string]bool{}}
-	for _, label := range []string{"namespace", "pod", "le"} { // of the scrape, and of histograms
-		all.Labels[label] = true
-	}
-	for _, family := range families {
-		name := family.GetName()
-		all.Families[name] = true
-		for _, one := range family.GetMetric() {
-			for _, label := range one.GetLabel() {
-				all.Labels[label.GetName()] = true
-			}
-			if one.GetHistogram() == nil {
-				all.Samples[name] = true
-				continue
-			}
-			for _, suffix := range []string{"_bucket", "_sum", "_count"} {
-				all.Samples[name+suffix] = true
+	families := map[string]family{}
+	for _, one := range gathered {
+		f := family{strings.ToLower(one.GetType().String()), map[string]bool{}}
+		for _, series := range one.GetMetric() {
+			for _, label := range series.GetLabel() {
+				f.labels[label.GetName()] = true
 			}
 		}
+		families[one.GetName()] = f
 	}
-	return all
-}
-
-// Check tells what a PromQL expression names that does not exist.
-func (e Exported) Check(expression string) (Query, error) {
-	q, err := parseQuery(expression)
-	if err != nil {
-		return q, err
-	}
-	var errs []error
-	for _, name := range q.Metrics {
-		if !e.Samples[name] {
-			errs = append(errs, fmt.Errorf("no metric %s", name))
-		}
-	}
-	for _, name := range q.Labels {
-		if !e.Labels[name] {
-			errs = append(errs, fmt.Errorf("no label %s", name))
-		}
-	}
-	return q, errors.Join(errs...)
+	return families
 }
 
 const manifests = "config/monitoring"

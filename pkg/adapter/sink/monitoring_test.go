@@ -2,9 +2,7 @@ package sink
 
 import (
 	"context"
-	"maps"
 	"net/http/httptest"
-	"slices"
 	"testing"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -40,10 +38,8 @@ func serveMeasured(t *testing.T, provider metric.MeterProvider, p publisher, env
 	return h, server
 }
 
-// export makes a metric of each kind, and exports it.
-func export(t *testing.T) monitoring.Exported {
-	t.Helper()
-	return monitoring.Export(t, func(provider metric.MeterProvider) {
+func TestMonitoring(t *testing.T) {
+	monitoring.Check(t, "sink", func(provider metric.MeterProvider) {
 		p := &fake{each: func(_ context.Context, e event.Event) error {
 			if e.ID() == "refused" {
 				return eventmesh.ErrRefused
@@ -53,31 +49,4 @@ func export(t *testing.T) monitoring.Exported {
 		_, server := serveMeasured(t, provider, p)
 		sendBatch(t, server.URL+"/topics/orders", batchOf("1", "refused"))
 	})
-}
-
-func TestExportedNames(t *testing.T) {
-	got := slices.Sorted(maps.Keys(export(t).Families))
-	want := []string{
-		"eventmesh_sink_batch_events",
-		"eventmesh_sink_circuit_open",
-		"eventmesh_sink_connected",
-		"eventmesh_sink_in_flight",
-		"eventmesh_sink_limit_in_flight",
-		"eventmesh_sink_unreadable_requests_total",
-		"http_server_request_body_size_bytes",
-		"http_server_request_duration_seconds",
-		"http_server_response_body_size_bytes",
-		"messaging_client_operation_duration_seconds",
-		"messaging_client_sent_messages_total",
-	}
-	if !slices.Equal(got, want) {
-		t.Errorf("got  %v\nwant %v", got, want)
-	}
-}
-
-func TestMonitoring(t *testing.T) {
-	all := export(t)
-	monitoring.CheckAlerts(t, all, "eventmesh-sink")
-	monitoring.CheckDashboard(t, all, "Sink", "namespace")
-	monitoring.CheckDocumentation(t, all, "sink")
 }
