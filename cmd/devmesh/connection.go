@@ -8,11 +8,8 @@ import (
 	"strings"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/transports"
 )
-
-var transports = []eventmesh.Transport{grpc.Transport{}, tcp.Transport{}}
 
 // connection holds the flags that say which EventMesh to talk to, and as who.
 type connection struct {
@@ -20,7 +17,7 @@ type connection struct {
 }
 
 func (c *connection) declare(flags *flag.FlagSet, groupUsage string) {
-	flags.StringVar(&c.url, "url", "", "EventMesh's `URL`, grpc://host:port or tcp://host:port (or grpcs, tcps); several, comma separated, are tried in turn")
+	flags.StringVar(&c.url, "url", "", "EventMesh's `URL`, such as grpc://host:port or tcp://host:port (or grpcs, tcps); several, comma separated, are tried in turn")
 	flags.StringVar(&c.group, "group", "devmesh", groupUsage)
 	flags.StringVar(&c.clientID, "client-id", "", "`name` of this client, which no other may use at the same time (default a random one)")
 	flags.StringVar(&c.username, "username", "", "user `name`, which EventMesh shows to every subscriber")
@@ -31,7 +28,7 @@ func (c *connection) config() (eventmesh.Config, error) {
 	if c.url == "" {
 		return eventmesh.Config{}, usageError("--url is missing")
 	}
-	addresses, err := eventmesh.ParseAddresses(c.url)
+	addresses, err := eventmesh.ParseAddresses(c.url, transports.All...)
 	if err != nil {
 		return eventmesh.Config{}, usageError("--url: " + err.Error())
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/transports"
 )
 
 const (
@@ -81,7 +82,7 @@ func (f *publishFlags) connect(ctx context.Context, cfg eventmesh.Config) (*even
 			}
 		}
 	}
-	publisher, err := eventmesh.NewPublisher(cfg, transports...)
+	publisher, err := eventmesh.NewPublisher(cfg, transports.All...)
 	if err != nil {
 		return nil, err
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/transports"
 )
 
 // leaveTimeout bounds leaving the group, while EventMesh may not answer.
@@ -55,7 +56,7 @@ func (f *subscribeFlags) subscribe(ctx context.Context, s streams, _ []string) e
 	ctx, refuse := context.WithCancelCause(ctx)
 	defer refuse(nil)
 	cfg.Notify = func(status eventmesh.Status) { f.notify(s, status, refuse) }
-	subscriber, err := eventmesh.NewSubscriber(cfg, subscription, transports...)
+	subscriber, err := eventmesh.NewSubscriber(cfg, subscription, transports.All...)
 	if err != nil {
 		return err
 	}

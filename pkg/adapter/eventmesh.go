@@ -12,19 +12,27 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/transports"
 )
 
 // Transports are those that EVENTMESH_URL can name.
-var Transports = []eventmesh.Transport{grpc.Transport{}, tcp.Transport{}}
+var Transports = transports.All
+
+// TransportNames are those by which configurations tell transports apart.
+func TransportNames() []string {
+	var names []string
+	for _, t := range Transports {
+		names = append(names, t.Traits().Scheme)
+	}
+	return names
+}
 
 // Addresses is the value of EVENTMESH_URL.
 type Addresses []eventmesh.Address
 
 // Decode parses the variable, for envconfig.
 func (a *Addresses) Decode(value string) error {
-	addresses, err := eventmesh.ParseAddresses(value)
+	addresses, err := eventmesh.ParseAddresses(value, Transports...)
 	*a = addresses
 	return err
 }

@@ -11,21 +11,18 @@ import (
 
 // Address is where an EventMesh server listens.
 type Address struct {
-	// Scheme picks the transport, and TLS: grpc, grpcs, tcp or tcps.
+	// Scheme picks the transport, and TLS: that of the transport, such as grpc, or with an s, such as grpcs.
 	Scheme string
 	// Host is host:port.
 	Host string
 }
 
-// defaultPorts are those of EventMesh's default configuration.
-var defaultPorts = map[string]string{"grpc": "10205", "grpcs": "10205", "tcp": "10000", "tcps": "10000"}
-
-// ParseAddresses parses URLs such as grpc://eventmesh:10205, separated by commas. The port defaults to EventMesh's own for
-// the scheme: 10205 for grpc and grpcs, 10000 for tcp and tcps. All have to be of one transport.
-func ParseAddresses(s string) ([]Address, error) {
+// ParseAddresses parses URLs such as grpc://eventmesh:10205, separated by commas, of one of the transports. The port defaults to
+// EventMesh's own for the transport: 10205 for gRPC, 10000 for TCP.
+func ParseAddresses(s string, transports ...Transport) ([]Address, error) {
 	var addresses []Address
 	for part := range strings.SplitSeq(s, ",") {
-		a, err := parseAddress(strings.TrimSpace(part))
+		a, err := parseAddress(strings.TrimSpace(part), transports)
 		if err != nil {
 			return nil, err
 		}
@@ -39,18 +36,22 @@ func ParseAddresses(s string) ([]Address, error) {
 	return addresses, nil
 }
 
-func parseAddress(s string) (Address, error) {
+func parseAddress(s string, transports []Transport) (Address, error) {
+	schemes, examples := known(transports)
 	u, err := url.Parse(s)
 	if err != nil || u.Opaque != "" {
 		if strings.Contains(s, "@") { // before it credentials may stand
 			s = "the value"
 		}
-		return Address{}, fmt.Errorf("%q is no URL such as grpc://host:10205 or tcp://host:10000", s)
+		return Address{}, fmt.Errorf("%q is no URL such as %s", s, choice(examples))
 	}
-	port, known := defaultPorts[u.Scheme]
+	a := Address{Scheme: u.Scheme}
+	t := find(transports, a.transport())
+	if t == nil {
+		return Address{}, fmt.Errorf("%q has scheme %q; an address is a URL with %s, such as %s", u.Redacted(), u.Scheme, choice(schemes), choice(examples))
+	}
+	port := t.Traits().Port
 	switch {
-	case !known:
-		return Address{}, fmt.Errorf("%q has scheme %q; an address is a URL with grpc, grpcs, tcp or tcps, such as grpc://host:10205", u.Redacted(), u.Scheme)
 	case u.Hostname() == "":
 		return Address{}, fmt.Errorf("%q names no host; an address is a URL such as %s://host:%s", u.Redacted(), u.Scheme, port)
 	case u.User != nil:
@@ -64,7 +65,37 @@ func parseAddress(s string) (Address, error) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		return Address{}, fmt.Errorf("%q has port %s; ports are 1 to 65535", u.Redacted(), port)
 	}
-	return Address{Scheme: u.Scheme, Host: net.JoinHostPort(u.Hostname(), port)}, nil
+	a.Host = net.JoinHostPort(u.Hostname(), port)
+	return a, nil
+}
+
+// find returns the transport of that name, and nil where there is none.
+func find(transports []Transport, name string) Transport {
+	for _, t := range transports {
+		if t.Traits().Scheme == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// known returns the schemes of transports, and an address of each.
+func known(transports []Transport) (schemes, examples []string) {
+	for _, t := range transports {
+		traits := t.Traits()
+		schemes = append(schemes, traits.Scheme, traits.Scheme+"s")
+		examples = append(examples, traits.Scheme+"://host:"+traits.Port)
+	}
+	return schemes, examples
+}
+
+// choice writes words as in: a, b or c.
+func choice(words []string) string {
+	list := strings.Join(words, ", ")
+	if last := strings.LastIndex(list, ", "); last >= 0 {
+		list = list[:last] + " or " + list[last+2:]
+	}
+	return list
 }
 
 // TLS tells whether the connection is encrypted.

@@ -62,7 +62,7 @@ func (s statuses) await(t *testing.T, connected bool) eventmesh.Status {
 
 func config(t *testing.T, url string) (eventmesh.Config, statuses) {
 	t.Helper()
-	addresses, err := eventmesh.ParseAddresses(url)
+	addresses, err := eventmesh.ParseAddresses(url, transports...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,7 +232,7 @@ func expectAny(t *testing.T, s *eventmesh.Subscriber) *eventmesh.Delivery {
 func TestOtherSubscribersNeedNotKnowTheMapping(t *testing.T) {
 	server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
 	cfg, told := config(t, server.TCPURL())
-	cfg.Subscribers = eventmesh.GRPCSubscribers
+	cfg.Subscribers = "grpc"
 	p := newPublisher(t, cfg)
 	told.await(t, true)
 	e := newEvent("1")
@@ -466,7 +466,7 @@ func TestServerSaysGoodbyeAndRedirects(t *testing.T) {
 	told.await(t, false)
 	told.await(t, true)
 
-	addresses, err := eventmesh.ParseAddresses(other.TCPURL())
+	addresses, err := eventmesh.ParseAddresses(other.TCPURL(), transports...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,8 +28,9 @@ type Config struct {
 	TLS *tls.Config
 	// Env, IDC and Subsystem are EventMesh's labels for where a client runs; defaults PRD, DEFAULT and 0000.
 	Env, IDC, Subsystem string
-	// Subscribers are those that a Publisher publishes for; default: those of the transport of Addresses.
-	Subscribers Subscribers
+	// Subscribers names the transport of those that a Publisher publishes for, as its URLs do without TLS: one of the transports
+	// that the Publisher is given. The default is that of Addresses.
+	Subscribers string
 	// Timeout bounds a Publish or Request whose context has no deadline; default 10 s.
 	Timeout time.Duration
 	// Notify, if set, is told of each change: connected, disconnected and why. Calls do not overlap, and it must not call
@@ -66,7 +67,7 @@ const (
 	rolePublisher  = "publisher"
 )
 
-func (c Config) validate() error {
+func (c Config) validate(transports []Transport) error {
 	switch {
 	case len(c.Addresses) == 0:
 		return errors.New("no address of EventMesh given")
@@ -74,16 +75,16 @@ func (c Config) validate() error {
 		return errors.New("no client ID given")
 	case c.Group == "":
 		return errors.New("no group given")
-	case c.Subscribers != "" && c.Subscribers != GRPCSubscribers && c.Subscribers != TCPSubscribers:
-		return fmt.Errorf("no subscribers have the transport %q: want %s or %s", c.Subscribers, GRPCSubscribers, TCPSubscribers)
+	case find(transports, c.Addresses[0].transport()) == nil:
+		return fmt.Errorf("no transport for %s", c.Addresses[0])
+	case find(transports, c.subscribers()) == nil:
+		return fmt.Errorf("no transport for subscribers by %q", c.Subscribers)
 	}
 	return nil
 }
 
-// crosses tells whether events are published for subscribers of another transport than that of the addresses.
-func (c Config) crosses() bool {
-	return c.Subscribers != "" && string(c.Subscribers) != c.Addresses[0].transport()
-}
+// subscribers names the transport of the subscribers that events are published for.
+func (c Config) subscribers() string { return cmp.Or(c.Subscribers, c.Addresses[0].transport()) }
 
 // client resolves what a new session tells EventMesh.
 func (c Config) client(role string) (Client, error) {
@@ -100,7 +101,6 @@ func (c Config) client(role string) (Client, error) {
 		Env: cmp.Or(c.Env, "PRD"), IDC: cmp.Or(c.IDC, "DEFAULT"), Subsystem: cmp.Or(c.Subsystem, "0000"),
 		Credentials: Credentials{Username: cmp.Or(credentials.Username, anonymous), Password: cmp.Or(credentials.Password, anonymous)},
 		TLS:         c.TLS,
-		Subscribers: cmp.Or(c.Subscribers, Subscribers(c.Addresses[0].transport())),
 	}, nil
 }
 

@@ -22,7 +22,7 @@ func TestParseAddresses(t *testing.T) {
 		"tcp://a:1, tcps://b:2":     "[tcp://a:1 tcps://b:2]",
 		"tcp://a,tcp://a":           "[tcp://a:10000]",
 	} {
-		got, err := eventmesh.ParseAddresses(in)
+		got, err := eventmesh.ParseAddresses(in, transports...)
 		if (err != nil) != (want == "") || err == nil && fmt.Sprint(got) != want {
 			t.Errorf("%s: got %v, %v; want %s", in, got, err, want)
 		}
@@ -44,7 +44,7 @@ func TestParseAddressesRefuses(t *testing.T) {
 		"grpc://a:port":           "URL",
 		"grpc://user:geheim@a:-1": "URL",
 	} {
-		_, err := eventmesh.ParseAddresses(in)
+		_, err := eventmesh.ParseAddresses(in, transports...)
 		if err == nil || !strings.Contains(err.Error(), reason) || strings.Contains(err.Error(), "geheim") {
 			t.Errorf("%q: got %v, want an error about %q, and no password", in, err, reason)
 		}
@@ -52,7 +52,7 @@ func TestParseAddressesRefuses(t *testing.T) {
 }
 
 func TestConfigurationIsChecked(t *testing.T) {
-	addresses, err := eventmesh.ParseAddresses("grpc://127.0.0.1:1")
+	addresses, err := eventmesh.ParseAddresses("grpc://127.0.0.1:1", transports...)
 	if err != nil {
 		t.Fatal(err)
 	}

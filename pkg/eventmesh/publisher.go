@@ -35,14 +35,12 @@ type openPublisher struct {
 // NewPublisher returns a Publisher that connects in the background, and goes on trying until Close. The error is one of the
 // configuration.
 func NewPublisher(cfg Config, transports ...Transport) (*Publisher, error) {
-	if err := cfg.validate(); err != nil {
+	if err := cfg.validate(transports); err != nil {
 		return nil, fmt.Errorf("creating publisher: %w", err)
 	}
-	transport, err := pick(cfg.Addresses, transports)
-	if err != nil {
-		return nil, fmt.Errorf("creating publisher: %w", err)
-	}
-	p := &Publisher{config: cfg, timeout: cmp.Or(cfg.Timeout, defaultTimeout), crosses: cfg.crosses()}
+	own := cfg.Addresses[0].transport()
+	transport, rendering := find(transports, own), find(transports, cfg.subscribers()).Traits().Rendering
+	p := &Publisher{config: cfg, timeout: cmp.Or(cfg.Timeout, defaultTimeout), crosses: cfg.subscribers() != own}
 	p.supervisor = supervisor[PublisherSession]{
 		addresses: cfg.Addresses,
 		notify:    cfg.Notify,
@@ -51,6 +49,7 @@ func NewPublisher(cfg Config, transports ...Transport) (*Publisher, error) {
 			if err != nil {
 				return nil, err
 			}
+			client.Rendering = rendering
 			session, err := transport.OpenPublisher(ctx, a, client)
 			if err != nil {
 				p.take(nil)

@@ -31,11 +31,10 @@ func NewSubscriber(cfg Config, subscription Subscription, transports ...Transpor
 	subscription.Mode = cmp.Or(subscription.Mode, Clustering)
 	subscription.Type = cmp.Or(subscription.Type, Async)
 	subscription.Topics = slices.Clone(subscription.Topics)
-	transport, err := checkSubscription(cfg, subscription, transports)
-	if err != nil {
+	if err := cmp.Or(cfg.validate(transports), subscription.validate()); err != nil {
 		return nil, fmt.Errorf("creating subscriber: %w", err)
 	}
-	returning := false
+	transport, returning := find(transports, cfg.Addresses[0].transport()), false
 	s := &Subscriber{deliveries: make(chan *Delivery), closed: make(chan struct{})}
 	s.supervisor = supervisor[SubscriberSession]{
 		addresses: cfg.Addresses,
@@ -62,25 +61,22 @@ func NewSubscriber(cfg Config, subscription Subscription, transports ...Transpor
 	return s, nil
 }
 
-func checkSubscription(cfg Config, s Subscription, transports []Transport) (Transport, error) {
-	if err := cfg.validate(); err != nil {
-		return nil, err
-	}
+func (s Subscription) validate() error {
 	if len(s.Topics) == 0 {
-		return nil, errors.New("no topic given")
+		return errors.New("no topic given")
 	}
 	for _, topic := range s.Topics {
 		if err := ValidateTopic(topic); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	if s.Mode != Clustering && s.Mode != Broadcasting {
-		return nil, fmt.Errorf("mode %q is neither %s nor %s", s.Mode, Clustering, Broadcasting)
+		return fmt.Errorf("mode %q is neither %s nor %s", s.Mode, Clustering, Broadcasting)
 	}
 	if s.Type != Async && s.Type != Sync {
-		return nil, fmt.Errorf("type %q is neither %s nor %s", s.Type, Async, Sync)
+		return fmt.Errorf("type %q is neither %s nor %s", s.Type, Async, Sync)
 	}
-	return pick(cfg.Addresses, transports)
+	return nil
 }
 
 // serve hands out what a session receives, to its end.

@@ -185,15 +185,3 @@ func message(err error) string {
 	}
 	return err.Error()
 }
-
-// pick returns the transport that serves the addresses.
-func pick(addresses []Address, transports []Transport) (Transport, error) {
-	for _, t := range transports {
-		for _, scheme := range t.Schemes() {
-			if scheme == addresses[0].Scheme {
-				return t, nil
-			}
-		}
-	}
-	return nil, fmt.Errorf("no transport for %s", addresses[0])
-}

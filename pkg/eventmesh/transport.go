@@ -10,12 +10,32 @@ import (
 // Transport opens sessions with an EventMesh server. It neither retries nor reconnects: [Publisher] and [Subscriber] do.
 // Its methods may be called from several goroutines.
 type Transport interface {
-	// Schemes are the URL schemes of the addresses that it can reach.
-	Schemes() []string
+	// Traits tell it from others. They do not change.
+	Traits() Traits
 	// OpenPublisher returns a session that can publish. The context bounds the opening alone.
 	OpenPublisher(ctx context.Context, a Address, c Client) (PublisherSession, error)
 	// OpenSubscriber returns a session that has subscribed. The context bounds the opening alone.
 	OpenSubscriber(ctx context.Context, a Address, c Client, s Subscription) (SubscriberSession, error)
+}
+
+// Traits are the facts that differ between transports.
+type Traits struct {
+	// Scheme is that of its addresses' URLs. It names the transport, and does not end with an s: with one added, connections are
+	// encrypted.
+	Scheme string
+	// Port is that of EventMesh's default configuration.
+	Port string
+	// Rendering is how its subscribers get events.
+	Rendering Rendering
+}
+
+// Rendering is how the subscribers of a transport get events. EventMesh delivers an event to no others than those that its publisher
+// has named, and renders it for them by what the publisher has said of it: nothing tells that somebody else subscribes.
+type Rendering struct {
+	// Form is the one in which the subscribers get events unharmed, whichever transport published them.
+	Form Form
+	// Description is the protocol description that reaches the subscribers.
+	Description string
 }
 
 // Client is what a session tells EventMesh about itself.
@@ -31,38 +51,11 @@ type Client struct {
 	Credentials
 	// TLS is for addresses that ask for it; nil stands for the system's defaults.
 	TLS *tls.Config
-	// Subscribers are those that the client publishes for.
-	Subscribers Subscribers
+	// Rendering is that of the subscribers that the client publishes for.
+	Rendering Rendering
 	// Returning says that the client has had a session before, which has ended without its leaving. Where EventMesh holds what it
 	// could not write to a dead session until somebody asks for it, OpenSubscriber does. Of an earlier process it finds out itself.
 	Returning bool
-}
-
-// Subscribers are those of one transport. EventMesh delivers an event to no others than those that its publisher has named, and
-// renders it for them by what the publisher has said of it: nothing tells that somebody else subscribes.
-type Subscribers string
-
-const (
-	// GRPCSubscribers get their events over gRPC.
-	GRPCSubscribers Subscribers = "grpc"
-	// TCPSubscribers get their events over TCP.
-	TCPSubscribers Subscribers = "tcp"
-)
-
-// Form is the one in which the subscribers get events unharmed, whichever transport published them.
-func (s Subscribers) Form() Form {
-	if s == TCPSubscribers {
-		return JSONForm
-	}
-	return NativeForm
-}
-
-// Description is the protocol description that reaches the subscribers.
-func (s Subscribers) Description() string {
-	if s == TCPSubscribers {
-		return "tcp"
-	}
-	return "grpc-cloud-event"
 }
 
 // Session is what every session can do. Its methods may be called from several goroutines.

@@ -27,7 +27,7 @@ func newFeeding(grpcURL, tcpURL string) (*feeding, error) {
 		if url == "" {
 			continue
 		}
-		addresses, err := eventmesh.ParseAddresses(url)
+		addresses, err := eventmesh.ParseAddresses(url, adapter.Transports...)
 		if err != nil {
 			return nil, err
 		}

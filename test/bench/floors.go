@@ -135,7 +135,7 @@ func share(n, goroutines int, f func(i int) error) error {
 type forwarding struct{ Measured }
 
 func newForwarding(from, topic, to string, inFlight int) (*forwarding, error) {
-	addresses, err := eventmesh.ParseAddresses(from)
+	addresses, err := eventmesh.ParseAddresses(from, adapter.Transports...)
 	if err != nil {
 		return nil, err
 	}

@@ -76,7 +76,7 @@ func record(f recording) (encoded []byte, err error) {
 }
 
 func publishOnce(url, topic string, e event.Event) error {
-	addresses, err := eventmesh.ParseAddresses(url)
+	addresses, err := eventmesh.ParseAddresses(url, adapter.Transports...)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/contract"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/transports"
 )
 
 var rocketMQ = contract.Storage{HoldsEvents: true, Requests: true}
@@ -67,7 +68,7 @@ func run(t *testing.T, tested, other way) {
 
 func addresses(t *testing.T, url string) []eventmesh.Address {
 	t.Helper()
-	parsed, err := eventmesh.ParseAddresses(url)
+	parsed, err := eventmesh.ParseAddresses(url, transports.All...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -148,7 +148,7 @@ func (c countedSession) Publish(ctx context.Context, topic string, e event.Event
 
 func connect(t *testing.T, l *ledger, url, name string) *eventmesh.Publisher {
 	t.Helper()
-	addresses, err := eventmesh.ParseAddresses(url)
+	addresses, err := eventmesh.ParseAddresses(url, adapter.Transports...)
 	if err != nil {
 		t.Fatal(err)
 	}

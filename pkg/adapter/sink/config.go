@@ -3,6 +3,7 @@ package sink
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -32,7 +33,7 @@ type Config struct {
 	// Group is the producer group.
 	Group string `envconfig:"EVENTMESH_GROUP" default:"eventmesh-sink" desc:"EventMesh's producer group" want:"1 to 255 letters, digits and characters of %|_-"`
 	// Subscribers are those that events are published for.
-	Subscribers eventmesh.Subscribers `envconfig:"EVENTMESH_SUBSCRIBER_TRANSPORT" desc:"transport of the subscribers that get what is published, for EventMesh delivers to no others; /requests/{topic} is for those of the transport of EVENTMESH_URL alone" want:"grpc or tcp; by default that of EVENTMESH_URL"`
+	Subscribers string `envconfig:"EVENTMESH_SUBSCRIBER_TRANSPORT" desc:"transport of the subscribers that get what is published, for EventMesh delivers to no others; /requests/{topic} is for those of the transport of EVENTMESH_URL alone" want:"the name of a transport, such as grpc or tcp; by default that of EVENTMESH_URL"`
 	// PublishTimeout bounds the confirmation of an event.
 	PublishTimeout time.Duration `envconfig:"EVENTMESH_PUBLISH_TIMEOUT" default:"10s" min:"1ns" desc:"time in which EventMesh has to confirm an event" want:"a duration such as 10s, more than 0"`
 	// RequestTimeout bounds the reply to a request.
@@ -73,8 +74,8 @@ func (c *Config) Validate() error {
 		return adapter.Invalid("PORT", strconv.Itoa(c.Port), "a port, 0 to 65535")
 	case c.Topic == "" && len(c.Topics) == 0:
 		return errors.New("EVENTMESH_TOPIC and EVENTMESH_TOPICS are missing: want one of them, or no topic is open")
-	case c.Subscribers != "" && c.Subscribers != eventmesh.GRPCSubscribers && c.Subscribers != eventmesh.TCPSubscribers:
-		return adapter.Invalid("EVENTMESH_SUBSCRIBER_TRANSPORT", string(c.Subscribers), "grpc or tcp")
+	case c.Subscribers != "" && !slices.Contains(adapter.TransportNames(), c.Subscribers):
+		return adapter.Invalid("EVENTMESH_SUBSCRIBER_TRANSPORT", c.Subscribers, strings.Join(adapter.TransportNames(), " or "))
 	case !adapter.ValidGroup(c.Group):
 		return adapter.Invalid("EVENTMESH_GROUP", c.Group, adapter.WantGroup)
 	}

@@ -33,7 +33,7 @@ func eventMesh(t *testing.T, transport string, o eventmeshtest.Options) (server 
 // subscribe returns a subscriber to the topic orders that has subscribed.
 func subscribe(t *testing.T, url string, kind eventmesh.Type) *eventmesh.Subscriber {
 	t.Helper()
-	addresses, err := eventmesh.ParseAddresses(url)
+	addresses, err := eventmesh.ParseAddresses(url, adapter.Transports...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -40,8 +40,8 @@ func FuzzHTTP(f *testing.F) {
 	server := eventmeshtest.New(f, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, RateLimit: -1, InboundLimit: -1, RecordLimit: -1})
 	handlers := map[string]http.Handler{}
 	for _, url := range []string{server.GRPCURL(), server.TCPURL()} {
-		for _, subscribers := range []eventmesh.Subscribers{eventmesh.GRPCSubscribers, eventmesh.TCPSubscribers} {
-			handlers[url+" for "+string(subscribers)] = working(f, url, subscribers)
+		for _, subscribers := range adapter.TransportNames() {
+			handlers[url+" for "+subscribers] = working(f, url, subscribers)
 		}
 	}
 	f.Fuzz(func(t *testing.T, method, target, header string, body []byte) {
@@ -63,16 +63,16 @@ func FuzzHTTP(f *testing.F) {
 }
 
 // working returns the handler of a sink that is connected.
-func working(f *testing.F, url string, subscribers eventmesh.Subscribers) http.Handler {
+func working(f *testing.F, url string, subscribers string) http.Handler {
 	f.Helper()
 	c := NewConfig()
 	f.Setenv("EVENTMESH_URL", url)
-	f.Setenv("EVENTMESH_CLIENT_ID", "sink-"+string(subscribers))
+	f.Setenv("EVENTMESH_CLIENT_ID", "sink-"+subscribers)
 	f.Setenv("EVENTMESH_TOPIC", "orders")
 	f.Setenv("EVENTMESH_TOPICS", "stock-*")
 	f.Setenv("EVENTMESH_PUBLISH_TIMEOUT", "5s") // an event that is never confirmed is found in this time
 	f.Setenv("EVENTMESH_REQUEST_TIMEOUT", "1ms")
-	f.Setenv("EVENTMESH_SUBSCRIBER_TRANSPORT", string(subscribers))
+	f.Setenv("EVENTMESH_SUBSCRIBER_TRANSPORT", subscribers)
 	if err := adapter.Load(c); err != nil {
 		f.Fatal(err)
 	}

@@ -85,7 +85,7 @@ func same(got, want event.Event) string {
 // connect returns a publisher that is connected.
 func connect(t *testing.T, url string, credentials eventmesh.Credentials) *eventmesh.Publisher {
 	t.Helper()
-	addresses, err := eventmesh.ParseAddresses(url)
+	addresses, err := eventmesh.ParseAddresses(url, adapter.Transports...)
 	if err != nil {
 		t.Fatal(err)
 	}

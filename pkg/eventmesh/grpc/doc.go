@@ -5,6 +5,6 @@
 // until the session of a dead one expires, 60 s later, or a stream with the same client ID takes its place. What it cannot write is
 // lost, but for RocketMQ storage: from there OpenSubscriber fetches it, with duplicates where the group has other members.
 //
-// A message is at most 4 MiB. What is published here reaches gRPC subscribers only, or TCP subscribers only where the
-// configuration names those.
+// A message is at most 4 MiB. What is published here reaches gRPC subscribers only, or those of another transport only where the
+// configuration names it.
 package grpc

@@ -77,7 +77,7 @@ func statusOf(value []byte) []byte {
 	return field(fieldAttributes, slices.Concat(field(fieldKey, []byte(keyStatus)), field(fieldValue, value)))
 }
 
-var client = eventmesh.Client{IP: "127.0.0.1", PID: 1, Group: "g", Subscribers: eventmesh.GRPCSubscribers}
+var client = eventmesh.Client{IP: "127.0.0.1", PID: 1, Group: "g", Rendering: Transport{}.Traits().Rendering}
 
 // TestAnswers publishes to servers that answer otherwise than EventMesh does. What is not final is tried again by who published.
 func TestAnswers(t *testing.T) {

@@ -50,7 +50,7 @@ func (Transport) OpenPublisher(ctx context.Context, a eventmesh.Address, c event
 	}
 	p := &publisher{
 		conn: conn, alive: pb.NewHeartbeatServiceClient(conn),
-		client: client, encoded: encoded, form: c.Subscribers.Form(),
+		client: client, encoded: encoded, form: c.Rendering.Form,
 	}
 	p.ctx, p.cancelAll = context.WithCancel(context.Background())
 	if err := p.Heartbeat(ctx); err != nil {
@@ -72,7 +72,7 @@ func publisherAttributes(c eventmesh.Client) attributes {
 	client := clientAttributes(c)
 	maps.Copy(client, attributes{
 		"producergroup": text(c.Group),
-		"protocoltype":  text(protocolType), "protocolversion": text(protocolVersion), "protocoldesc": text(c.Subscribers.Description()),
+		"protocoltype":  text(protocolType), "protocolversion": text(protocolVersion), "protocoldesc": text(c.Rendering.Description),
 	})
 	return client
 }

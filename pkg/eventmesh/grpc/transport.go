@@ -55,8 +55,12 @@ type Transport struct{}
 
 var _ eventmesh.Transport = Transport{}
 
-// Schemes returns grpc and grpcs, the latter for a TLS terminator in front of EventMesh.
-func (Transport) Schemes() []string { return []string{"grpc", "grpcs"} }
+// Traits say that subscribers get events as they are. With TLS, which has scheme grpcs, a TLS terminator stands in front of EventMesh.
+func (Transport) Traits() eventmesh.Traits {
+	return eventmesh.Traits{
+		Scheme: "grpc", Port: "10205", Rendering: eventmesh.Rendering{Form: eventmesh.NativeForm, Description: description},
+	}
+}
 
 // dial returns a connection that connects with its first call. Keepalive pings stay off: the server closes a connection that
 // sends more than one in 5 minutes.

@@ -8,6 +8,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
@@ -22,9 +23,9 @@ func BenchmarkEncode(b *testing.B) {
 	e.SetDataContentType("application/json")
 	e.SetExtension("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")
 	e.DataEncoded = []byte(`{"text":"` + strings.Repeat("x", 1000) + `"}`)
-	for _, to := range []eventmesh.Subscribers{eventmesh.TCPSubscribers, eventmesh.GRPCSubscribers} {
-		b.Run("for "+string(to), func(b *testing.B) {
-			p := &publisher{form: to.Form(), properties: properties}
+	for _, to := range []eventmesh.Transport{Transport{}, grpc.Transport{}} {
+		b.Run("for "+to.Traits().Scheme, func(b *testing.B) {
+			p := &publisher{form: to.Traits().Rendering.Form, properties: properties}
 			var buffer []byte
 			b.SetBytes(int64(len(e.DataEncoded)))
 			b.ReportAllocs()

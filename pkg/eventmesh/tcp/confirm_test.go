@@ -17,7 +17,7 @@ import (
 // TestNoEventHasTheConfirmationOfAnother publishes events that EventMesh takes and refuses, together.
 func TestNoEventHasTheConfirmationOfAnother(t *testing.T) {
 	server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, RateLimit: -1, InboundLimit: -1})
-	addresses, err := eventmesh.ParseAddresses(server.TCPURL())
+	addresses, err := eventmesh.ParseAddresses(server.TCPURL(), tcp.Transport{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,5 +9,5 @@
 // EventMesh twice; and a session without permits ends.
 //
 // Data above 1,000 characters is refused unless the server's eventMesh.server.maxEventSize is raised. What is published here
-// reaches TCP subscribers only, or gRPC subscribers only where the configuration names those.
+// reaches TCP subscribers only, or those of another transport only where the configuration names it.
 package tcp

@@ -89,7 +89,7 @@ func answerAll(conn net.Conn, script map[frame.Command]func(frame.Frame) []byte,
 	}
 }
 
-var client = eventmesh.Client{IP: "127.0.0.1", PID: 1, Group: "g", Subscribers: eventmesh.TCPSubscribers}
+var client = eventmesh.Client{IP: "127.0.0.1", PID: 1, Group: "g", Rendering: tcp.Transport{}.Traits().Rendering}
 
 var orders = eventmesh.Subscription{Topics: []string{"orders"}, Mode: eventmesh.Clustering, Type: eventmesh.Async}
 

@@ -32,15 +32,15 @@ func (Transport) OpenPublisher(ctx context.Context, a eventmesh.Address, c event
 	if err != nil {
 		return nil, err
 	}
-	return newPublisher(session, c.Subscribers), nil
+	return newPublisher(session, c.Rendering), nil
 }
 
-func newPublisher(c *connection, subscribers eventmesh.Subscribers) *publisher {
+func newPublisher(c *connection, rendering eventmesh.Rendering) *publisher {
 	p := &publisher{
-		connection: c, form: subscribers.Form(), properties: maps.Clone(properties),
+		connection: c, form: rendering.Form, properties: maps.Clone(properties),
 		window: newWindow(), ended: make(chan struct{}),
 	}
-	p.properties["protocoldesc"] = subscribers.Description()
+	p.properties["protocoldesc"] = rendering.Description
 	go func() {
 		defer close(p.ended)
 		p.reason = p.read()

@@ -87,7 +87,7 @@ func TestRepeats(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				client, server := net.Pipe()
-				p := newPublisher(newConnection(client), eventmesh.TCPSubscribers)
+				p := newPublisher(newConnection(client), Transport{}.Traits().Rendering)
 				p.window.lost.Store(c.lost)
 				began, got := time.Now(), map[string][]time.Duration{}
 				go answer(server, c.script, func(event string) { got[event] = append(got[event], time.Since(began)) })

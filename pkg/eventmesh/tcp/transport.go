@@ -36,14 +36,21 @@ type Transport struct{}
 
 var _ eventmesh.Transport = Transport{}
 
-// Schemes returns tcp and tcps, the latter for a TLS terminator in front of EventMesh.
-func (Transport) Schemes() []string { return []string{"tcp", "tcps"} }
+// Traits say that subscribers get JSON. With TLS, which has scheme tcps, a TLS terminator stands in front of EventMesh.
+func (Transport) Traits() eventmesh.Traits {
+	return eventmesh.Traits{
+		Scheme: "tcp", Port: "10000", Rendering: eventmesh.Rendering{Form: eventmesh.JSONForm, Description: description},
+	}
+}
 
-// properties stand in the header of every event: without them the server refuses it. The description picks who gets it.
-var properties = map[string]any{"protocoltype": "cloudevents", "protocolversion": "1.0", "protocoldesc": "tcp"}
+// description picks who gets an event: TCP subscribers.
+const description = "tcp"
+
+// properties stand in the header of every event: without them the server refuses it.
+var properties = map[string]any{"protocoltype": "cloudevents", "protocolversion": "1.0", "protocoldesc": description}
 
 // messageProperties stand in the header of a message of EventMesh's own protocol.
-var messageProperties = map[string]any{"protocoltype": eventmesh.MessageProtocol, "protocolversion": "1.0", "protocoldesc": "tcp"}
+var messageProperties = map[string]any{"protocoltype": eventmesh.MessageProtocol, "protocolversion": "1.0", "protocoldesc": description}
 
 // hello is the body of the first frame of a session.
 type hello struct {

@@ -104,12 +104,16 @@ func (target Target) publisher(t *testing.T) *eventmesh.Publisher {
 	return target.publisherFor(t, "")
 }
 
-func (target Target) publisherFor(t *testing.T, subscribers eventmesh.Subscribers) *eventmesh.Publisher {
+func (target Target) publisherFor(t *testing.T, subscribers string) *eventmesh.Publisher {
 	t.Helper()
 	connected := make(chan struct{}, 1)
 	cfg := target.config(unique("producers"), connected)
 	cfg.Subscribers = subscribers
-	p, err := eventmesh.NewPublisher(cfg, target.Transport)
+	transports := []eventmesh.Transport{target.Transport}
+	if target.Other != nil {
+		transports = append(transports, target.Other.Transport)
+	}
+	p, err := eventmesh.NewPublisher(cfg, transports...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -662,7 +666,11 @@ func away(t *testing.T, target Target) {
 		default:
 		}
 	}
-	p, err := eventmesh.NewPublisher(cfg, target.Transport)
+	transports := []eventmesh.Transport{target.Transport}
+	if target.Other != nil {
+		transports = append(transports, target.Other.Transport)
+	}
+	p, err := eventmesh.NewPublisher(cfg, transports...)
 	if err != nil {
 		t.Fatal(err)
 	}

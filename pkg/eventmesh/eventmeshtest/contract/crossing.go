@@ -12,17 +12,13 @@ import (
 )
 
 // other returns the target by its other transport, and who subscribes there.
-func (target Target) other(t *testing.T) (Target, eventmesh.Subscribers) {
+func (target Target) other(t *testing.T) (Target, string) {
 	t.Helper()
 	if target.Other == nil {
 		t.Skip("the other transport's address is not known")
 	}
-	subscribers := eventmesh.TCPSubscribers
-	if target.tcp() {
-		subscribers = eventmesh.GRPCSubscribers
-	}
 	target.Addresses, target.Transport = target.Other.Addresses, target.Other.Transport
-	return target, subscribers
+	return target, target.Transport.Traits().Scheme
 }
 
 func crossing(t *testing.T, target Target) {

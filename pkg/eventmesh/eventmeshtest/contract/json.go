@@ -26,7 +26,7 @@ func jsonForOthers(t *testing.T, target Target) {
 	}
 	topic := target.topic(t)
 	s := receiving.rawSubscriber(t, topic)
-	p := target.publisherFor(t, eventmesh.TCPSubscribers)
+	p := target.publisherFor(t, receiving.Transport.Traits().Scheme)
 	for _, text := range []string{
 		`{"a":1}`, `{"a": 1}`, `{"a":1.50}`, "{\n  \"a\": [ 1e3, -0, 2.5 ],\n  \"b\": null\n}\n", `{"a":1,"a":2}`, `{"a":"\u00fc\/😀\ud83d\ude00"}`,
 		`1`, ` 1.50 `, `"x"`, ` "x"`, `true`, ` [ ] `, `null`, " null",
