@@ -64,6 +64,20 @@ func checkRunes(value string) error {
 // ErrNoUTF8 says that a value cannot be written in JSON, as an event in structured mode has to be.
 var ErrNoUTF8 = errors.New("it is not valid UTF-8")
 
+// IsExtension tells whether an extension can have that name: lower-case letters and digits, and none of CloudEvents' own names.
+func IsExtension(name string) bool {
+	switch name {
+	case "", "specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "data":
+		return false
+	}
+	for i := range len(name) {
+		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
+			return false
+		}
+	}
+	return true
+}
+
 // URI returns what renders as text, byte for byte, and whether text is a reference to a URI. What Go would write in another way, such
 // as an empty fragment, a scheme in upper case or letters that are not ASCII, is kept as one opaque part.
 func URI(text string) (u url.URL, ok bool) {

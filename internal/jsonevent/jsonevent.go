@@ -28,8 +28,7 @@ const (
 )
 
 // Append appends an event. Its data has to be JSON, unless DataBase64 is set. The error is a version other than 1.0, or an extension
-// of none of the types of CloudEvents. What has a time beyond the year 9999, an extension called data, or bytes that are not UTF-8,
-// cannot be read again.
+// of none of the types of CloudEvents. What Check refuses, and bytes that are not UTF-8, cannot be read again.
 func Append(b []byte, e event.Event) ([]byte, error) {
 	in, ok := e.Context.(*event.EventContextV1)
 	if !ok {
@@ -74,6 +73,26 @@ func Append(b []byte, e event.Event) ([]byte, error) {
 		b = append(appendName(b, memberData), e.DataEncoded...)
 	}
 	return append(b, '}'), nil
+}
+
+// Check refuses attributes that Append writes and Unmarshal does not read: a time outside the years 1 to 9999, and extensions with names
+// that none can have.
+func Check(c event.EventContext) error {
+	in, ok := c.(*event.EventContextV1)
+	if !ok {
+		return fmt.Errorf("specversion %s is not supported", c.GetSpecVersion())
+	}
+	if in.Time != nil {
+		if err := attribute.CheckTime(in.Time.Time); err != nil {
+			return fmt.Errorf("time: %w", err)
+		}
+	}
+	for name := range in.Extensions {
+		if !attribute.IsExtension(name) {
+			return fmt.Errorf("%.100q: %w", name, errNoExtension)
+		}
+	}
+	return nil
 }
 
 func appendMember(b []byte, name, value string) []byte {

@@ -160,10 +160,10 @@ func BenchmarkRequest(b *testing.B) {
 	}
 }
 
-// BenchmarkRecord is what a spool costs before the disk: writing the record of an event, and reading it back.
+// BenchmarkRecord is what a spool costs before the disk: writing the record of an event, and looking whether it can be read.
 func BenchmarkRecord(b *testing.B) {
 	k := &kept{event: benchmarked(), topic: "orders"}
-	for name, write := range map[string]func(*kept) ([]byte, error){"written": encodeRecord, "and read back": writeRecord} {
+	for name, write := range map[string]func(*kept) ([]byte, error){"written": encodeRecord, "and checked": writeRecord} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {

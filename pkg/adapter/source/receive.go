@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -105,6 +106,7 @@ func asJSON(e *event.Event) []byte {
 // noEvent makes an event of what is none, for the dead letters.
 func noEvent(topic string, raw []byte, failure error) event.Event {
 	id := sha256.Sum256(append([]byte(topic+" "), raw...))
+	topic = strings.ToValidUTF8(topic, "\uFFFD")
 	e := event.New()
 	e.SetID(hex.EncodeToString(id[:16]))
 	e.SetSource("eventmesh:" + topic)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/attribute"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
 )
 
@@ -107,15 +108,14 @@ func openRecord(seq uint64, record []byte) *kept {
 	}
 }
 
-// writeRecord returns the record of an event, which has been read back. An event whose record nobody can read has none.
+// writeRecord returns the record of an event. An event whose record nobody could read has none.
 func writeRecord(k *kept) ([]byte, error) {
-	record, err := encodeRecord(k)
-	if err != nil {
-		return nil, err
+	if err := jsonevent.Check(k.event.Context); err != nil {
+		return nil, fmt.Errorf("encoding event: %w", err)
 	}
-	read, err := decodeRecord(record)
-	if err == nil && len(extensionsOf(&read)) != len(extensionsOf(&k.event)) {
-		err = errors.New("encoding event: an extension has a name that none may have")
+	record, err := encodeRecord(k)
+	if err == nil && !utf8.Valid(record[recordTopicEnd(record):recordDataStart(record)]) {
+		err = fmt.Errorf("encoding event: an attribute: %w", attribute.ErrNoUTF8)
 	}
 	return record, err
 }
