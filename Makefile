@@ -124,4 +124,4 @@ fuzz: ## a minute for each fuzz target
 	$(GO) test -run='^$$' -fuzz=FuzzElements -fuzztime=1m ./internal/jsontext
 	$(GO) test -run='^$$' -fuzz=FuzzAppendString -fuzztime=1m ./internal/jsontext
 	$(GO) test -run='^$$' -fuzz=FuzzSurvivesParsing -fuzztime=1m ./pkg/eventmesh
-	$(GO) test -run='^$$' -fuzz=FuzzParse -fuzztime=1m ./pkg/adapter/sink
+	$(GO) test -run='^$$' -fuzz=FuzzRead -fuzztime=1m ./internal/httpevent

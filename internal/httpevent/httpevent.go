@@ -1,5 +1,6 @@
-// Package httpevent writes CloudEvents 1.0 to HTTP, requests and responses alike: in the binary mode, as the SDK does at several
-// times the cost, or in the structured one, in which the SDK cannot write data without a content type.
+// Package httpevent reads and writes CloudEvents 1.0 over HTTP, requests and responses alike: in the binary mode, as the SDK does at
+// several times the cost, or in the structured one, in which the SDK cannot write data without a content type. Unlike the SDK it changes
+// no value.
 package httpevent
 
 import (
@@ -41,6 +42,15 @@ const (
 	jsonOverhead = 1 << 10
 
 	headerContentType = "Content-Type"
+	// headerPrefix starts the names of the headers that hold attributes, in the form that net/http gives to all names.
+	headerPrefix     = "Ce-"
+	headerVersion    = headerPrefix + "Specversion"
+	headerID         = headerPrefix + "Id"
+	headerSource     = headerPrefix + "Source"
+	headerType       = headerPrefix + "Type"
+	headerSubject    = headerPrefix + "Subject"
+	headerDataSchema = headerPrefix + "Dataschema"
+	headerTime       = headerPrefix + "Time"
 )
 
 // Write sets the headers of an event, beside those that are there, and returns its body, which may be the event's data. The error says
@@ -120,12 +130,12 @@ func writeBinary(header http.Header, c *event.EventContextV1, wary bool) error {
 		return nil
 	}
 	for _, a := range [...]struct{ name, header, value string }{
-		{"specversion", "Ce-Specversion", event.CloudEventsVersionV1},
-		{"id", "Ce-Id", c.ID},
-		{"source", "Ce-Source", c.Source.String()},
-		{"type", "Ce-Type", c.Type},
-		{"subject", "Ce-Subject", c.GetSubject()},
-		{"dataschema", "Ce-Dataschema", c.DataSchema.String()},
+		{"specversion", headerVersion, event.CloudEventsVersionV1},
+		{"id", headerID, c.ID},
+		{"source", headerSource, c.Source.String()},
+		{"type", headerType, c.Type},
+		{"subject", headerSubject, c.GetSubject()},
+		{"dataschema", headerDataSchema, c.DataSchema.String()},
 		{"datacontenttype", headerContentType, c.GetDataContentType()},
 	} {
 		if a.value == "" {
@@ -139,12 +149,12 @@ func writeBinary(header http.Header, c *event.EventContextV1, wary bool) error {
 		if wary && c.Time.IsZero() {
 			return errors.New("time is what the SDK takes for none")
 		}
-		_ = add("Ce-Time", types.FormatTime(c.Time.Time)) // which always fits
+		_ = add(headerTime, types.FormatTime(c.Time.Time)) // which always fits
 	}
 	for name, value := range c.Extensions {
 		text, err := types.Format(value)
 		if err == nil {
-			err = add("Ce-"+strings.ToUpper(name[:1])+name[1:], text)
+			err = add(headerPrefix+strings.ToUpper(name[:1])+name[1:], text)
 		}
 		if err != nil {
 			return fmt.Errorf("extension %s: %w", name, err)

@@ -15,6 +15,7 @@ import (
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"go.uber.org/zap"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
 )
 
@@ -69,8 +70,8 @@ func (h *handler) takeBatch(w http.ResponseWriter, r *http.Request, to destinati
 	if to.request {
 		return 0, nil, refusef(http.StatusBadRequest, "a request is a single event, and has a single reply: Content-Type %s holds a batch", r.Header.Get(cehttp.ContentType))
 	}
-	if err := checkHeader(r.Header); err != nil {
-		return 0, nil, err
+	if err := httpevent.CheckHeader(r.Header); err != nil {
+		return 0, nil, notAnEvent(err)
 	}
 	body, leave, err := h.admit(w, r)
 	if err != nil {
@@ -139,7 +140,7 @@ spread:
 }
 
 func (h *handler) publishOne(ctx context.Context, to destination, index int, raw []byte) *failure {
-	e, err := parseJSON(raw)
+	e, err := check(httpevent.ReadJSON(raw))
 	if err == nil {
 		continueTrace(ctx, e)
 		err = h.guard.Publish(ctx, to.topic, *e)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -167,6 +168,51 @@ func TestBodyThatEndsEarly(t *testing.T) {
 	}
 	if events, _ := p.taken(); len(events) != 0 {
 		t.Errorf("got %d events published", len(events))
+	}
+}
+
+// TestRefusesAttributes: what CloudEvents or EventMesh does not take, or what would come out as something else, the sender is told of,
+// in every mode.
+func TestRefusesAttributes(t *testing.T) {
+	for member, why := range map[string]string{
+		`"note":"line 1\nline 2"`: "note: it holds U+000A", `"note":"\u0000"`: "note: it holds U+0000", `"note":"a\tb"`: "note: it holds U+0009",
+		`"note":"\u007f"`: "note: it holds U+007F", `"note":"\u0085"`: "note: it holds U+0085", `"note":"\u009f"`: "note: it holds U+009F", `"note":"\u00a0"`: "",
+		`"note":"\ufdd0"`: "note: it holds U+FDD0", `"note":"\ufdef"`: "note: it holds U+FDEF", `"note":"\ufdf0"`: "", `"note":"\ufffe"`: "note: it holds U+FFFE", `"note":"\uffff"`: "note: it holds U+FFFF",
+		`"note":"\ud83f\udffe"`: "note: it holds U+1FFFE", `"note":"\udbff\udfff"`: "note: it holds U+10FFFF", `"note":"\ufffd"`: "", `"note":"😀"`: "",
+		`"note":"\ud800"`: "note: it holds half a surrogate pair", `"note":"\udc00\ud800"`: "note: it holds half a surrogate pair",
+		`"subject":"a\r\nb"`: "subject: it holds U+000D", `"subject":"\ufffe"`: "subject: it holds U+FFFE", `"subject":" a "`: "", `"subject":" "`: "subject",
+		`"id":"a\u0001"`: "id: it holds U+0001", `"type":"a\nb"`: "type: it holds U+000A", `"datacontenttype":"text/plain\n"`: "datacontenttype: it holds U+000A",
+		`"datacontenttype":"no type"`: "datacontenttype", `"datacontenttype":"text/plain; a"`: "datacontenttype",
+		`"note":1.5`: "note: want an integer", `"note":1e3`: "note: want an integer", `"note":2147483648`: "note: want an integer", `"note":-2147483648`: "",
+		`"data":{"a":1},"data_base64":"AAEC"`: "data or data_base64", `"note":"a","note":"a"`: "note: it is there twice", `"subject":"a","subject":"b"`: "subject: it is there twice",
+		`"data":1,"data":1`:          "data: it is there twice",
+		`"dataschema":"http://[bad"`: "dataschema: it is no URI", `"dataschema":"http://a/b c"`: "dataschema: it is no URI", `"dataschema":"/a"`: "dataschema", `"dataschema":"C:\\x\\y"`: "dataschema: it is no URI",
+		`"dataschema":"HTTP://Example.COM/ä#"`: "", `"source":"http://[bad"`: "source: it is no URI", `"source":"/x?q=a b"`: "source: it is no URI", `"source":"C:\\x\\y"`: "source: it is no URI",
+		`"source":"urn:a b"`: "source: it is no URI", `"source":"/a|b"`: "source: it is no URI", `"source":"/{a}"`: "source: it is no URI", `"source":"//"`: "source: it is no URI", `"source":"a\nb"`: "source: it",
+		`"source":"/%zz"`: "source: it is no URI", `"source":":"`: "source: it is no URI", `"source":"/a[b]"`: "source: it is no URI",
+		`"source":"/foo#"`: "", `"source":"HTTP://Example.COM"`: "", `"source":"/ä"`: "", `"source":"urn:ä?#"`: "", `"source":"../a"`: "", `"source":"?"`: "",
+		`"time":"9999-12-31T23:59:59-05:00"`: "time: it is no time", `"time":"0000-06-01T00:00:00Z"`: "time: it is no time", `"time":"0001-01-01T00:00:00Z"`: "", `"time":"2026-01-02t03:04:05z"`: "",
+		`"time":"2026-06-30T23:59:60Z"`: "time: it is no time", `"time":"2026-06-30T24:00:00Z"`: "time: it is no time",
+	} {
+		t.Run(member, func(t *testing.T) {
+			name, _, _ := strings.Cut(strings.Trim(member, `"`), `"`)
+			members := slices.DeleteFunc([]string{member, `"specversion":"1.0"`, `"id":"1"`, `"source":"/s"`, `"type":"t"`}, func(other string) bool {
+				return other != member && strings.HasPrefix(other, `"`+name+`"`)
+			})
+			text := "{" + strings.Join(members, ",") + "}"
+			p := &fake{}
+			_, server, _ := serve(t, p)
+			one := send(t, server.Client(), http.MethodPost, server.URL, structured(), strings.NewReader(text))
+			batch, _ := sendBatch(t, server.URL, "["+jsonEvent("good")+","+text+"]")
+			for mode, got := range map[string]answer{"structured": one, "batch": batch} {
+				if why == "" && got.status != http.StatusAccepted || why != "" && (got.status != http.StatusBadRequest || !strings.Contains(got.body, why)) {
+					t.Errorf("%s: got %d %q, want %q", mode, got.status, got.body, why)
+				}
+			}
+			if events, _ := p.taken(); why != "" && len(events) != 1 {
+				t.Errorf("got %d events published, want the batch's good one", len(events))
+			}
+		})
 	}
 }
 

@@ -1,4 +1,4 @@
-package sink
+package httpevent
 
 import (
 	"cmp"
@@ -10,48 +10,57 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/binding/format"
 	"github.com/cloudevents/sdk-go/v2/event"
-	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"github.com/cloudevents/sdk-go/v2/types"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/attribute"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/mediatype"
 )
 
-const (
-	// headerPrefix starts the names of the headers that hold attributes, in the form that net/http gives to all names.
-	headerPrefix  = "Ce-"
-	headerVersion = headerPrefix + "Specversion"
-)
+// IsEvent tells whether a body with these headers means to be an event, or several: by a header for an attribute, or by the content type.
+func IsEvent(header http.Header) bool {
+	if mediatype.IsCloudEvents(header.Get(headerContentType)) {
+		return true
+	}
+	for name := range header {
+		if strings.HasPrefix(name, headerPrefix) {
+			return true
+		}
+	}
+	return false
+}
 
-// parse returns the CloudEvent of a request, in binary or structured mode. The error says what is wrong with it, and holds
-// nothing of its data. The event may share the body.
-func parse(header http.Header, body []byte) (*event.Event, error) {
-	if err := checkHeader(header); err != nil {
+// Read returns the event of a request or a response, in binary or structured mode. It changes nothing: what it could not keep it
+// refuses. The event may lack what an event must have, or hold what CloudEvents forbids; it may share the body. The error says what is
+// wrong, and holds nothing of the data.
+func Read(header http.Header, body []byte) (*event.Event, error) {
+	if err := CheckHeader(header); err != nil {
 		return nil, err
 	}
 	version := header.Get(headerVersion)
-	switch f := format.Lookup(header.Get(cehttp.ContentType)); {
+	switch f := format.Lookup(header.Get(headerContentType)); {
 	case f == format.JSON:
-		return parseJSON(body)
+		return ReadJSON(body)
+	case f == format.JSONBatch:
+		return nil, errors.New("want one event, not a batch")
 	case version == event.CloudEventsVersionV1:
-		return check(parseBinary(header, body))
+		return readBinary(header, body)
 	case version != "":
-		return nil, notAnEvent("specversion %.100q is not supported, only %s", version, event.CloudEventsVersionV1)
+		return nil, fmt.Errorf("specversion %.100q is not supported, only %s", version, event.CloudEventsVersionV1)
 	default:
-		return nil, notAnEvent("want a header Ce-Specversion, or Content-Type %s or %s",
-			event.ApplicationCloudEventsJSON, event.ApplicationCloudEventsBatchJSON)
+		return nil, fmt.Errorf("want a header %s, or %s %s or %s",
+			headerVersion, headerContentType, event.ApplicationCloudEventsJSON, event.ApplicationCloudEventsBatchJSON)
 	}
 }
 
-// parseBinary reads headers as the SDK does, without its builders for every encoding and version. Like it, and like all of Knative, it
+// readBinary reads headers as the SDK does, without its builders for every encoding and version. Like it, and like all of Knative, it
 // does not undo percent-encoding; unlike it, it changes nothing in a value.
-func parseBinary(header http.Header, body []byte) (*event.Event, error) {
+func readBinary(header http.Header, body []byte) (*event.Event, error) {
 	c := &event.EventContextV1{}
 	var budget attribute.Budget
 	for name, values := range header {
-		if name != cehttp.ContentType && !strings.HasPrefix(name, headerPrefix) {
+		if name != headerContentType && !strings.HasPrefix(name, headerPrefix) {
 			continue
 		}
 		value := strings.Trim(values[0], " \t") // which are no part of it
@@ -88,28 +97,28 @@ var errOtherValue = errors.New("the header is there twice, with different values
 // setAttribute sets the attribute that a header holds. One that is empty is absent, unless it is an extension.
 func setAttribute(c *event.EventContextV1, header, value string) error {
 	switch header {
-	case cehttp.ContentType:
+	case headerContentType:
 		c.DataContentType = present(value)
 		return nil
 	case headerVersion:
 		return nil
-	case headerPrefix + "Id":
+	case headerID:
 		c.ID = value
 		return nil
-	case headerPrefix + "Source":
+	case headerSource:
 		source, ok := attribute.URI(value)
 		if !ok {
 			return errNoURI
 		}
 		c.Source = types.URIRef{URL: source}
 		return nil
-	case headerPrefix + "Type":
+	case headerType:
 		c.Type = value
 		return nil
-	case headerPrefix + "Subject":
+	case headerSubject:
 		c.Subject = present(value)
 		return nil
-	case headerPrefix + "Dataschema":
+	case headerDataSchema:
 		schema, ok := attribute.URI(value)
 		if !ok {
 			return errNoURI
@@ -118,7 +127,7 @@ func setAttribute(c *event.EventContextV1, header, value string) error {
 			c.DataSchema = &types.URI{URL: schema}
 		}
 		return nil
-	case headerPrefix + "Time":
+	case headerTime:
 		t, err := attribute.ParseTime(value)
 		c.Time = &types.Timestamp{Time: t}
 		return err
@@ -135,16 +144,17 @@ func present(value string) *string {
 
 var errNoURI = errors.New("it is no URI reference")
 
-// parseJSON returns the CloudEvent in a JSON text. The error is as that of parse.
-func parseJSON(text []byte) (*event.Event, error) {
+// ReadJSON returns the event in a JSON text, as Read does.
+func ReadJSON(text []byte) (*event.Event, error) {
 	e, err := jsonevent.UnmarshalStrict(text)
 	if errors.Is(err, jsontext.ErrNoObject) {
 		err = cmp.Or(json.Unmarshal(text, &json.RawMessage{}), err) // which says where
 	}
-	if err == nil {
-		imply(&e)
+	if err != nil {
+		return nil, err
 	}
-	return check(&e, err)
+	imply(&e)
+	return &e, nil
 }
 
 // imply sets the content type that data has in the JSON format when there is none. In EventMesh it would imply nothing, which is
@@ -155,30 +165,15 @@ func imply(e *event.Event) {
 	}
 }
 
-// check refuses what could not be parsed, or is no event that EventMesh carries.
-func check(e *event.Event, err error) (*event.Event, error) {
-	if err != nil {
-		return nil, notAnEvent("%w", err)
-	}
-	if err := eventmesh.Validate(*e); err != nil {
-		return nil, err
-	}
-	return e, nil
-}
-
-// checkHeader refuses bodies that would have to be unpacked, or of which nobody could say what they are.
-func checkHeader(header http.Header) error {
+// CheckHeader refuses bodies that would have to be unpacked, or of which nobody could say what they are.
+func CheckHeader(header http.Header) error {
 	if coding := header.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return notAnEvent("Content-Encoding %.100q is not supported", coding)
+		return fmt.Errorf("Content-Encoding %.100q is not supported", coding)
 	}
-	if types := header[cehttp.ContentType]; len(types) > 1 {
+	if types := header[headerContentType]; len(types) > 1 {
 		if err := sameValues(types); err != nil {
-			return notAnEvent("%s: %w", cehttp.ContentType, err)
+			return fmt.Errorf("%s: %w", headerContentType, err)
 		}
 	}
 	return nil
-}
-
-func notAnEvent(format string, args ...any) error {
-	return refusef(http.StatusBadRequest, "not a CloudEvent: "+format, args...)
 }
