@@ -124,7 +124,7 @@ func (f *publishFlags) attempt(ctx context.Context, s streams, publisher *eventm
 }
 
 func (f *publishFlags) again(err error) bool {
-	mayHaveIt := errors.Is(err, eventmesh.ErrNoReply) || errors.Is(err, eventmesh.ErrUnconfirmed)
+	mayHaveIt := errors.Is(err, eventmesh.ErrNoReply) || errors.Is(err, eventmesh.ErrInvalidReply) || errors.Is(err, eventmesh.ErrUnconfirmed)
 	return eventmesh.Temporary(err) && (!f.request || !mayHaveIt)
 }
 

@@ -127,7 +127,7 @@ func TestIdentity(t *testing.T) {
 func TestTemporary(t *testing.T) {
 	for err, want := range map[error]bool{
 		eventmesh.ErrNotConnected: true, eventmesh.ErrUnconfirmed: true, eventmesh.ErrRateLimited: true, eventmesh.ErrNoSubscriber: true,
-		eventmesh.ErrNoReply: true, eventmesh.ErrRefused: true, errors.New("unknown"): true,
+		eventmesh.ErrNoReply: true, eventmesh.ErrInvalidReply: true, eventmesh.ErrRefused: true, errors.New("unknown"): true,
 		eventmesh.ErrUnauthorized: false, eventmesh.ErrInvalidEvent: false, eventmesh.ErrInvalidTopic: false, eventmesh.ErrTooLarge: false,
 	} {
 		if got := eventmesh.Temporary(fmt.Errorf("publishing: %w", err)); got != want {

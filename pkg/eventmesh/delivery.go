@@ -2,7 +2,9 @@ package eventmesh
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
+	"net/url"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 )
@@ -54,4 +56,24 @@ func (d *Delivery) Reply(ctx context.Context, e event.Event) error {
 		return errors.New("replying: nobody waits for a reply to an asynchronous event")
 	}
 	return d.reply(ctx, e)
+}
+
+// InvalidReplyType is the type of the event that [Delivery.ReplyInvalid] replies with.
+const InvalidReplyType = "org.apache.eventmesh.reply.invalid"
+
+// invalidReply is an extension of such an event: of a message in EventMesh's own protocol it is all that tells it from a reply.
+const invalidReply = "invalidreply"
+
+// ReplyInvalid answers a request to which there is no usable reply, and says why, which must hold nothing that is secret:
+// [Publisher.Request] fails with an ErrInvalidReply, and other requesters get an event of type [InvalidReplyType] with the reason as
+// data, in text/plain, and the extension invalidreply, which is "true".
+func (d *Delivery) ReplyInvalid(ctx context.Context, reason error) error {
+	e := event.New()
+	e.SetID(rand.Text())
+	e.SetSource("eventmesh:" + url.PathEscape(d.Topic))
+	e.SetType(InvalidReplyType)
+	e.SetExtension(invalidReply, "true")
+	e.SetDataContentType(event.TextPlain)
+	e.DataEncoded = []byte(startOf(reason.Error()))
+	return d.Reply(ctx, e)
 }

@@ -19,6 +19,8 @@ var (
 	ErrNoSubscriber = errors.New("topic has no subscriber")
 	// ErrNoReply: the event was published, and no reply came in time.
 	ErrNoReply = errors.New("no reply in time")
+	// ErrInvalidReply: the event was published, and there is no usable reply to it: the subscriber says so, or what came is no event.
+	ErrInvalidReply = errors.New("no usable reply")
 	// ErrRefused: EventMesh failed to take the event, for a reason of its own.
 	ErrRefused = errors.New("refused by EventMesh")
 	// ErrUnauthorized: EventMesh does not take the credentials, or does not let them do this.
@@ -60,17 +62,23 @@ type RefusalError struct {
 
 // Error returns the kind, with EventMesh's code and the start of its reason.
 func (r *RefusalError) Error() string {
-	reason, _, _ := strings.Cut(strings.TrimSpace(r.Reason), "\n")
-	if len(reason) > maxReason {
-		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
-	}
-	return fmt.Sprintf("%s: code %.20s: %s", r.Kind, r.Code, strings.TrimSpace(reason))
+	return fmt.Sprintf("%s: code %.20s: %s", r.Kind, r.Code, startOf(r.Reason))
 }
 
 // Unwrap returns the kind.
 func (r *RefusalError) Unwrap() error { return r.Kind }
 
 const maxReason = 200
+
+// startOf returns the first line of a reason that comes from elsewhere, or its beginning.
+func startOf(reason string) string {
+	reason, _, _ = strings.Cut(strings.TrimSpace(reason), "\n")
+	more := ""
+	if len(reason) > maxReason {
+		reason, more = reason[:maxReason], "…"
+	}
+	return strings.TrimSpace(strings.ToValidUTF8(reason, "")) + more
+}
 
 // KindOfSendFailure is for transports: what a failure to pass an event on to the storage means, by EventMesh's text. The
 // standalone storage says no more of a topic without a subscriber than that sending failed. The CloudEvents SDK for Java refuses an

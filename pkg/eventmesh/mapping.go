@@ -101,6 +101,23 @@ func EncodeReply(reply, wire event.Event, form Form) (event.Event, error) {
 	return out, nil
 }
 
+// DecodeReply is for transports: it decodes the reply to a request, unless that has failed already. Where the reply is none, or a
+// subscriber says that there is none, it returns an ErrInvalidReply.
+func DecodeReply(wire event.Event, err error) (*event.Event, error) {
+	var reply event.Event
+	if err == nil {
+		reply, _, err = Decode(wire)
+	}
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", ErrInvalidReply, err)
+	case reply.Type() == InvalidReplyType:
+		return nil, fmt.Errorf("%w: %s", ErrInvalidReply, startOf(string(reply.Data())))
+	default:
+		return &reply, nil
+	}
+}
+
 // Decode is for transports: it undoes Encode, and removes what EventMesh and the publisher's client have added. Events of
 // other publishers are left as they are but for the latter, even where CloudEvents forbids what they hold; EventMesh's own messages
 // become events of [MessageType]. What could not be written again as a CloudEvent cannot be decoded: an attribute named data, one that

@@ -89,7 +89,7 @@ func (p *Publisher) Publish(ctx context.Context, topic string, e event.Event) er
 }
 
 // Request publishes the event to topic, and returns what a [Sync] subscriber replies. It fails as Publish does, and with
-// ErrNoReply. EventMesh's standalone storage has no requests over TCP, and refuses them. Where the Publisher publishes for
+// ErrNoReply and ErrInvalidReply. EventMesh's standalone storage has no requests over TCP, and refuses them. Where the Publisher publishes for
 // subscribers of another transport than its own, requests are an ErrUnsupported: a subscriber replies in the form of its own
 // transport, which EventMesh does not deliver to the requester.
 func (p *Publisher) Request(ctx context.Context, topic string, e event.Event) (*event.Event, error) {

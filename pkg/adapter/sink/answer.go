@@ -37,6 +37,7 @@ var statuses = []struct {
 	{eventmesh.ErrTooLarge, http.StatusRequestEntityTooLarge},
 	{eventmesh.ErrUnsupported, http.StatusForbidden},
 	{eventmesh.ErrRateLimited, http.StatusTooManyRequests},
+	{eventmesh.ErrInvalidReply, http.StatusBadGateway},
 	{eventmesh.ErrNoReply, http.StatusGatewayTimeout},
 }
 
@@ -83,7 +84,7 @@ func (h *handler) reply(w http.ResponseWriter, to destination, e event.Event) {
 	w.Header()["Content-Type"] = nil // else net/http guesses one for data that has none
 	body, err := httpevent.Write(w.Header(), e, httpevent.Auto)
 	if err != nil {
-		h.refuse(w, to, refusef(http.StatusBadGateway, "sending the reply from %s: %w", to.topic, err))
+		h.refuse(w, to, fmt.Errorf("sending the reply from %s: %w: %w", to.topic, eventmesh.ErrInvalidReply, err))
 		return
 	}
 	w.Header().Set("Content-Length", strconv.Itoa(len(body)))

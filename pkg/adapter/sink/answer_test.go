@@ -36,6 +36,7 @@ func TestAnswersTellWhatFailed(t *testing.T) {
 		{eventmesh.ErrClosed, 503, "1"},
 		{errors.New("unheard of"), 503, "1"},
 		{errors.Join(errors.New("of several"), errors.New("lines")), 503, "1"},
+		{eventmesh.ErrInvalidReply, 502, ""},
 		{eventmesh.ErrNoReply, 504, ""},
 		{fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, eventmesh.ErrNoReply), 504, ""},
 		{&eventmesh.RefusalError{Kind: eventmesh.ErrRateLimited, Code: "21", Reason: "too fast\nat org.apache"}, 429, "1"},

@@ -41,7 +41,7 @@
 //	408  the body did not arrive in full
 //	413  larger than EVENTMESH_MAX_EVENT_BYTES, or than EventMesh takes, or more events than EVENTMESH_MAX_BATCH_EVENTS
 //	429  EventMesh's rate limit, EVENTMESH_MAX_IN_FLIGHT or EVENTMESH_BUFFER_BYTES is reached
-//	502  the reply holds what HTTP cannot
+//	502  there was a reply, but it is no event, or one that EventMesh or HTTP cannot carry
 //	503  not connected, not confirmed in time, refused for now, nobody subscribes, or the keys for a token cannot be read
 //	504  no reply in time
 //

@@ -54,6 +54,9 @@ var errPanic = errors.New("internal error")
 
 // learn takes note of what became of a publish, and logs what is new by it.
 func (g *guard) learn(a *attempt, err error) {
+	if errors.Is(err, eventmesh.ErrInvalidReply) { // EventMesh has done its part
+		err = nil
+	}
 	now := time.Now()
 	opened, closed := g.circuit.end(a, err, now)
 	refused, taken := g.authorization.learn(err, now)

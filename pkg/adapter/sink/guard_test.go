@@ -91,6 +91,22 @@ func TestEventsOfSeveralSourcesAreSeveral(t *testing.T) {
 	}
 }
 
+func TestInvalidRepliesShowThatEventMeshWorks(t *testing.T) {
+	g := &guard{logger: zap.NewNop().Sugar(), publisher: &fake{
+		publish: func(context.Context, string) error { return eventmesh.ErrUnconfirmed },
+		request: func(context.Context, string) (*event.Event, error) { return nil, eventmesh.ErrInvalidReply },
+	}}
+	for i := range 2 * tripAfter {
+		_ = g.Publish(t.Context(), "orders", numbered(i))
+		if i%2 == 0 {
+			_, _ = g.Request(t.Context(), "orders", numbered(i))
+		}
+	}
+	if g.circuit.open() {
+		t.Error("EventMesh is taken for stuck, though it brought a reply meanwhile")
+	}
+}
+
 func TestNoTimeLeftSaysNothingAboutEventMesh(t *testing.T) {
 	p := &fake{}
 	g := &guard{publisher: p, logger: zap.NewNop().Sugar()}

@@ -42,6 +42,7 @@ var errorTypes = []struct {
 	name string
 }{
 	{eventmesh.ErrNoReply, "no_reply"},
+	{eventmesh.ErrInvalidReply, "invalid_reply"},
 	{eventmesh.ErrUnconfirmed, "unconfirmed"},
 	{eventmesh.ErrNotConnected, "not_connected"},
 	{eventmesh.ErrRateLimited, "rate_limited"},

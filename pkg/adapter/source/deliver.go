@@ -150,24 +150,29 @@ func (d *deliverer) attempt(ctx context.Context, k *kept) error {
 	ctx, span := startSpan(ctx, &k.event, k.topic, k.attempts)
 	began := time.Now()
 	answer, err := d.send(ctx, k.event)
-	var invalid *invalidReplyError
-	if errors.As(err, &invalid) {
-		d.metrics.replied(false)
-		d.logger.Warnw("the sink answered a request with what is no event; there is no reply", append(describe(k), zap.Error(err))...)
-		err = nil
-	}
 	d.metrics.requested(answer.status, time.Since(began))
 	endSpan(span, err)
-	if err == nil && answer.reply != nil {
-		d.reply(ctx, k, *answer.reply)
+	if err == nil {
+		d.reply(ctx, k, answer)
 	}
 	return err
 }
 
-// reply sends a reply back to the requester. Where that fails there is nobody any more who waits for it.
-func (d *deliverer) reply(ctx context.Context, k *kept, reply event.Event) {
-	err := k.delivery.Reply(ctx, reply)
+// reply sends the reply in an answer back to the requester, or why it cannot be sent back. Where that fails as well there is nobody
+// any more who waits for it.
+func (d *deliverer) reply(ctx context.Context, k *kept, answer answer) {
+	if answer.reply == nil && answer.invalid == nil {
+		return
+	}
+	err := answer.invalid
+	if err == nil {
+		err = k.delivery.Reply(ctx, *answer.reply)
+	}
 	d.metrics.replied(err == nil)
+	if answer.invalid != nil || isOfEvent(err) {
+		d.logger.Warnw("a reply cannot be sent back; its requester is told why", append(describe(k), zap.Error(err))...)
+		err = k.delivery.ReplyInvalid(ctx, err)
+	}
 	if err != nil {
 		d.logger.Warnw("a reply does not reach its requester", append(describe(k), zap.Error(err))...)
 	}

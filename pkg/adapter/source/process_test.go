@@ -24,23 +24,23 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
-// build builds the program once, and returns its path.
-var build = sync.OnceValues(func() (string, error) {
-	path := filepath.Join(programDir, "source")
-	command := exec.Command("go", "build", "-o", path, "github.com/eventing-eventmesh/eventing-eventmesh/cmd/source")
-	if out, err := command.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("building: %w\n%s", err, out)
+// build builds the adapters once.
+var build = sync.OnceValue(func() error {
+	const commands = "github.com/eventing-eventmesh/eventing-eventmesh/cmd/"
+	out, err := exec.Command("go", "build", "-o", programDir+"/", commands+"source", commands+"sink").CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("building: %w\n%s", err, out)
 	}
-	return path, nil
+	return nil
 })
 
+// program returns the path of the source.
 func program(t *testing.T) string {
 	t.Helper()
-	path, err := build()
-	if err != nil {
+	if err := build(); err != nil {
 		t.Fatal(err)
 	}
-	return path
+	return filepath.Join(programDir, "source")
 }
 
 // required is an environment that the program starts with; later variables win.
@@ -49,7 +49,7 @@ var required = []string{
 	"EVENTMESH_CLIENT_ID=source-0", "EVENTMESH_BACKOFF_MIN=1ms", "EVENTMESH_BACKOFF_MAX=100ms",
 }
 
-// process is a running source.
+// process is a running source, or a sink.
 type process struct {
 	command *exec.Cmd
 	probes  string
@@ -88,15 +88,17 @@ func runProgram(t *testing.T, path string, environment ...string) *process {
 		if all := p.all(); strings.Contains(all, secret) {
 			t.Errorf("the log holds a secret:\n%s", all)
 		} else if t.Failed() {
-			t.Logf("log of the source:\n%s", all)
+			t.Logf("log of the %s:\n%s", filepath.Base(path), all)
 		}
 	})
 	eventually(t, func() string {
-		if lines := p.lines("serving probes"); len(lines) > 0 {
-			p.probes = local(lines[0]["address"].(string))
-			return ""
+		for _, message := range []string{"serving probes", "serving"} { // as the sink says
+			if lines := p.lines(message); len(lines) > 0 {
+				p.probes = local(lines[0]["address"].(string))
+				return ""
+			}
 		}
-		return "the source does not serve probes:\n" + p.all()
+		return "no probes are served:\n" + p.all()
 	})
 	return p
 }

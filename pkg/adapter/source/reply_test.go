@@ -55,15 +55,28 @@ func TestReplies(t *testing.T) {
 		{"structured, an object of another type", answer(200, strings.Replace(object, "TYPE", "Application/JSON", 1), structured...), `{"a": 1}`, ""},
 		{"binary, any content type", answer(200, "hi", append(slices.Clone(binary[:8]), "Content-Type", "text/x; a=b")...), "hi", ""},
 		{"binary, raw UTF-8 and no content type", answer(200, "hi", append(slices.Clone(binary[:8]), "Ce-Subject", "grüße", "Content-Type", "")...), "hi", ""},
+		{"binary, as large as can be", answer(200, strings.Repeat("x", replyLimit), binary...), strings.Repeat("x", replyLimit), ""},
 		{"a batch", answer(200, "["+whole+"]", "Content-Type", "application/cloudevents-batch+json"), "", "not a batch"},
+		{"a batch, and attributes", answer(200, "["+whole+"]", append(slices.Clone(binary[:8]), "Content-Type", "application/cloudevents-batch+json")...), "", "not a batch"},
+		{"XML", answer(200, "<event/>", "Content-Type", "application/cloudevents+xml"), "", "want a header"},
+		{"another version", answer(200, "hi", append([]string{"Ce-Specversion", "0.3"}, binary[2:]...)...), "", "0.3"},
+		{"no version", answer(200, "hi", binary[2:]...), "", "Ce-Specversion"},
+		{"packed", answer(200, "hi", append(slices.Clone(binary), "Content-Encoding", "gzip")...), "", "Content-Encoding"},
+		{"a source with a blank", answer(200, "hi", append(slices.Clone(binary), "Ce-Source", "urn:a b")...), "", "source"},
+		{"a subject in Latin-1", answer(200, "hi", append(slices.Clone(binary), "Ce-Subject", "gr\xfc\xdfe")...), "", "subject"},
+		{"a number that is none", answer(200, strings.Replace(whole, `"data"`, `"price":1.5,"data"`, 1), structured...), "", "price"},
+		{"cut off", answer(200, "hi", append(slices.Clone(binary), "Content-Length", "3")...), "", "unexpected EOF"},
 		{"JSON that is no event", answer(200, `{"specversion":"1.0","id":[]}`, structured...), "", "id"},
 		{"JSON with data that is no base64", answer(200, strings.Replace(whole, `"data":"hi"`, `"data_base64":1`, 1), structured...), "", "data_base64"},
-		{"no event", answer(200, "", "Content-Type", "text/plain"), "", ""},
+		{"no event", answer(200, "hi", "Content-Type", "text/plain"), "", ""},
+		{"JSON of an event, of another type", answer(200, whole, "Content-Type", "application/json"), "", ""},
+		{"packed, and no event", answer(200, "hi", "Content-Encoding", "gzip"), "", ""},
 		{"no content", answer(204, ""), "", ""},
 		{"the body of a 202 is none", answer(202, "hi", binary...), "", ""},
 		{"an event without an ID", answer(200, "hi", "Ce-Specversion", "1.0", "Ce-Source", "/", "Ce-Type", "t"), "", "id"},
 		{"half an event", answer(200, whole[:20], structured...), "", "JSON"},
-		{"larger than any event", answer(200, strings.Repeat(" ", replyLimit)+whole, structured...), "", "JSON"},
+		{"larger than any event", answer(200, strings.Repeat(" ", replyLimit)+whole, structured...), "", "more than"},
+		{"larger than any event, binary", answer(200, strings.Repeat("x", replyLimit+1), binary...), "", "more than"},
 		{"a refusal with an event", answer(400, "hi", binary...), "", "answered 400"},
 	}
 	for _, test := range tests {
@@ -71,16 +84,19 @@ func TestReplies(t *testing.T) {
 			s := senderTo(t, answering(t, test.handler))
 			s.replies = true
 			got, err := s.send(t.Context(), sample("a"))
-			var invalid *invalidReplyError
-			if test.failure != "" && test.failure != "answered 400" && !errors.As(err, &invalid) || test.failure == "" && err != nil {
-				t.Errorf("got %v, want that the sink took the event, but its reply is none", err)
+			if (err != nil) != (got.status == http.StatusBadRequest) {
+				t.Errorf("got %d and %v, want that the sink has taken the request unless it refuses it", got.status, err)
+			}
+			failure := fmt.Sprint(errors.Join(err, got.invalid))
+			if !strings.Contains(failure, test.failure) || test.failure == "" && got.invalid != nil {
+				t.Errorf("got %s, want %q", failure, test.failure)
 			}
 			data := ""
-			if got.reply != nil {
+			if got.reply != nil && got.invalid == nil {
 				data = string(got.reply.Data())
 			}
 			if data != test.data {
-				t.Errorf("got %q, want %q", fmt.Sprint(got.reply), test.data)
+				t.Errorf("got %.100q, want %.100q", fmt.Sprint(got.reply), test.data)
 			}
 		})
 	}

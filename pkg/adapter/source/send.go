@@ -16,14 +16,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
-	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
-	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
 const (
@@ -141,8 +139,10 @@ func (e *unsendableError) Unwrap() error { return e.reason }
 type answer struct {
 	// status is 0 without an answer.
 	status int
-	// reply is the event of a successful answer, where one is asked for.
-	reply *event.Event
+	// reply is the event of a successful answer, where one is asked for, and invalid why what claims to be one is none. The sink has
+	// taken the request all the same.
+	reply   *event.Event
+	invalid error
 }
 
 // send returns nil when the event has been taken, a *rejection when the answer was another one, and an *unsendableError without
@@ -160,9 +160,9 @@ func (s *sender) send(ctx context.Context, e event.Event) (answer, error) {
 	}
 	defer response.Body.Close()
 	a := answer{status: response.StatusCode}
-	if s.replies && response.StatusCode >= 200 && response.StatusCode < 300 && response.StatusCode != http.StatusAccepted {
-		a.reply, err = replyOf(ctx, response)
-		return a, err
+	if s.replies && hasReply(response) {
+		a.reply, a.invalid = replyOf(response)
+		return a, nil
 	}
 	start := startOf(response, cancel)
 	if response.StatusCode < 200 || response.StatusCode >= 300 {
@@ -248,50 +248,26 @@ func startOf(response *http.Response, cancel func()) string {
 	return string(start)
 }
 
-// replyOf returns the event in an answer, and nil where there is none.
-func replyOf(ctx context.Context, response *http.Response) (*event.Event, error) {
-	response.Body = struct {
-		io.Reader
-		io.Closer
-	}{io.LimitReader(response.Body, replyLimit), response.Body}
-	message := cehttp.NewMessageFromHttpResponse(response)
-	var reply *event.Event
-	var err error
-	switch message.ReadEncoding() {
-	case binding.EncodingUnknown:
-		_, _ = io.CopyN(io.Discard, response.Body, drainLimit)
-		return nil, nil
-	case binding.EncodingBatch:
-		err = errors.New("want one event, not a batch")
-	case binding.EncodingStructured:
-		reply, err = structuredReply(response.Body)
-	default:
-		reply, err = binding.ToEvent(ctx, message)
-	}
-	if err == nil {
-		err = reply.Validate()
-	}
-	if err != nil {
-		return nil, &invalidReplyError{err}
-	}
-	return reply, nil
+// hasReply tells whether an answer claims to hold an event for the requester.
+func hasReply(response *http.Response) bool {
+	return response.StatusCode >= 200 && response.StatusCode < 300 && response.StatusCode != http.StatusAccepted && httpevent.IsEvent(response.Header)
 }
 
-// structuredReply reads JSON. Data in it that has no content type is JSON too, which has to be said where the event is no JSON any more.
-func structuredReply(body io.Reader) (*event.Event, error) {
-	text, err := io.ReadAll(body)
+// replyOf returns the event in an answer. It takes what the sink adapter would take from a sender: a reply goes the same way.
+func replyOf(response *http.Response) (*event.Event, error) {
+	body, err := io.ReadAll(io.LimitReader(response.Body, replyLimit+1))
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("reading it: %w", err)
 	}
-	reply, err := jsonevent.Unmarshal(text, nil)
-	if err == nil && reply.DataContentType() == "" && reply.Data() != nil && !reply.DataBase64 {
-		reply.SetDataContentType(event.ApplicationJSON)
+	if len(body) > replyLimit {
+		return nil, fmt.Errorf("it has more than %d bytes", replyLimit)
 	}
-	return &reply, err
+	reply, err := httpevent.Read(response.Header, body)
+	if err != nil {
+		return nil, fmt.Errorf("not a CloudEvent: %w", err)
+	}
+	return reply, eventmesh.Validate(*reply)
 }
-
-// invalidReplyError is an event in a successful answer that is none. The sink has taken the request all the same.
-type invalidReplyError struct{ error }
 
 // retryAfter returns how long the sink wants to be left alone, of the two answers that may say so.
 func retryAfter(r *http.Response) time.Duration {

@@ -150,40 +150,6 @@ func TestProcessKeepsTheRestAtShutdown(t *testing.T) {
 	}
 }
 
-func TestProcessSendsReplies(t *testing.T) {
-	t.Parallel()
-	for name, address := range transports {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			url := address(eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}))
-			sink := newSink(t)
-			sink.reply = func(e event.Event) *event.Event {
-				reply := sample("reply to " + e.ID())
-				reply.SetDataContentType("image/png")
-				reply.DataEncoded = []byte{0, 255}
-				return &reply
-			}
-			s := run(t, "EVENTMESH_URL="+url, "K_SINK="+sink.url, "EVENTMESH_TYPE=sync")
-			s.awaitReadiness(t, http.StatusOK)
-			p := connect(t, url, eventmesh.Credentials{})
-			var got *event.Event
-			eventually(t, func() string {
-				var err error
-				if got, err = p.Request(t.Context(), "orders", sample("question")); err != nil {
-					return err.Error()
-				}
-				return ""
-			})
-			want := sample("reply to question")
-			want.SetDataContentType("image/png")
-			want.DataEncoded = []byte{0, 255}
-			if diff := same(*got, want); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
-}
-
 func TestProcessPublishesDeadLetters(t *testing.T) {
 	t.Parallel()
 	for name, address := range transports {

@@ -108,15 +108,7 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 			return nil, err
 		}
 	}
-	wire, err := fromProto(answer)
-	if err != nil {
-		return nil, fmt.Errorf("decoding the reply: %w", err)
-	}
-	reply, _, err := eventmesh.Decode(wire)
-	if err != nil {
-		return nil, fmt.Errorf("decoding the reply: %w", err)
-	}
-	return &reply, nil
+	return eventmesh.DecodeReply(fromProto(answer))
 }
 
 // invoke calls a method of the server. gRPC takes the end of the session for the caller's wish.

@@ -133,19 +133,11 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 	if err != nil {
 		return nil, err
 	}
-	wire, err := decode(answer)
-	if err != nil {
-		return nil, fmt.Errorf("decoding the reply: %w", err)
-	}
-	reply, _, err := eventmesh.Decode(wire)
-	if err != nil {
-		return nil, fmt.Errorf("decoding the reply: %w", err)
-	}
 	acknowledgement := frame.Header{Command: frame.ResponseToClientAck, Sequence: answer.Header.Sequence}
 	if err := p.send(frame.Frame{Header: acknowledgement}); err != nil {
 		return nil, fmt.Errorf("acknowledging the reply: %w", err)
 	}
-	return &reply, nil
+	return eventmesh.DecodeReply(decode(answer))
 }
 
 // encode returns the event as the body of a frame, and what its confirmation is told by.

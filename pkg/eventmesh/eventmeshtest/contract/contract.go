@@ -628,10 +628,13 @@ func request(t *testing.T, target Target) {
 				return
 			}
 			_ = d.Ack()
-			if d.Event.ID() != "1" {
-				continue
+			switch d.Event.ID() {
+			case "1":
+				err = d.Reply(answering, want)
+			case "2":
+				err = d.ReplyInvalid(answering, errors.New("it is no event\nat all"))
 			}
-			if err := d.Reply(answering, want); err != nil {
+			if err != nil {
 				t.Errorf("replying: %v", err)
 			}
 		}
@@ -647,11 +650,14 @@ func request(t *testing.T, target Target) {
 			if diff := Difference(*got, want); diff != "" {
 				t.Error(diff)
 			}
-			return
+			break
 		}
 		if !errors.Is(err, eventmesh.ErrNoReply) || time.Now().After(deadline) {
 			t.Fatalf("requesting: %v", err)
 		}
+	}
+	if got, err := p.Request(t.Context(), topic, numbered(2)); !errors.Is(err, eventmesh.ErrInvalidReply) || !strings.HasSuffix(err.Error(), ": it is no event") {
+		t.Errorf("got %v, %v; want an error that says why there is no reply", got, err)
 	}
 }
 

@@ -1,6 +1,7 @@
 package contract
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,7 +39,8 @@ func newMessage(topic, contentType, body string, properties map[string]string) m
 	return m
 }
 
-// send publishes a message, or makes a request of it and returns the reply's content, or an ErrNoReply.
+// send publishes a message, or makes a request of it and returns the content of the reply, or an ErrNoReply, or an ErrInvalidReply where
+// the reply says that there is none.
 func (target Target) send(t *testing.T, m message, request bool) (reply string, err error) {
 	t.Helper()
 	if target.Addresses[0].TLS() {
@@ -78,7 +80,7 @@ func (m message) sendTCP(ctx context.Context, host string, c eventmesh.Credentia
 		return "", err
 	}
 	var reply message
-	err = json.Unmarshal(answer.Body, &reply)
+	err = cmp.Or(json.Unmarshal(answer.Body, &reply), told(reply.Properties["invalidreply"]))
 	return reply.Body, err
 }
 
@@ -116,12 +118,19 @@ func (m message) sendGRPC(ctx context.Context, host string, c eventmesh.Credenti
 	reason := answer.GetAttributes()["responsemessage"].GetCeString()
 	switch code := answer.GetAttributes()["statuscode"].GetCeString(); code {
 	case "", "0":
-		return answer.GetTextData(), nil
+		return answer.GetTextData(), told(answer.GetAttributes()["invalidreply"].GetCeString())
 	case "22":
 		return "", fmt.Errorf("%w: %s", eventmesh.ErrNoReply, reason)
 	default:
 		return "", fmt.Errorf("code %s: %s", code, reason)
 	}
+}
+
+func told(invalid string) error {
+	if invalid == "true" {
+		return eventmesh.ErrInvalidReply
+	}
+	return nil
 }
 
 func messages(t *testing.T, target Target) {
@@ -222,7 +231,12 @@ func messageRequest(t *testing.T, target Target) {
 			if d.Event.Type() != eventmesh.MessageType {
 				continue
 			}
-			if err := d.Reply(answering, reply); err != nil && !errors.Is(err, context.Canceled) {
+			if string(d.Event.Data()) == "bad question" {
+				err = d.ReplyInvalid(answering, errors.New("it is no event"))
+			} else {
+				err = d.Reply(answering, reply)
+			}
+			if err != nil && !errors.Is(err, context.Canceled) {
 				t.Errorf("replying: %v", err)
 			}
 		}
@@ -236,10 +250,14 @@ func messageRequest(t *testing.T, target Target) {
 			if got != string(reply.Data()) {
 				t.Errorf("got %q, want %q", got, reply.Data())
 			}
-			return
+			break
 		}
 		if !errors.Is(err, eventmesh.ErrNoReply) || time.Now().After(deadline) {
 			t.Fatalf("requesting: %v", err)
 		}
+	}
+	request.Body = "bad question"
+	if got, err := target.send(t, request, true); !errors.Is(err, eventmesh.ErrInvalidReply) || got != "it is no event" {
+		t.Errorf("got %q, %v; want a reply that says that there is none", got, err)
 	}
 }
