@@ -31,7 +31,7 @@ type Options struct {
 	GRPCAddress, TCPAddress string
 	// Storage is Standalone or RocketMQ.
 	Storage Storage
-	// MaxDataCharacters limits the data of an event that is published over TCP, in UTF-16 characters; 0 stands for 1000,
+	// MaxDataCharacters limits the data of an event that is published or replied over TCP, in UTF-16 characters; 0 stands for 1000,
 	// less for no limit.
 	MaxDataCharacters int
 	// AcknowledgeAfter is the age at which the server may acknowledge by itself what a TCP subscriber has not; it does so

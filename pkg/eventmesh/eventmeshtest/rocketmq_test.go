@@ -407,7 +407,7 @@ func TestRequestReplyOverTCP(t *testing.T) {
 	s := rocketMQ(t)
 	p := publisherTCP(t, s)
 	sub := subscriberTCP(t, s, "g", "CLUSTERING", "SYNC", "T")
-	respond := func(desc string) {
+	respond := func(desc, data string) {
 		t.Helper()
 		p.send(frame.RequestToServer, "r", structured("T", "1", `"ask"`), protocol("tcp"))
 		request := sub.wantEvent("1")
@@ -415,16 +415,17 @@ func TestRequestReplyOverTCP(t *testing.T) {
 			t.Fatalf("got %s, want REQUEST_TO_CLIENT", request.Header.Command)
 		}
 		sub.acknowledge(request.Frame)
-		body := strings.Replace(string(request.Body), `"data":"ask"`, `"data":"answer"`, 1)
+		body := strings.Replace(string(request.Body), `"data":"ask"`, fmt.Sprintf(`"data":%q`, data), 1)
 		sub.send(frame.ResponseToServer, "1", body, protocol(desc))
 	}
-	respond("tcp")
+	respond("tcp", strings.Repeat("x", 1001)) // of which nobody hears
+	respond("tcp", "answer")
 	got := p.wantEvent("1")
 	if got.Header.Command != frame.ResponseToClient || got.Header.Sequence != "r" || got.fields["data"] != "answer" || got.fields["rspmq2eventmeshtimestamp"] == nil {
 		t.Errorf("got %+v, want the answer", got)
 	}
 	p.send(frame.ResponseToClientAck, "r", "", nil)
-	respond("grpc-cloud-event")
+	respond("grpc-cloud-event", "answer")
 	p.want(frame.ResponseToClient, 1)
 	sub.send(frame.ResponseToServer, "2", structured("T", "1", "1"), protocol("tcp"))
 	sub.wantNone()

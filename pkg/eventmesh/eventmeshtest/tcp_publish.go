@@ -100,14 +100,23 @@ func (s *session) later(ctx context.Context, answer func()) {
 	})
 }
 
-// admit applies what EventMesh checks before it stores an event.
-func (s *session) admit(ctx context.Context, f frame.Frame) (*message, error) {
+// decode reads a publish or a reply whose size EventMesh takes.
+func (s *session) decode(f frame.Frame) (*message, error) {
 	m, err := decodeTCP(f)
 	if err != nil {
 		return nil, err
 	}
 	if characters := len(utf16.Encode([]rune(validUTF8(m.data)))); characters > s.server.s.options.MaxDataCharacters {
 		return nil, fmt.Errorf("event size exceeds the limit: %d", s.server.s.options.MaxDataCharacters)
+	}
+	return m, nil
+}
+
+// admit applies what EventMesh checks before it stores an event.
+func (s *session) admit(ctx context.Context, f frame.Frame) (*message, error) {
+	m, err := s.decode(f)
+	if err != nil {
+		return nil, err
 	}
 	wait, ok := s.server.limit.reserve(time.Now(), sendPatience)
 	if !ok {
@@ -235,7 +244,7 @@ func (s *session) respond(to frame.Header, reply *message) {
 // reply takes a reply to a request; EventMesh has no answer to it, not even when it fails.
 func (s *session) reply(f frame.Frame) {
 	s.server.handling.Store(&handled{s, f.Header.Sequence})
-	m, err := decodeTCP(f)
+	m, err := s.decode(f)
 	if err == nil {
 		now := millis(time.Now())
 		m.set("rspc2eventmeshtimestamp", now)
