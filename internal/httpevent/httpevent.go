@@ -13,7 +13,6 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
 
-	"github.com/eventing-eventmesh/eventing-eventmesh/internal/attribute"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/mediatype"
@@ -60,7 +59,7 @@ func Write(header http.Header, e event.Event, mode Mode) (body []byte, err error
 	if !ok {
 		return nil, fmt.Errorf("specversion %s is not supported", e.SpecVersion())
 	}
-	if err := check(c); err != nil {
+	if err := jsonevent.Check(c); err != nil { // which no mode can carry
 		return nil, err
 	}
 	switch mode {
@@ -77,39 +76,6 @@ func Write(header http.Header, e event.Event, mode Mode) (body []byte, err error
 		header[headerContentType] = []string{event.ApplicationCloudEventsJSON}
 	}
 	return body, err
-}
-
-// check finds what no mode can carry.
-func check(c *event.EventContextV1) error {
-	if c.Time != nil {
-		if err := attribute.CheckTime(c.Time.Time); err != nil {
-			return fmt.Errorf("time: %w", err)
-		}
-	}
-	for name, value := range c.Extensions {
-		if !isExtension(name) {
-			return fmt.Errorf("%.100q is not the name of an extension", name)
-		}
-		if t, ok := value.(types.Timestamp); ok {
-			if err := attribute.CheckTime(t.Time); err != nil {
-				return fmt.Errorf("extension %s: %w", name, err)
-			}
-		}
-	}
-	return nil
-}
-
-func isExtension(name string) bool {
-	switch name {
-	case "", "specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema":
-		return false
-	}
-	for i := range len(name) {
-		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			return false
-		}
-	}
-	return true
 }
 
 var errUnfit = errors.New("it would not arrive in a header as it is")
@@ -182,9 +148,6 @@ func fitsHeader(value string) bool {
 
 // structured returns an event as JSON.
 func structured(c *event.EventContextV1, e event.Event) ([]byte, error) {
-	if _, taken := c.Extensions["data"]; taken {
-		return nil, errors.New("an extension is called data")
-	}
 	if e.DataEncoded != nil {
 		e.DataEncoded, e.DataBase64 = jsonData(c.GetDataContentType(), e.DataEncoded)
 	}

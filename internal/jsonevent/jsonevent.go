@@ -75,21 +75,22 @@ func Append(b []byte, e event.Event) ([]byte, error) {
 	return append(b, '}'), nil
 }
 
-// Check refuses attributes that Append writes and Unmarshal does not read: a time outside the years 1 to 9999, and extensions with names
-// that none can have.
-func Check(c event.EventContext) error {
-	in, ok := c.(*event.EventContextV1)
-	if !ok {
-		return fmt.Errorf("specversion %s is not supported", c.GetSpecVersion())
-	}
+// Check refuses attributes that can be written and not be read again: times outside the years 1 to 9999, and extensions with names that
+// none can have.
+func Check(in *event.EventContextV1) error {
 	if in.Time != nil {
 		if err := attribute.CheckTime(in.Time.Time); err != nil {
 			return fmt.Errorf("time: %w", err)
 		}
 	}
-	for name := range in.Extensions {
+	for name, value := range in.Extensions {
 		if !attribute.IsExtension(name) {
 			return fmt.Errorf("%.100q: %w", name, errNoExtension)
+		}
+		if t, ok := value.(types.Timestamp); ok {
+			if err := attribute.CheckTime(t.Time); err != nil {
+				return fmt.Errorf("extension %s: %w", name, err)
+			}
 		}
 	}
 	return nil

@@ -110,14 +110,20 @@ func openRecord(seq uint64, record []byte) *kept {
 
 // writeRecord returns the record of an event. An event whose record nobody could read has none.
 func writeRecord(k *kept) ([]byte, error) {
-	if err := jsonevent.Check(k.event.Context); err != nil {
+	record, err := encodeRecord(k)
+	if err != nil {
+		return nil, err
+	}
+	if c, ok := k.event.Context.(*event.EventContextV1); ok {
+		err = jsonevent.Check(c)
+	}
+	if err == nil && !utf8.Valid(record[recordTopicEnd(record):recordDataStart(record)]) {
+		err = attribute.ErrNoUTF8
+	}
+	if err != nil {
 		return nil, fmt.Errorf("encoding event: %w", err)
 	}
-	record, err := encodeRecord(k)
-	if err == nil && !utf8.Valid(record[recordTopicEnd(record):recordDataStart(record)]) {
-		err = fmt.Errorf("encoding event: an attribute: %w", attribute.ErrNoUTF8)
-	}
-	return record, err
+	return record, nil
 }
 
 // decodeRecord returns the event of a record that has been checked.
