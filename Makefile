@@ -115,6 +115,7 @@ fuzz: ## a minute for each fuzz target
 	$(GO) test -run='^$$' -fuzz=FuzzJSONThroughTCP -fuzztime=1m ./pkg/eventmesh/eventmeshtest
 	$(GO) test -run='^$$' -fuzz=FuzzRecord -fuzztime=1m ./pkg/adapter/source
 	$(GO) test -run='^$$' -fuzz=FuzzHTTP -fuzztime=1m -fuzzminimizetime=1s ./pkg/adapter/sink
+	$(GO) test -run='^$$' -fuzz=FuzzVerify -fuzztime=1m ./internal/token
 	$(GO) test -run='^$$' -fuzz=FuzzRead -fuzztime=1m ./pkg/eventmesh/tcp/frame
 	$(GO) test -run='^$$' -fuzz=FuzzUnmarshal -fuzztime=1m ./internal/jsonevent
 	$(GO) test -run='^$$' -fuzz=FuzzWrite -fuzztime=1m ./internal/httpevent

@@ -70,7 +70,7 @@ func (s *sink) Start(ctx context.Context) error {
 		if len(s.config.Subjects) == 0 {
 			s.logger.Warn("OIDC_SUBJECTS is not set: everybody may send who has a token of the issuer for the audience")
 		}
-		defer h.senders.start(ctx)()
+		defer h.senders.tokens.Start(ctx)()
 	}
 	server := newServer(s.config, h, s.logger)
 	server.TLSConfig = encryption

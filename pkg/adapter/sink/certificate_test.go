@@ -116,8 +116,3 @@ func (v *secretVolume) replace(t *testing.T, files map[string][]byte) {
 		t.Fatal(err)
 	}
 }
-
-// pem is what a file holds that names the authority.
-func (a *authority) pem() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})
-}

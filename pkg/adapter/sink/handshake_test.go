@@ -8,6 +8,8 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/token/tokentest"
 )
 
 // granted tells in which way a header does not grant what Knative's ingress grants, or "".
@@ -21,7 +23,7 @@ func granted(header http.Header) string {
 }
 
 func TestHandshake(t *testing.T) {
-	issuer := newRealIssuer(t)
+	issuer := tokentest.New(t)
 	question := http.Header{"Webhook-Request-Origin": {"sender.example"}, "Webhook-Request-Rate": {"120"}}
 	for _, c := range []struct {
 		name, path string
@@ -47,7 +49,7 @@ func TestHandshake(t *testing.T) {
 			p := &fake{}
 			var server *httptest.Server
 			if c.tokens {
-				_, server, _ = guarded(t, p, issuer.environment("EVENTMESH_TOPICS=orders")...)
+				_, server, _ = guarded(t, p, tokensOf(issuer, "EVENTMESH_TOPICS=orders")...)
 			} else {
 				_, server, _ = serve(t, p)
 			}
