@@ -108,10 +108,10 @@ bench-check: ## fail when the adapters cost a fifth more than docs/performance s
 
 .PHONY: fuzz
 fuzz: ## a minute for each fuzz target
-	$(GO) test -run='^$$' -fuzz=FuzzMapping -fuzztime=1m ./pkg/eventmesh
-	$(GO) test -run='^$$' -fuzz=FuzzDecode -fuzztime=1m ./pkg/eventmesh
-	$(GO) test -run='^$$' -fuzz=FuzzMessage -fuzztime=1m ./pkg/eventmesh
-	$(GO) test -run='^$$' -fuzz=FuzzJSONTravels -fuzztime=1m ./pkg/eventmesh
+	$(GO) test -run='^$$' -fuzz=FuzzMapping -fuzztime=1m ./pkg/eventmesh/internal/wire
+	$(GO) test -run='^$$' -fuzz=FuzzDecode -fuzztime=1m ./pkg/eventmesh/internal/wire
+	$(GO) test -run='^$$' -fuzz=FuzzMessage -fuzztime=1m ./pkg/eventmesh/internal/wire
+	$(GO) test -run='^$$' -fuzz=FuzzJSONTravels -fuzztime=1m ./pkg/eventmesh/internal/wire
 	$(GO) test -run='^$$' -fuzz=FuzzJSONThroughTCP -fuzztime=1m ./pkg/eventmesh/eventmeshtest
 	$(GO) test -run='^$$' -fuzz=FuzzRecord -fuzztime=1m ./pkg/adapter/source
 	$(GO) test -run='^$$' -fuzz=FuzzHTTP -fuzztime=1m -fuzzminimizetime=1s ./pkg/adapter/sink
@@ -124,5 +124,5 @@ fuzz: ## a minute for each fuzz target
 	$(GO) test -run='^$$' -fuzz=FuzzMembers -fuzztime=1m ./internal/jsontext
 	$(GO) test -run='^$$' -fuzz=FuzzElements -fuzztime=1m ./internal/jsontext
 	$(GO) test -run='^$$' -fuzz=FuzzAppendString -fuzztime=1m ./internal/jsontext
-	$(GO) test -run='^$$' -fuzz=FuzzSurvivesParsing -fuzztime=1m ./pkg/eventmesh
+	$(GO) test -run='^$$' -fuzz=FuzzSurvivesParsing -fuzztime=1m ./pkg/eventmesh/internal/wire
 	$(GO) test -run='^$$' -fuzz=FuzzRead -fuzztime=1m ./internal/httpevent

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	cloudevents "github.com/cloudevents/sdk-go/v2"
 	"github.com/cloudevents/sdk-go/v2/event"
 	"go.uber.org/goleak"
 
@@ -17,6 +16,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp"
 )
 
@@ -247,7 +247,7 @@ func TestOtherSubscribersNeedNotKnowTheMapping(t *testing.T) {
 		t.Errorf("got %s of type %s, want it unchanged", got.GetTextData(), contentType)
 	}
 	for name := range got.GetAttributes() {
-		if strings.HasPrefix(name, eventmesh.Prefix) {
+		if strings.HasPrefix(name, wire.Prefix) {
 			t.Errorf("got extension %s, want none of the mapping's", name)
 		}
 	}
@@ -512,87 +512,6 @@ func TestTimeoutOfAClientWithoutADeadline(t *testing.T) {
 		t.Cleanup(func() { server.SetFaults(eventmeshtest.Faults{}) })
 		if err := p.Publish(context.WithoutCancel(t.Context()), "orders", newEvent("1")); !errors.Is(err, eventmesh.ErrUnconfirmed) {
 			t.Errorf("got %v, want %v", err, eventmesh.ErrUnconfirmed)
-		}
-	})
-}
-
-func TestProtocolOfTheCloudEventsSDK(t *testing.T) {
-	eachTransport(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}, func(t *testing.T, _ *eventmeshtest.Server, url string) {
-		t.Helper()
-		p, s, _, _ := pair(t, url)
-		protocol := &eventmesh.Protocol{Publisher: p, Subscriber: s, Topic: "nowhere"}
-		client, err := cloudevents.NewClient(protocol)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if result := client.Send(eventmesh.WithTopic(t.Context(), "orders"), newEvent("1")); !cloudevents.IsACK(result) {
-			t.Fatal(result)
-		}
-		received := make(chan event.Event, 1)
-		ctx, stop := context.WithCancel(t.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- client.StartReceiver(ctx, func(e event.Event) { received <- e }) }()
-		select {
-		case e := <-received:
-			if e.ID() != "1" {
-				t.Errorf("got event %s, want 1", e.ID())
-			}
-		case <-time.After(timeout):
-			t.Error("received nothing")
-		}
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		if err := protocol.Close(t.Context()); err != nil {
-			t.Error(err)
-		}
-	})
-}
-
-func TestProtocolWithoutWhatItNeeds(t *testing.T) {
-	client, err := cloudevents.NewClient(&eventmesh.Protocol{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if result := client.Send(t.Context(), newEvent("1")); cloudevents.IsACK(result) {
-		t.Error("sending without a publisher: got no error")
-	}
-	if _, result := client.Request(t.Context(), newEvent("1")); cloudevents.IsACK(result) {
-		t.Error("requesting without a publisher: got no error")
-	}
-	if err := client.StartReceiver(t.Context(), func(event.Event) {}); err == nil {
-		t.Error("receiving without a subscriber: got no error")
-	}
-}
-
-func TestProtocolRequest(t *testing.T) {
-	eachTransport(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}, func(t *testing.T, _ *eventmeshtest.Server, url string) {
-		t.Helper()
-		cfg, told := config(t, url)
-		responder := newSubscriber(t, cfg, eventmesh.Subscription{Topics: []string{"questions"}, Type: eventmesh.Sync})
-		told.await(t, true)
-		cfg, told = config(t, url)
-		p := newPublisher(t, cfg)
-		told.await(t, true)
-		replied := make(chan error, 1)
-		go func() {
-			d, err := responder.Receive(bounded(t))
-			if err == nil {
-				err = errors.Join(d.Ack(), d.Reply(bounded(t), newEvent("answer")))
-			}
-			replied <- err
-		}()
-		client, err := cloudevents.NewClient(&eventmesh.Protocol{Publisher: p, Topic: "questions"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		answer, result := client.Request(bounded(t), newEvent("question"))
-		if err := <-replied; err != nil {
-			t.Error(err)
-		}
-		if !cloudevents.IsACK(result) || answer == nil || answer.ID() != "answer" {
-			t.Errorf("got %v, %v; want the answer", answer, result)
 		}
 	})
 }

@@ -7,6 +7,8 @@ import (
 	"net/url"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 // Delivery is one event as EventMesh delivered it. Its methods may be called from several goroutines.
@@ -20,23 +22,10 @@ type Delivery struct {
 	// Raw is what came, where Err is set, without the publisher's credentials that EventMesh hands on.
 	Raw []byte
 
-	ack   func() error
-	reply func(context.Context, event.Event) error
-}
-
-// NewDelivery is for transports: it decodes what EventMesh delivered. ack and reply may be nil, where a transport has no
-// acknowledgement, and where nobody waits for a reply.
-func NewDelivery(wire event.Event, ack func() error, reply func(context.Context, event.Event) error) *Delivery {
-	e, topic, err := Decode(wire)
-	if err != nil {
-		return NewUndecodable(topic, wire.Data(), err, ack)
-	}
-	return &Delivery{Event: e, Topic: topic, ack: ack, reply: reply}
-}
-
-// NewUndecodable is for transports: a delivery that holds no event.
-func NewUndecodable(topic string, raw []byte, err error, ack func() error) *Delivery {
-	return &Delivery{Topic: topic, Raw: raw, Err: err, ack: ack}
+	// AckFunc is what Ack calls: nil where there is nothing to acknowledge. It is the transport's.
+	AckFunc func() error
+	// ReplyFunc is what Reply calls: nil where nobody waits for a reply. It is the transport's.
+	ReplyFunc func(context.Context, event.Event) error
 }
 
 // Ack tells EventMesh that the event is safe with the receiver. Over gRPC it does nothing, since EventMesh has forgotten
@@ -44,22 +33,22 @@ func NewUndecodable(topic string, raw []byte, err error, ack func() error) *Deli
 // one after a reconnect, but only within the 3 to 8 seconds after which it acknowledges by itself. It fails when the session
 // that the event came by is over.
 func (d *Delivery) Ack() error {
-	if d.ack == nil {
+	if d.AckFunc == nil {
 		return nil
 	}
-	return d.ack()
+	return d.AckFunc()
 }
 
 // Reply answers a request, the event of a [Sync] subscription.
 func (d *Delivery) Reply(ctx context.Context, e event.Event) error {
-	if d.reply == nil {
+	if d.ReplyFunc == nil {
 		return errors.New("replying: nobody waits for a reply to an asynchronous event")
 	}
-	return d.reply(ctx, e)
+	return d.ReplyFunc(ctx, e)
 }
 
 // InvalidReplyType is the type of the event that [Delivery.ReplyInvalid] replies with.
-const InvalidReplyType = "org.apache.eventmesh.reply.invalid"
+const InvalidReplyType = wire.InvalidReplyType
 
 // invalidReply is an extension of such an event: of a message in EventMesh's own protocol it is all that tells it from a reply.
 const invalidReply = "invalidreply"
@@ -74,6 +63,6 @@ func (d *Delivery) ReplyInvalid(ctx context.Context, reason error) error {
 	e.SetType(InvalidReplyType)
 	e.SetExtension(invalidReply, "true")
 	e.SetDataContentType(event.TextPlain)
-	e.DataEncoded = []byte(startOf(reason.Error()))
+	e.DataEncoded = []byte(wire.StartOf(reason.Error()))
 	return d.Reply(ctx, e)
 }

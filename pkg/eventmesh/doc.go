@@ -1,7 +1,8 @@
 // Package eventmesh is a client of Apache EventMesh 1.11 and 1.12 for CloudEvents.
 //
-// A [Publisher] publishes events to topics, and a [Subscriber] receives them, over a [Transport]: package grpc or
-// package tcp below this one. Both keep one session with one EventMesh server, and reconnect by themselves.
+// [NewPublisher] returns a [Publisher], which publishes events to topics, and [NewSubscriber] a [Subscriber], which receives them,
+// over a [Transport]: package grpc or package tcp below this one, or package transports for both. They keep one session with one
+// EventMesh server, and reconnect by themselves.
 //
 // # Delivery guarantees
 //
@@ -21,7 +22,7 @@
 // # Events survive unchanged
 //
 // EventMesh takes the subject for its own purpose, refuses or loses some kinds of data, and adds attributes to every
-// event, among them the publisher's user name and password. [Encode] and [Decode] undo all that: an event published with
+// event, among them the publisher's user name and password. Publisher and Subscriber undo all that: an event published with
 // this package is received by it equal in every attribute and byte, whichever transport carried it; of a time it is the instant that is
 // equal. What EventMesh or CloudEvents would not take, [Validate] and Publish refuse.
 //

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 const (
@@ -58,7 +60,7 @@ func (s *supervisor[S]) quit() { s.cancel() }
 
 func (s *supervisor[S]) run() {
 	failures, next := 0, 0
-	var redirect *RedirectError
+	var redirect *wire.RedirectError
 	for s.ctx.Err() == nil {
 		address := s.addresses[next%len(s.addresses)]
 		if redirect != nil {

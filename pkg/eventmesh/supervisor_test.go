@@ -8,6 +8,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 // fakeSession lasts until it is closed, or until its heartbeat fails.
@@ -179,7 +181,7 @@ func TestSupervisorFollowsARedirect(t *testing.T) {
 			},
 			serve: func(f *fakeSession) error {
 				if len(tried) == 1 {
-					return &RedirectError{Host: "b:2"}
+					return &wire.RedirectError{Host: "b:2"}
 				}
 				<-f.closed
 				return io.EOF

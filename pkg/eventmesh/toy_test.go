@@ -11,13 +11,14 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 // toy is a transport between the clients of one process.
 type toy struct{ queue chan event.Event }
 
 func (toy) Traits() eventmesh.Traits {
-	return eventmesh.Traits{Scheme: "toy", Port: "1", Rendering: eventmesh.Rendering{Form: eventmesh.JSONForm, Description: "toys"}}
+	return eventmesh.Traits{Scheme: "toy", Port: "1", Rendering: wire.Rendering{Form: wire.JSONForm, Description: "toys"}}
 }
 
 func (t toy) OpenPublisher(_ context.Context, _ eventmesh.Address, c eventmesh.Client) (eventmesh.PublisherSession, error) {
@@ -41,10 +42,10 @@ func newToySession(t toy, c eventmesh.Client) *toySession {
 }
 
 func (s *toySession) Publish(_ context.Context, topic string, e event.Event) error {
-	wire, err := eventmesh.Encode(e, topic, s.Rendering.Form)
+	carried, err := wire.Encode(e, topic, s.Rendering.Form)
 	if err == nil {
-		wire.SetExtension("protocoldesc", s.Rendering.Description)
-		s.queue <- wire
+		carried.SetExtension("protocoldesc", s.Rendering.Description)
+		s.queue <- carried
 	}
 	return err
 }
@@ -55,8 +56,9 @@ func (s *toySession) Request(context.Context, string, event.Event) (*event.Event
 
 func (s *toySession) Receive() (*eventmesh.Delivery, error) {
 	select {
-	case wire := <-s.queue:
-		return eventmesh.NewDelivery(wire, nil, nil), nil
+	case carried := <-s.queue:
+		e, topic, err := wire.Decode(carried)
+		return &eventmesh.Delivery{Event: e, Topic: topic, Err: err}, nil
 	case <-s.ended:
 		return nil, io.EOF
 	}

@@ -5,10 +5,12 @@ import (
 	"crypto/tls"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
-// Transport opens sessions with an EventMesh server. It neither retries nor reconnects: [Publisher] and [Subscriber] do.
-// Its methods may be called from several goroutines.
+// Transport opens sessions with an EventMesh server: packages grpc and tcp have one each. This and the types that it uses are for them,
+// not for their users. It neither retries nor reconnects: [Publisher] and [Subscriber] do. Its methods may be called from several goroutines.
 type Transport interface {
 	// Traits tell it from others. They do not change.
 	Traits() Traits
@@ -26,16 +28,7 @@ type Traits struct {
 	// Port is that of EventMesh's default configuration.
 	Port string
 	// Rendering is how its subscribers get events.
-	Rendering Rendering
-}
-
-// Rendering is how the subscribers of a transport get events. EventMesh delivers an event to no others than those that its publisher
-// has named, and renders it for them by what the publisher has said of it: nothing tells that somebody else subscribes.
-type Rendering struct {
-	// Form is the one in which the subscribers get events unharmed, whichever transport published them.
-	Form Form
-	// Description is the protocol description that reaches the subscribers.
-	Description string
+	Rendering wire.Rendering
 }
 
 // Client is what a session tells EventMesh about itself.
@@ -52,7 +45,7 @@ type Client struct {
 	// TLS is for addresses that ask for it; nil stands for the system's defaults.
 	TLS *tls.Config
 	// Rendering is that of the subscribers that the client publishes for.
-	Rendering Rendering
+	Rendering wire.Rendering
 	// Returning says that the client has had a session before, which has ended without its leaving. Where EventMesh holds what it
 	// could not write to a dead session until somebody asks for it, OpenSubscriber does. Of an earlier process it finds out itself.
 	Returning bool

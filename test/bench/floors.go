@@ -144,7 +144,7 @@ func newForwarding(from, topic, to string, inFlight int) (*forwarding, error) {
 	if err != nil {
 		return nil, err
 	}
-	receive, err := client.New(&eventmesh.Protocol{Subscriber: subscriber}, client.WithPollGoroutines(inFlight), client.WithBlockingCallback())
+	receive, err := client.New(receiving{subscriber}, client.WithPollGoroutines(inFlight), client.WithBlockingCallback())
 	if err != nil {
 		return nil, err
 	}
@@ -162,6 +162,25 @@ func newForwarding(from, topic, to string, inFlight int) (*forwarding, error) {
 		})
 	}()
 	return &forwarding{}, nil
+}
+
+// receiving is a subscriber for a client of the CloudEvents SDK.
+type receiving struct{ subscriber *eventmesh.Subscriber }
+
+// Receive returns the next event, which is acknowledged once the client has done with it.
+func (r receiving) Receive(ctx context.Context) (binding.Message, error) {
+	d, err := r.subscriber.Receive(ctx)
+	if err != nil {
+		return nil, io.EOF
+	}
+	if d.Err != nil {
+		return nil, errors.Join(d.Err, d.Ack())
+	}
+	return binding.WithFinish((*binding.EventMessage)(&d.Event), func(err error) {
+		if err == nil {
+			_ = d.Ack()
+		}
+	}), nil
 }
 
 // answering is the role answer, and relay.
@@ -234,13 +253,20 @@ func newPublishing(url, topic string, size, concurrency int) (*publishing, error
 	if err != nil {
 		return nil, err
 	}
-	wire, err := eventmesh.Encode(sample(size), topic, eventmesh.JSONForm)
-	if err != nil {
-		return nil, err
-	}
-	body, err := json.Marshal(wire)
+	body, err := json.Marshal(encodedForTCP(topic, size))
 	p.publish = func() error { return conn.publish(body) }
 	return p, err
+}
+
+// encodedForTCP returns an event as our publisher encodes it.
+func encodedForTCP(topic string, size int) event.Event {
+	e := sample(size)
+	e.SetExtension("emxsubject", e.Subject())
+	e.SetExtension("emxdatacontenttype", e.DataContentType())
+	e.SetExtension("emxdata", "json")
+	e.SetSubject(topic)
+	e.SetDataContentType(event.ApplicationCloudEventsJSON)
+	return e
 }
 
 // encodedForGRPC returns an event as our publisher encodes it, recorded at an EventMesh.

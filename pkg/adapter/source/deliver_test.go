@@ -21,17 +21,10 @@ import (
 // delivered is an event of the topic orders whose acknowledgements are counted.
 func delivered(t *testing.T, id string, acknowledged *atomic.Int32, failure error) *kept {
 	t.Helper()
-	wire, err := eventmesh.Encode(sample(id), "orders", eventmesh.NativeForm)
-	if err != nil {
-		t.Fatal(err)
-	}
-	d := eventmesh.NewDelivery(wire, func() error {
+	d := &eventmesh.Delivery{Event: sample(id), Topic: "orders", AckFunc: func() error {
 		acknowledged.Add(1)
 		return failure
-	}, nil)
-	if d.Err != nil {
-		t.Fatal(d.Err)
-	}
+	}}
 	return &kept{delivery: d, event: d.Event, topic: d.Topic, received: time.Now()}
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
@@ -30,13 +30,13 @@ func FuzzJSONThroughTCP(f *testing.F) {
 		e.SetType("t")
 		e.SetDataContentType(event.ApplicationJSON)
 		e.DataEncoded = text
-		wire, err := eventmesh.Encode(e, "orders", eventmesh.JSONForm)
+		carried, err := wire.Encode(e, "orders", wire.JSONForm)
 		if err != nil {
 			t.Fatal(err)
 		}
-		isValue := wire.Extensions()["emxdata"] == eventmesh.DataJSON
+		isValue := carried.Extensions()["emxdata"] == "json"
 		for _, parsed := range []bool{true, false} {
-			body := throughTCP(t, wire, parsed)
+			body := throughTCP(t, carried, parsed)
 			var came struct {
 				Data any `json:"data"`
 			}
@@ -51,7 +51,7 @@ func FuzzJSONThroughTCP(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, _, err := eventmesh.Decode(again)
+			got, _, err := wire.Decode(again)
 			if err != nil || !bytes.Equal(got.Data(), text) || (got.Data() == nil) != (text == nil) {
 				t.Errorf("of %q came %q, %v", text, got.Data(), err)
 			}
@@ -60,9 +60,9 @@ func FuzzJSONThroughTCP(f *testing.F) {
 }
 
 // throughTCP returns what a subscriber gets of what a publisher sends.
-func throughTCP(t *testing.T, wire event.Event, parsed bool) []byte {
+func throughTCP(t *testing.T, carried event.Event, parsed bool) []byte {
 	t.Helper()
-	body, err := jsonevent.Append(nil, wire)
+	body, err := jsonevent.Append(nil, carried)
 	if err != nil {
 		t.Fatal(err)
 	}

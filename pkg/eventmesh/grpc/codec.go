@@ -10,8 +10,8 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 // Numbers of the fields of a CloudEvent, of an entry of its map of attributes, of an attribute's value, and of a timestamp.
@@ -69,7 +69,7 @@ func (c messages) Unmarshal(data mem.BufferSlice, v any) error {
 }
 
 // deliveries is the codec of one stream of deliveries. Of some 25 attributes of a delivered event 20 are EventMesh's own, which
-// [eventmesh.Decode] would leave out: they stay on the wire. Data comes as bytes, text or not, so that a text that is not UTF-8 is
+// [wire.Decode] would leave out: they stay on the wire. Data comes as bytes, text or not, so that a text that is not UTF-8 is
 // the event's own matter and does not end the stream.
 type deliveries struct {
 	messages
@@ -101,8 +101,8 @@ func (d *deliveries) Unmarshal(data mem.BufferSlice, v any) error {
 const maxKeptBuffer = 64 << 10
 
 // appendNeeded appends the fields of a message without the attributes that an event does not need.
-func appendNeeded(needed, wire []byte) ([]byte, error) {
-	for rest := wire; len(rest) > 0; {
+func appendNeeded(needed, message []byte) ([]byte, error) {
+	for rest := message; len(rest) > 0; {
 		number, kind, n := protowire.ConsumeTag(rest)
 		if n < 0 {
 			return nil, protowire.ParseError(n)
@@ -121,9 +121,9 @@ func appendNeeded(needed, wire []byte) ([]byte, error) {
 			entry, _ := protowire.ConsumeBytes(value)
 			name, isMessage := attributeName(entry)
 			if isMessage {
-				return append(needed[:0], wire...), nil
+				return append(needed[:0], message...), nil
 			}
-			if eventmesh.Reserved(string(name)) && !isControl(name) {
+			if wire.Reserved(string(name)) && !isControl(name) {
 				continue
 			}
 		}
@@ -143,7 +143,7 @@ func attributeName(entry []byte) (name []byte, isMessage bool) {
 	if size < 0 {
 		return nil, false
 	}
-	return name, string(name) == keyProtocolType && bytes.HasSuffix(entry, []byte(eventmesh.MessageProtocol))
+	return name, string(name) == keyProtocolType && bytes.HasSuffix(entry, []byte(wire.MessageProtocol))
 }
 
 // isControl tells of attributes by which EventMesh talks to the client.

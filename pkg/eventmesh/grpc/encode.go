@@ -10,13 +10,14 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 // encoded is a message as it stands on the wire. The generated code would make a map of an event's attributes, of which it makes
 // the same bytes. Of two attributes of one name the last is what a receiver gets.
 type encoded []byte
 
-// encode returns an event of [eventmesh.Encode] as a message, with room for more attributes.
+// encode returns an event of [wire.Encode] as a message, with room for more attributes.
 func encode(e event.Event, more int) (encoded, error) {
 	c, ok := e.Context.(*event.EventContextV1)
 	if !ok {
@@ -45,7 +46,7 @@ func encode(e event.Event, more int) (encoded, error) {
 		contentType = *c.DataContentType
 		m = m.attribute(keyContentType, contentType)
 	}
-	if eventmesh.IsText(contentType) {
+	if wire.IsText(contentType) {
 		data = fieldTextData
 	}
 	return protowire.AppendBytes(m.tag(data), e.DataEncoded), nil

@@ -14,9 +14,9 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/contract"
 	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 // delivered is a message with 1 KB of data, as EventMesh delivers it.
@@ -32,22 +32,22 @@ func delivered(b *testing.B) []byte {
 		Data: &pb.CloudEvent_TextData{TextData: `{"text":"` + strings.Repeat("x", 1000) + `"}`},
 	}
 	maps.Copy(m.Attributes, added())
-	wire, err := proto.Marshal(m)
+	carried, err := proto.Marshal(m)
 	if err != nil {
 		b.Fatal(err)
 	}
-	return wire
+	return carried
 }
 
 // TestWhatDecodeLeavesOutIsNotMissed compares with the events of whole messages.
 func TestWhatDecodeLeavesOutIsNotMissed(t *testing.T) {
 	messages := map[string]*pb.CloudEvent{}
 	for _, c := range contract.Events() {
-		wire, err := eventmesh.Encode(c.Event, "orders", eventmesh.NativeForm)
+		carried, err := wire.Encode(c.Event, "orders", wire.NativeForm)
 		if err != nil {
 			t.Fatal(err)
 		}
-		encoded, err := encode(wire, 0)
+		encoded, err := encode(carried, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -59,7 +59,7 @@ func TestWhatDecodeLeavesOutIsNotMissed(t *testing.T) {
 	}
 	for name, id := range map[string]string{"a message with an id": "7", "a message without one": ""} {
 		all := added()
-		all["protocoltype"], all["uniqueid"] = text(eventmesh.MessageProtocol), text(id)
+		all["protocoltype"], all["uniqueid"] = text(wire.MessageProtocol), text(id)
 		all["subject"], all["Property"] = text("orders"), text("value")
 		messages[name] = &pb.CloudEvent{
 			Id: "1", Source: "/", SpecVersion: "1.0", Type: "t", Attributes: all, Data: &pb.CloudEvent_TextData{TextData: "content"},
@@ -71,7 +71,7 @@ func TestWhatDecodeLeavesOutIsNotMissed(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			want, _, err := eventmesh.Decode(whole)
+			want, _, err := wire.Decode(whole)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,11 +83,11 @@ func TestWhatDecodeLeavesOutIsNotMissed(t *testing.T) {
 			if err := newDeliveries().Unmarshal(mem.BufferSlice{mem.SliceBuffer(encoded)}, needed); err != nil {
 				t.Fatal(err)
 			}
-			wire, err := fromProto(needed)
+			carried, err := fromProto(needed)
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, topic, err := eventmesh.Decode(wire)
+			got, topic, err := wire.Decode(carried)
 			if err != nil || topic != "orders" {
 				t.Fatalf("got topic %q, %v", topic, err)
 			}
@@ -137,10 +137,10 @@ func TestDeliveriesOfOthers(t *testing.T) {
 				Id: "1", Source: "HTTP://ä#", SpecVersion: "1.0", Type: "t", Data: &pb.CloudEvent_TextData{TextData: "x"},
 				Attributes: attributes{"datacontenttype": text("text/plain"), c.attribute: c.value},
 			}
-			wire, err := fromProto(m)
+			carried, err := fromProto(m)
 			var e event.Event
 			if err == nil {
-				e, _, err = eventmesh.Decode(wire)
+				e, _, err = wire.Decode(carried)
 			}
 			if c.want == "none" {
 				if err == nil {
@@ -194,12 +194,12 @@ func BenchmarkDecode(b *testing.B) {
 			if err := codec.Unmarshal(encoded, m); err != nil {
 				b.Fatal(err)
 			}
-			wire, err := fromProto(m)
+			carried, err := fromProto(m)
 			if err != nil {
 				b.Fatal(err)
 			}
-			if d := eventmesh.NewDelivery(wire, nil, nil); d.Err != nil {
-				b.Fatal(d.Err)
+			if _, _, err := wire.Decode(carried); err != nil {
+				b.Fatal(err)
 			}
 		}
 	})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 // timeToLive of a published event. A server keeps events by its storage's rules, and looks at this only where a reply is due.
@@ -32,7 +33,7 @@ type publisher struct {
 	alive     pb.HeartbeatServiceClient
 	client    attributes
 	encoded   encoded // the client's attributes
-	form      eventmesh.Form
+	form      wire.Form
 	ctx       context.Context
 	cancelAll context.CancelFunc
 }
@@ -108,7 +109,7 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 			return nil, err
 		}
 	}
-	return eventmesh.DecodeReply(fromProto(answer))
+	return wire.DecodeReply(fromProto(answer))
 }
 
 // invoke calls a method of the server. gRPC takes the end of the session for the caller's wish.
@@ -121,12 +122,12 @@ func (p *publisher) invoke(ctx context.Context, method string, request, answer a
 }
 
 func (p *publisher) message(e event.Event, topic, ttl string) (encoded, error) {
-	wire, err := eventmesh.Encode(e, topic, p.form)
+	carried, err := wire.Encode(e, topic, p.form)
 	if err != nil {
 		return nil, err
 	}
 	const own = 128 // bytes of what follows, besides the client's attributes
-	m, err := encode(wire, own+len(p.encoded))
+	m, err := encode(carried, own+len(p.encoded))
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 // Values of the attribute statuscode in an answer of EventMesh 1.12.
@@ -38,6 +39,6 @@ func kindOf(code, reason string) error {
 	case statusResubscribe:
 		return eventmesh.ErrNotConnected
 	default: // statusSend above all
-		return eventmesh.KindOfSendFailure(reason)
+		return wire.KindOfSendFailure(reason)
 	}
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 type subscriber struct {
@@ -149,15 +150,19 @@ func (s *subscriber) Receive() (*eventmesh.Delivery, error) {
 			return nil, fmt.Errorf("replying: %w", err) // EventMesh says so, and ends the stream
 		}
 	}
-	wire, err := fromProto(m)
+	carried, err := fromProto(m)
 	if err != nil {
 		return undecodable(m, err), nil
 	}
-	var reply func(context.Context, event.Event) error
-	if s.replies {
-		reply = func(_ context.Context, e event.Event) error { return s.reply(m, e) }
+	d := &eventmesh.Delivery{}
+	d.Event, d.Topic, d.Err = wire.Decode(carried)
+	switch {
+	case d.Err != nil:
+		d.Raw = carried.Data()
+	case s.replies:
+		d.ReplyFunc = func(_ context.Context, e event.Event) error { return s.reply(m, e) }
 	}
-	return eventmesh.NewDelivery(wire, nil, reply), nil
+	return d, nil
 }
 
 // undecodable returns what came, but for the publisher's credentials, which EventMesh hands on.
@@ -165,7 +170,7 @@ func undecodable(m *pb.CloudEvent, err error) *eventmesh.Delivery {
 	delete(m.GetAttributes(), "username")
 	delete(m.GetAttributes(), "passwd")
 	raw, _ := proto.Marshal(m)
-	return eventmesh.NewUndecodable(m.GetAttributes()["subject"].GetCeString(), raw, err, nil)
+	return &eventmesh.Delivery{Topic: m.GetAttributes()["subject"].GetCeString(), Raw: raw, Err: err}
 }
 
 // reply sends the event as the reply to a request. EventMesh confirms nothing; it ends the stream when it fails.
@@ -174,16 +179,16 @@ func (s *subscriber) reply(request *pb.CloudEvent, e event.Event) error {
 	if err != nil {
 		return fmt.Errorf("replying: %w", err)
 	}
-	wire, err := eventmesh.EncodeReply(e, requested, eventmesh.NativeForm)
+	carried, err := wire.EncodeReply(e, requested, wire.NativeForm)
 	if err != nil {
 		return fmt.Errorf("replying: %w", err)
 	}
-	m, err := encode(wire, len(s.encoded))
+	m, err := encode(carried, len(s.encoded))
 	if err != nil {
 		return fmt.Errorf("replying: %w", err)
 	}
 	m = append(m, s.encoded...).attribute(keyMessageType, replyMessage)
-	if group, _ := wire.Extensions()["producergroup"].(string); group == "" {
+	if group, _ := carried.Extensions()["producergroup"].(string); group == "" {
 		m = m.attribute("producergroup", s.group)
 	}
 	if err := checkSize(m); err != nil {

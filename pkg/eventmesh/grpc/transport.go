@@ -16,6 +16,7 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 // MaxMessageSize is the largest message in bytes that a server takes by default: the event with the client's attributes.
@@ -58,7 +59,7 @@ var _ eventmesh.Transport = Transport{}
 // Traits say that subscribers get events as they are. With TLS, which has scheme grpcs, a TLS terminator stands in front of EventMesh.
 func (Transport) Traits() eventmesh.Traits {
 	return eventmesh.Traits{
-		Scheme: "grpc", Port: "10205", Rendering: eventmesh.Rendering{Form: eventmesh.NativeForm, Description: description},
+		Scheme: "grpc", Port: "10205", Rendering: wire.Rendering{Form: wire.NativeForm, Description: description},
 	}
 }
 

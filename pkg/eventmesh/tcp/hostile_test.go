@@ -13,6 +13,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
@@ -142,7 +143,7 @@ func TestOpening(t *testing.T) {
 			eventmesh.ErrNotConnected, "a header of",
 		},
 		"a goodbye":  {frame.HelloRequest, header(`{"cmd":"SERVER_GOODBYE_REQUEST","code":0,"seq":null}`), eventmesh.ErrNotConnected, "goodbye"},
-		"a redirect": {frame.HelloRequest, redirect(`{"ip":"eventmesh-2","port":10001}`), &eventmesh.RedirectError{Host: "eventmesh-2:10001"}, "eventmesh-2:10001"},
+		"a redirect": {frame.HelloRequest, redirect(`{"ip":"eventmesh-2","port":10001}`), &wire.RedirectError{Host: "eventmesh-2:10001"}, "eventmesh-2:10001"},
 		"a redirect to no address": {
 			frame.HelloRequest, redirect(`{"ip":"` + long + `","port":10000}`), eventmesh.ErrNotConnected, "redirects to what is no address",
 		},
@@ -156,7 +157,7 @@ func TestOpening(t *testing.T) {
 				_ = s.Close()
 				t.Fatal("a session is open")
 			}
-			var redirect *eventmesh.RedirectError
+			var redirect *wire.RedirectError
 			if errors.As(c.kind, &redirect) {
 				if want := redirect.Host; !errors.As(err, &redirect) || redirect.Host != want {
 					t.Errorf("got %v, want a redirect to %s", err, want)

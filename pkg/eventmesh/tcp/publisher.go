@@ -11,6 +11,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
@@ -19,7 +20,7 @@ const timeToLive = 24 * time.Hour
 
 type publisher struct {
 	*connection
-	form       eventmesh.Form
+	form       wire.Form
 	properties map[string]any
 	window     window
 	ended      chan struct{}
@@ -35,7 +36,7 @@ func (Transport) OpenPublisher(ctx context.Context, a eventmesh.Address, c event
 	return newPublisher(session, c.Rendering), nil
 }
 
-func newPublisher(c *connection, rendering eventmesh.Rendering) *publisher {
+func newPublisher(c *connection, rendering wire.Rendering) *publisher {
 	p := &publisher{
 		connection: c, form: rendering.Form, properties: maps.Clone(properties),
 		window: newWindow(), ended: make(chan struct{}),
@@ -137,20 +138,20 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 	if err := p.send(frame.Frame{Header: acknowledgement}); err != nil {
 		return nil, fmt.Errorf("acknowledging the reply: %w", err)
 	}
-	return eventmesh.DecodeReply(decode(answer))
+	return wire.DecodeReply(decode(answer))
 }
 
 // encode returns the event as the body of a frame, and what its confirmation is told by.
 func (p *publisher) encode(e event.Event, topic string, ttl time.Duration) ([]byte, identity, error) {
-	wire, err := eventmesh.Encode(e, topic, p.form)
+	carried, err := wire.Encode(e, topic, p.form)
 	if err != nil {
 		return nil, identity{}, err
 	}
-	wire.SetExtension("ttl", fmt.Sprint(max(ttl.Milliseconds(), 1)))
+	carried.SetExtension("ttl", fmt.Sprint(max(ttl.Milliseconds(), 1)))
 	// In base64 EventMesh hands data to gRPC subscribers byte for byte; as JSON it would write it anew.
-	wire.DataBase64 = p.form == eventmesh.NativeForm
-	body, err := marshalEvent(wire)
-	return body, identityOf(wire), err
+	carried.DataBase64 = p.form == wire.NativeForm
+	body, err := marshalEvent(carried)
+	return body, identityOf(carried), err
 }
 
 // permitted publishes when there is room in the window, again where EventMesh had no permit for it, and ends the session when it has

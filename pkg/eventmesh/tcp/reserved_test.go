@@ -1,7 +1,6 @@
 package tcp
 
 import (
-	"errors"
 	"testing"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
@@ -34,7 +33,8 @@ func TestUndecodableHasNoCredentials(t *testing.T) {
 		`{"specversion":"7","username":"me","passwd":"secret"}`: `{"specversion":"7"}`,
 		`no JSON`: `no JSON`,
 	} {
-		if d := undecodable(frame.Frame{Body: []byte(body)}, errors.New("no event"), nil); string(d.Raw) != want {
+		s := &subscriber{connection: &connection{}}
+		if d := s.delivery(frame.Frame{Body: []byte(body)}); d.Err == nil || string(d.Raw) != want {
 			t.Errorf("of %s got %s, want %s", body, d.Raw, want)
 		}
 	}

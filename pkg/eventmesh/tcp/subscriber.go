@@ -14,6 +14,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
@@ -94,33 +95,32 @@ func (s *subscriber) delivery(f frame.Frame) *eventmesh.Delivery {
 		}
 		return nil
 	}
-	wire, err := decode(f)
+	carried, err := decode(f)
 	if err != nil {
-		return undecodable(f, err, ack)
+		return &eventmesh.Delivery{Raw: withoutReserved(f.Body), Err: err, AckFunc: ack}
 	}
-	var reply func(context.Context, event.Event) error
-	if f.Header.Command == frame.RequestToClient {
-		reply = func(_ context.Context, e event.Event) error { return s.reply(header.Sequence, wire, e) }
+	d := &eventmesh.Delivery{AckFunc: ack}
+	d.Event, d.Topic, d.Err = wire.Decode(carried)
+	switch {
+	case d.Err != nil:
+		d.Raw = carried.Data()
+	case f.Header.Command == frame.RequestToClient:
+		d.ReplyFunc = func(_ context.Context, e event.Event) error { return s.reply(header.Sequence, carried, e) }
 	}
-	return eventmesh.NewDelivery(wire, ack, reply)
-}
-
-// undecodable returns what came; of an object, without the members that EventMesh has added, the publisher's credentials among them.
-func undecodable(f frame.Frame, err error, ack func() error) *eventmesh.Delivery {
-	return eventmesh.NewUndecodable("", withoutReserved(f.Body), err, ack)
+	return d
 }
 
 // reply sends the event as the reply to a request, in the request's protocol.
 func (s *subscriber) reply(sequence string, requested, e event.Event) error {
-	form, marshal, properties := eventmesh.JSONForm, marshalEvent, properties
-	if eventmesh.IsMessage(requested) {
-		form, marshal, properties = eventmesh.NativeForm, eventmesh.MarshalMessage, messageProperties
+	form, marshal, properties := wire.JSONForm, marshalEvent, properties
+	if wire.IsMessage(requested) {
+		form, marshal, properties = wire.NativeForm, wire.MarshalMessage, messageProperties
 	}
-	wire, err := eventmesh.EncodeReply(e, requested, form)
+	carried, err := wire.EncodeReply(e, requested, form)
 	if err != nil {
 		return fmt.Errorf("replying: %w", err)
 	}
-	body, err := marshal(wire)
+	body, err := marshal(carried)
 	if err != nil {
 		return fmt.Errorf("replying: %w", err)
 	}
@@ -175,7 +175,7 @@ func (c *connection) control(f frame.Frame) error {
 		if err := json.Unmarshal(f.Body, &to); err != nil || !isHost(to.IP) || to.Port == 0 {
 			return fmt.Errorf("%w: EventMesh redirects to what is no address", eventmesh.ErrNotConnected)
 		}
-		return &eventmesh.RedirectError{Host: net.JoinHostPort(to.IP, strconv.Itoa(int(to.Port)))}
+		return &wire.RedirectError{Host: net.JoinHostPort(to.IP, strconv.Itoa(int(to.Port)))}
 	case frame.ListenResponse: // behind a delivery
 		return failure(f)
 	default:

@@ -15,6 +15,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
@@ -39,7 +40,7 @@ var _ eventmesh.Transport = Transport{}
 // Traits say that subscribers get JSON. With TLS, which has scheme tcps, a TLS terminator stands in front of EventMesh.
 func (Transport) Traits() eventmesh.Traits {
 	return eventmesh.Traits{
-		Scheme: "tcp", Port: "10000", Rendering: eventmesh.Rendering{Form: eventmesh.JSONForm, Description: description},
+		Scheme: "tcp", Port: "10000", Rendering: wire.Rendering{Form: wire.JSONForm, Description: description},
 	}
 }
 
@@ -50,7 +51,7 @@ const description = "tcp"
 var properties = map[string]any{"protocoltype": "cloudevents", "protocolversion": "1.0", "protocoldesc": description}
 
 // messageProperties stand in the header of a message of EventMesh's own protocol.
-var messageProperties = map[string]any{"protocoltype": eventmesh.MessageProtocol, "protocolversion": "1.0", "protocoldesc": description}
+var messageProperties = map[string]any{"protocoltype": wire.MessageProtocol, "protocolversion": "1.0", "protocoldesc": description}
 
 // hello is the body of the first frame of a session.
 type hello struct {
@@ -97,14 +98,14 @@ func connect(ctx context.Context, a eventmesh.Address, c eventmesh.Client, purpo
 	return session, nil
 }
 
-// marshalEvent returns an event of [eventmesh.Encode] as JSON.
-func marshalEvent(wire event.Event) ([]byte, error) {
+// marshalEvent returns an event of [wire.Encode] as JSON.
+func marshalEvent(carried event.Event) ([]byte, error) {
 	const attributes = 512 // bytes, more than most events have
-	size := len(wire.DataEncoded)
-	if wire.DataBase64 {
+	size := len(carried.DataEncoded)
+	if carried.DataBase64 {
 		size = base64.StdEncoding.EncodedLen(size)
 	}
-	body, err := jsonevent.Append(make([]byte, 0, attributes+size), wire)
+	body, err := jsonevent.Append(make([]byte, 0, attributes+size), carried)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", eventmesh.ErrInvalidEvent, err)
 	}
@@ -122,22 +123,22 @@ func decode(f frame.Frame) (event.Event, error) {
 	if len(f.Body) == 0 {
 		return event.Event{}, errNoBody
 	}
-	if f.Header.Properties["protocoltype"] == eventmesh.MessageProtocol {
-		return eventmesh.UnmarshalMessage(f.Body)
+	if f.Header.Properties["protocoltype"] == wire.MessageProtocol {
+		return wire.UnmarshalMessage(f.Body)
 	}
 	leaveOut := reserved
 	if f.Header.Command == frame.RequestToClient { // whose reply is made of all that it has
 		leaveOut = nil
 	}
-	wire, err := jsonevent.Unmarshal(f.Body, leaveOut)
+	carried, err := jsonevent.Unmarshal(f.Body, leaveOut)
 	if err != nil {
 		return event.Event{}, fmt.Errorf("decoding event: %w", err)
 	}
-	return wire, nil
+	return carried, nil
 }
 
-// reserved tells the members that EventMesh has added, some 25 of 30, which [eventmesh.Decode] would leave out.
-func reserved(name []byte) bool { return eventmesh.Reserved(string(name)) }
+// reserved tells the members that EventMesh has added, some 25 of 30, which [wire.Decode] would leave out.
+func reserved(name []byte) bool { return wire.Reserved(string(name)) }
 
 // withoutReserved returns a JSON object without those members; what is no object as it is.
 func withoutReserved(body []byte) []byte {
@@ -169,7 +170,7 @@ func failure(f frame.Frame) error {
 
 // kindOf tells what a refusal means by its text, since all have the same code.
 func kindOf(description string) error {
-	if kind := eventmesh.KindOfSendFailure(description); !errors.Is(kind, eventmesh.ErrRefused) { // whose text ends with a topic, of any name
+	if kind := wire.KindOfSendFailure(description); !errors.Is(kind, eventmesh.ErrRefused) { // whose text ends with a topic, of any name
 		return kind
 	}
 	switch {

@@ -11,6 +11,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
@@ -46,7 +47,7 @@ func delivered(b *testing.B) []byte {
 	e.SetExtension("partitionkey", "customer-4711")
 	e.SetDataContentType("application/json")
 	e.DataEncoded = []byte(`{"text":"` + strings.Repeat("x", 1000) + `"}`)
-	wire, err := eventmesh.Encode(e, "orders", eventmesh.JSONForm)
+	carried, err := wire.Encode(e, "orders", wire.JSONForm)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -54,9 +55,9 @@ func delivered(b *testing.B) []byte {
 		"ttl", "protocoltype", "protocolversion", "protocoldesc", "reqc2eventmeshtimestamp", "reqeventmesh2mqtimestamp",
 		"reqmq2eventmeshtimestamp", "reqeventmesh2ctimestamp", "reqreceiveeventmeship", "rsp0sys", "rsp0group", "rsp0idc", "rsp0ip",
 	} {
-		wire.SetExtension(name, "EventMesh's own")
+		carried.SetExtension(name, "EventMesh's own")
 	}
-	body, err := marshalEvent(wire)
+	body, err := marshalEvent(carried)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -86,12 +87,12 @@ func BenchmarkDecode(b *testing.B) {
 				if part == "frame" {
 					continue
 				}
-				wire, err := decode(f)
+				carried, err := decode(f)
 				if err != nil {
 					b.Fatal(err)
 				}
-				if d := eventmesh.NewDelivery(wire, nil, nil); d.Err != nil {
-					b.Fatal(d.Err)
+				if _, _, err := wire.Decode(carried); err != nil {
+					b.Fatal(err)
 				}
 			}
 		})

@@ -10,6 +10,9 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 // NamedEvent is one row of Events.
@@ -274,4 +277,30 @@ func Difference(got, want event.Event) string {
 		fmt.Fprintf(&b, "data: got %q (nil %t), want %q (nil %t)\n", got.Data(), got.Data() == nil, want.Data(), want.Data() == nil)
 	}
 	return b.String()
+}
+
+// Through returns what comes out of EventMesh of an event, for subscribers of every form, and where its storage makes texts of all
+// attributes, as RocketMQ does.
+func Through(e event.Event) (all []event.Event, err error) {
+	for _, form := range []wire.Form{wire.NativeForm, wire.JSONForm} {
+		carried, err := wire.Encode(e, "orders", form)
+		if err != nil {
+			return nil, err
+		}
+		text, err := jsonevent.Append(nil, event.Event{Context: carried.Context})
+		if err != nil {
+			return nil, err
+		}
+		stored, err := jsonevent.Unmarshal(text, nil)
+		if err != nil {
+			return nil, err
+		}
+		stored.DataEncoded = carried.DataEncoded
+		got, _, err := wire.Decode(stored)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, got)
+	}
+	return all, nil
 }

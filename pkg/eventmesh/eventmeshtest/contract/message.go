@@ -17,6 +17,7 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
@@ -65,7 +66,7 @@ func (m message) sendTCP(ctx context.Context, host string, c eventmesh.Credentia
 	}
 	defer session.Close()
 	header := frame.Header{Command: frame.AsyncMessageToServer, Properties: map[string]any{
-		"protocoltype": eventmesh.MessageProtocol, "protocolversion": "1.0", "protocoldesc": "tcp",
+		"protocoltype": wire.MessageProtocol, "protocolversion": "1.0", "protocoldesc": "tcp",
 	}}
 	if !request {
 		_, err := session.call(header, m)
@@ -90,28 +91,28 @@ func (m message) sendGRPC(ctx context.Context, host string, c eventmesh.Credenti
 		return "", err
 	}
 	defer conn.Close()
-	wire := &pb.CloudEvent{
+	carried := &pb.CloudEvent{
 		Id: unique("id"), Source: "/", SpecVersion: "1.0", Type: "org.apache.eventmesh", Attributes: map[string]*pb.CloudEvent_AttributeValue{},
 	}
 	for _, attributes := range []map[string]string{{
 		"env": "PRD", "idc": "DEFAULT", "ip": "127.0.0.1", "pid": "1", "sys": "0000", "language": "GO", "username": c.Username, "passwd": c.Password,
 		"subject": m.Topic, "producergroup": "contract-messages", "seqnum": unique("sequence"), "uniqueid": unique("message"),
-		"protocoltype": eventmesh.MessageProtocol, "protocolversion": "1.0", "protocoldesc": "grpc-cloud-event",
+		"protocoltype": wire.MessageProtocol, "protocolversion": "1.0", "protocoldesc": "grpc-cloud-event",
 	}, m.Headers, m.Properties} {
 		for name, value := range attributes {
-			wire.Attributes[name] = &pb.CloudEvent_AttributeValue{Attr: &pb.CloudEvent_AttributeValue_CeString{CeString: value}}
+			carried.Attributes[name] = &pb.CloudEvent_AttributeValue{Attr: &pb.CloudEvent_AttributeValue_CeString{CeString: value}}
 		}
 	}
-	wire.Data = &pb.CloudEvent_BinaryData{BinaryData: []byte(m.Body)}
-	if eventmesh.IsText(m.Headers["datacontenttype"]) {
-		wire.Data = &pb.CloudEvent_TextData{TextData: m.Body}
+	carried.Data = &pb.CloudEvent_BinaryData{BinaryData: []byte(m.Body)}
+	if wire.IsText(m.Headers["datacontenttype"]) {
+		carried.Data = &pb.CloudEvent_TextData{TextData: m.Body}
 	}
 	publisher := pb.NewPublisherServiceClient(conn)
 	call := publisher.Publish
 	if request {
 		call = publisher.RequestReply
 	}
-	answer, err := call(ctx, wire)
+	answer, err := call(ctx, carried)
 	if err != nil {
 		return "", err
 	}

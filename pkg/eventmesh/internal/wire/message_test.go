@@ -1,4 +1,4 @@
-package eventmesh_test
+package wire_test
 
 import (
 	"encoding/json"
@@ -11,8 +11,8 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
 
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/contract"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 // heldMessage is a message as EventMesh holds it, and delivers it over gRPC.
@@ -28,13 +28,13 @@ func heldMessage(topic, contentType string, data []byte, properties map[string]a
 		delete(c.Extensions, name)
 	}
 	maps.Copy(c.Extensions, properties)
-	c.Extensions["protocoltype"] = eventmesh.MessageProtocol
+	c.Extensions["protocoltype"] = wire.MessageProtocol
 	return e
 }
 
 // messageEvent is what is to become of it; its id is not looked at.
 func messageEvent(source, contentType string, data []byte, extensions map[string]any) event.Event {
-	e := event.Event{Context: &event.EventContextV1{ID: "any", Type: eventmesh.MessageType, Extensions: extensions}, DataEncoded: data}
+	e := event.Event{Context: &event.EventContextV1{ID: "any", Type: wire.MessageType, Extensions: extensions}, DataEncoded: data}
 	e.SetSource(source)
 	e.SetDataContentType(contentType)
 	return e
@@ -52,7 +52,7 @@ func TestMessageBecomesEvent(t *testing.T) {
 	timed.SetTime(time.Unix(1, 0))
 	wantTimed := messageEvent("eventmesh:T", "text/plain", []byte("hi"), none)
 	wantTimed.SetTime(time.Unix(1, 0))
-	for name, c := range map[string]struct{ wire, want event.Event }{
+	for name, c := range map[string]struct{ held, want event.Event }{
 		"text": {
 			heldMessage("orders", "text/plain", []byte("hi"), map[string]any{"mykey": "v", "empty": ""}),
 			messageEvent("eventmesh:orders", "text/plain", []byte("hi"), map[string]any{"mykey": "v", "empty": ""}),
@@ -102,15 +102,15 @@ func TestMessageBecomesEvent(t *testing.T) {
 		"time": {timed, wantTimed},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, topic, err := eventmesh.Decode(c.wire)
+			got, topic, err := wire.Decode(c.held)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if diff := contract.Difference(withAnyID(got), c.want); diff != "" {
 				t.Error(diff)
 			}
-			if topic != c.wire.Subject() {
-				t.Errorf("topic: got %q, want %q", topic, c.wire.Subject())
+			if topic != c.held.Subject() {
+				t.Errorf("topic: got %q, want %q", topic, c.held.Subject())
 			}
 			if types.ParseURIRef(got.Source()) == nil {
 				t.Errorf("source %q is not a URI reference", got.Source())
@@ -125,7 +125,7 @@ func TestMessageBecomesEvent(t *testing.T) {
 func TestMessageID(t *testing.T) {
 	id := func(topic, contentType, data string, properties map[string]any) string {
 		t.Helper()
-		e, _, err := eventmesh.Decode(heldMessage(topic, contentType, []byte(data), properties))
+		e, _, err := wire.Decode(heldMessage(topic, contentType, []byte(data), properties))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,11 +169,11 @@ func TestMessageInFrame(t *testing.T) {
 		"other protocol": {`{"topic":"T","properties":{"protocoltype":"x"},"body":"hi"}`, messageEvent("eventmesh:T", "text/plain", []byte("hi"), nil)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			wire, err := eventmesh.UnmarshalMessage([]byte(c.body))
+			carried, err := wire.UnmarshalMessage([]byte(c.body))
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, topic, err := eventmesh.Decode(wire)
+			got, topic, err := wire.Decode(carried)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -195,9 +195,9 @@ func TestBadMessageIsUndecodable(t *testing.T) {
 		"property is no text": `{"topic":"T","properties":{"a":1},"body":"hi"}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			wire, err := eventmesh.UnmarshalMessage([]byte(body))
+			carried, err := wire.UnmarshalMessage([]byte(body))
 			if err == nil {
-				_, _, err = eventmesh.Decode(wire)
+				_, _, err = wire.Decode(carried)
 			}
 			if err == nil || strings.Contains(err.Error(), "\n") {
 				t.Errorf("got %v, want one sentence", err)
@@ -215,11 +215,11 @@ func TestReplyToMessage(t *testing.T) {
 	reply.SetExtension("count", int32(3))
 	reply.SetDataContentType("application/json")
 	reply.DataEncoded = []byte(`{"a": 1}`)
-	wire, err := eventmesh.EncodeReply(reply, request, eventmesh.NativeForm)
+	carried, err := wire.EncodeReply(reply, request, wire.NativeForm)
 	if err != nil {
 		t.Fatal(err)
 	}
-	b, err := eventmesh.MarshalMessage(wire)
+	b, err := wire.MarshalMessage(carried)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -234,9 +234,9 @@ func TestReplyToMessage(t *testing.T) {
 		got.Properties["count"] != "3" || got.Properties["correlation99id"] != "c" || got.Properties["mykey"] != "" {
 		t.Errorf("got %+v, want the reply, and of the request what leads to the requester", got)
 	}
-	wire.DataEncoded = []byte{0xff}
-	if _, err := eventmesh.MarshalMessage(wire); !errors.Is(err, eventmesh.ErrInvalidEvent) {
-		t.Errorf("data that is no text: got %v, want %v", err, eventmesh.ErrInvalidEvent)
+	carried.DataEncoded = []byte{0xff}
+	if _, err := wire.MarshalMessage(carried); !errors.Is(err, wire.ErrInvalidEvent) {
+		t.Errorf("data that is no text: got %v, want %v", err, wire.ErrInvalidEvent)
 	}
 }
 
@@ -244,23 +244,23 @@ func FuzzMessage(f *testing.F) {
 	f.Add([]byte(`{"topic":"T","properties":{"a":"b","uniqueid":"U"},"headers":{"datacontenttype":"text/plain"},"body":"hi"}`))
 	f.Add([]byte(`{"topic":"%|","properties":{"A-":"","":"\uD800"},"headers":{"datacontenttype":";"},"body":"\u0000"}`))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		wire, err := eventmesh.UnmarshalMessage(body)
+		carried, err := wire.UnmarshalMessage(body)
 		if err != nil {
 			return
 		}
-		e, topic, err := eventmesh.Decode(wire)
+		e, topic, err := wire.Decode(carried)
 		if err != nil {
 			return
 		}
-		if topic == "" || string(e.Data()) != string(wire.Data()) {
-			t.Errorf("got %q of topic %q, want %q", e.Data(), topic, wire.Data())
+		if topic == "" || string(e.Data()) != string(carried.Data()) {
+			t.Errorf("got %q of topic %q, want %q", e.Data(), topic, carried.Data())
 		}
 		for _, form := range forms {
-			if _, err := eventmesh.Encode(e, "orders", form); err != nil {
+			if _, err := wire.Encode(e, "orders", form); err != nil {
 				t.Errorf("publishing it again: %v", err)
 			}
 		}
-		if again, _, err := eventmesh.Decode(wire); err != nil || again.ID() != e.ID() {
+		if again, _, err := wire.Decode(carried); err != nil || again.ID() != e.ID() {
 			t.Errorf("decoding again: got id %s, error %v, want %s", again.ID(), err, e.ID())
 		}
 	})

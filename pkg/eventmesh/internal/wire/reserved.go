@@ -1,4 +1,4 @@
-package eventmesh
+package wire
 
 // reserved are the names of the extensions that EventMesh uses or adds; an event's own extension of such a name travels
 // under [Prefix]. The list was seen on events that a 1.12 server delivered.
@@ -33,5 +33,5 @@ var reserved = func() map[string]bool {
 	return names
 }()
 
-// Reserved is for transports: it tells whether EventMesh uses extensions of that name, so that [Decode] leaves them out.
+// Reserved tells whether EventMesh uses extensions of that name, so that [Decode] leaves them out.
 func Reserved(name string) bool { return reserved[name] }

@@ -1,11 +1,9 @@
-package eventmesh
+package wire
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
@@ -15,11 +13,11 @@ import (
 )
 
 // Prefix starts the names of the extensions in which an event carries what EventMesh has no place for, while it is in
-// EventMesh. A consumer that does not use this package finds there:
+// EventMesh. A consumer that does not use this project's client finds there:
 //
 //	emxsubject          the event's subject, since EventMesh uses subject for the topic
 //	emxdatacontenttype  the true content type, where the data travels as another
-//	emxdata             how the data travels, where it is not as it was (see the Data constants)
+//	emxdata             how the data travels, where it is not as it was (see data.go)
 //	emxjson             the text of data that travels as JSON, in the DEFLATE format and base64, where it is spelled otherwise
 //	                    than EventMesh would
 //	emxtypes            the types of extensions that are no strings, or blank ones, as "name:type" separated by commas
@@ -46,25 +44,8 @@ const (
 	typeBlank = "blank"
 )
 
-// maxTopic is how long the name of a topic may be, for RocketMQ.
-const maxTopic = 127
-
-// ValidateTopic returns an ErrInvalidTopic for a name that no storage of EventMesh takes.
-func ValidateTopic(topic string) error {
-	if topic == "" || len(topic) > maxTopic || strings.ContainsFunc(topic, notInTopics) {
-		return fmt.Errorf("%w %q: a name has 1 to 127 letters, digits and characters of ._%%|-", ErrInvalidTopic, topic)
-	}
-	return nil
-}
-
-// notInTopics tells the characters that one of EventMesh's storages does not take: RocketMQ takes letters, digits and %|_-, Kafka
-// the dot besides.
-func notInTopics(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._%|-", r)
-}
-
-// Encode is for transports: it returns the event as EventMesh carries it unharmed to topic, in the given form. The error is
-// an ErrInvalidTopic or ErrInvalidEvent. The event itself is not changed; the result may share its data.
+// Encode returns the event as EventMesh carries it unharmed to topic, in the given form. The error is an ErrInvalidTopic or
+// ErrInvalidEvent. The event itself is not changed; the result may share its data.
 func Encode(e event.Event, topic string, form Form) (event.Event, error) {
 	if err := ValidateTopic(topic); err != nil {
 		return event.Event{}, err
@@ -85,8 +66,8 @@ func Encode(e event.Event, topic string, form Form) (event.Event, error) {
 	return event.Event{Context: &out, DataEncoded: encodeData(&out, e.DataEncoded, form)}, nil
 }
 
-// EncodeReply is for transports: it encodes the reply to a request that came as wire. EventMesh finds the requester by the
-// extensions that it has put on the request, so the reply carries them too.
+// EncodeReply encodes the reply to a request that came as wire. EventMesh finds the requester by the extensions that it has put on
+// the request, so the reply carries them too.
 func EncodeReply(reply, wire event.Event, form Form) (event.Event, error) {
 	out, err := Encode(reply, wire.Subject(), form)
 	if err != nil {
@@ -101,8 +82,8 @@ func EncodeReply(reply, wire event.Event, form Form) (event.Event, error) {
 	return out, nil
 }
 
-// DecodeReply is for transports: it decodes the reply to a request, unless that has failed already. Where the reply is none, or a
-// subscriber says that there is none, it returns an ErrInvalidReply.
+// DecodeReply decodes the reply to a request, unless that has failed already. Where the reply is none, or a subscriber says that
+// there is none, it returns an ErrInvalidReply.
 func DecodeReply(wire event.Event, err error) (*event.Event, error) {
 	var reply event.Event
 	if err == nil {
@@ -112,16 +93,16 @@ func DecodeReply(wire event.Event, err error) (*event.Event, error) {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrInvalidReply, err)
 	case reply.Type() == InvalidReplyType:
-		return nil, fmt.Errorf("%w: %s", ErrInvalidReply, startOf(string(reply.Data())))
+		return nil, fmt.Errorf("%w: %s", ErrInvalidReply, StartOf(string(reply.Data())))
 	default:
 		return &reply, nil
 	}
 }
 
-// Decode is for transports: it undoes Encode, and removes what EventMesh and the publisher's client have added. Events of
-// other publishers are left as they are but for the latter, even where CloudEvents forbids what they hold; EventMesh's own messages
-// become events of [MessageType]. What could not be written again as a CloudEvent cannot be decoded: an attribute named data, one that
-// is not UTF-8, a time outside the years 0001 to 9999. The topic is returned even then.
+// Decode undoes Encode, and removes what EventMesh and the publisher's client have added. Events of other publishers are left as they
+// are but for the latter, even where CloudEvents forbids what they hold; EventMesh's own messages become events of [MessageType]. What
+// could not be written again as a CloudEvent cannot be decoded: an attribute named data, one that is not UTF-8, a time outside the
+// years 0001 to 9999. The topic is returned even then.
 func Decode(wire event.Event) (e event.Event, topic string, err error) {
 	in, ok := wire.Context.(*event.EventContextV1)
 	if !ok {
@@ -150,132 +131,6 @@ func Decode(wire event.Event) (e event.Event, topic string, err error) {
 		return event.Event{}, topic, fmt.Errorf("decoding event: %w", err)
 	}
 	return e, topic, nil
-}
-
-// rewritable returns an event that can be written again, in every mode of CloudEvents that has JSON.
-func rewritable(c *event.EventContextV1, data []byte) (event.Event, error) {
-	e := event.Event{Context: c, DataEncoded: data, DataBase64: !utf8.Valid(data)}
-	if err := e.Validate(); err != nil {
-		return event.Event{}, errors.New(oneLine(err))
-	}
-	for _, a := range texts(c) {
-		if !utf8.ValidString(a.value) {
-			return event.Event{}, fmt.Errorf("%s: %w", a.name, attribute.ErrNoUTF8)
-		}
-	}
-	if c.Time != nil {
-		if err := attribute.CheckTime(c.Time.Time); err != nil {
-			return event.Event{}, fmt.Errorf("time: %w", err)
-		}
-	}
-	for name, value := range c.Extensions {
-		if _, text, err := extension(name, value); err != nil {
-			return event.Event{}, err
-		} else if !utf8.ValidString(text) {
-			return event.Event{}, fmt.Errorf("%s: %w", name, attribute.ErrNoUTF8)
-		}
-	}
-	return e, nil
-}
-
-// Validate returns an ErrInvalidEvent that says why, where EventMesh would refuse an event for good, or lose it, or CloudEvents forbids
-// what is in it.
-func Validate(e event.Event) error {
-	in, err := validate(e)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrInvalidEvent, err)
-	}
-	for name, value := range in.Extensions {
-		if _, _, err := validExtension(name, value); err != nil {
-			return fmt.Errorf("%w: %w", ErrInvalidEvent, err)
-		}
-	}
-	return nil
-}
-
-// validate looks at all but the extensions.
-func validate(e event.Event) (*event.EventContextV1, error) {
-	if err := e.Validate(); err != nil {
-		return nil, errors.New(oneLine(err))
-	}
-	in, ok := e.Context.(*event.EventContextV1)
-	if !ok {
-		return nil, fmt.Errorf("specversion %s is not supported, only 1.0", e.SpecVersion())
-	}
-	for _, a := range texts(in) {
-		if err := attribute.CheckText(a.value); err != nil {
-			return nil, fmt.Errorf("%s: %w", a.name, err)
-		}
-		if a.isURI && !javauri.Valid(a.value) {
-			return nil, fmt.Errorf("%s: %w", a.name, errNoURI)
-		}
-	}
-	if in.Time != nil {
-		if err := attribute.CheckTime(in.Time.Time); err != nil {
-			return nil, fmt.Errorf("time: %w", err)
-		}
-	}
-	return in, nil
-}
-
-// errNoURI: EventMesh reads source and dataschema with java.net.URI, and refuses the event where that does.
-var errNoURI = errors.New("it is no URI that EventMesh takes: blanks and the characters \"<>\\^`{|} have to be percent-encoded")
-
-// text is an attribute with its text.
-type text struct {
-	name, value string
-	isURI       bool
-}
-
-// texts returns all attributes that are texts, but extensions.
-func texts(c *event.EventContextV1) [6]text {
-	return [...]text{
-		{"id", c.ID, false}, {"source", c.Source.String(), true}, {"type", c.Type, false}, {"subject", deref(c.Subject), false},
-		{"datacontenttype", deref(c.DataContentType), false}, {"dataschema", c.DataSchema.String(), true},
-	}
-}
-
-// extension returns the value of an extension as one of the types of CloudEvents, and as the text that it is elsewhere.
-func extension(name string, value any) (valid any, text string, err error) {
-	if !isExtensionName(name) {
-		return nil, "", fmt.Errorf("extension name %.100q is not one of a CloudEvent", name)
-	}
-	if value, err = types.Validate(value); err != nil {
-		return nil, "", fmt.Errorf("extension %s: %w", name, err)
-	}
-	if text, err = types.Format(value); err != nil {
-		return nil, "", fmt.Errorf("extension %s: %w", name, err)
-	}
-	if t, ok := value.(types.Timestamp); ok {
-		if err := attribute.CheckTime(t.Time); err != nil {
-			return nil, "", fmt.Errorf("extension %s: %w", name, err)
-		}
-	}
-	return value, text, nil
-}
-
-func isExtensionName(name string) bool {
-	for i := range len(name) {
-		if c := name[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') {
-			return false
-		}
-	}
-	return name != "" && !slices.Contains(attributes, name)
-}
-
-// attributes are names that no extension has.
-var attributes = []string{
-	"id", "source", "specversion", "type", "subject", "time", "dataschema", "datacontenttype", "data",
-}
-
-// validExtension is an extension that holds nothing that CloudEvents forbids.
-func validExtension(name string, value any) (valid any, text string, err error) {
-	if valid, text, err = extension(name, value); err == nil {
-		if err = attribute.CheckText(text); err != nil {
-			err = fmt.Errorf("extension %s: %w", name, err)
-		}
-	}
-	return valid, text, err
 }
 
 func encodeExtensions(out, in map[string]any, form Form) error {
@@ -397,18 +252,4 @@ func typed(value any, kind string) (any, error) {
 	default:
 		return value, nil
 	}
-}
-
-func deref(s *string) string {
-	if s == nil {
-		return ""
-	}
-	return *s
-}
-
-// oneLine makes one sentence of the SDK's validation errors, which have a line for each attribute.
-func oneLine(err error) string {
-	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
-	slices.Sort(lines)
-	return strings.Join(lines, "; ")
 }

@@ -1,4 +1,4 @@
-package eventmesh
+package wire
 
 import (
 	"bytes"
@@ -94,7 +94,7 @@ func TestJSONTravelsAsJSON(t *testing.T) {
 		strings.Repeat("[ ", maxNesting) + strings.Repeat("]", maxNesting), `[` + strings.Repeat(`1.50, `, 20_000) + `1]`,
 	} {
 		wire := encoded(t, jsonEvent(text))
-		if got := wire.Extensions()[markData]; got != DataJSON || !sameJSON(wire.DataEncoded, []byte(text)) {
+		if got := wire.Extensions()[markData]; got != dataJSON || !sameJSON(wire.DataEncoded, []byte(text)) {
 			t.Errorf("%.100q travels as %v: %.100q", text, got, wire.DataEncoded)
 			continue
 		}
@@ -138,7 +138,7 @@ func TestWhatTravelsAsText(t *testing.T) {
 		"attributes that leave no room": full,
 	} {
 		wire := encoded(t, e)
-		if got := wire.Extensions()[markData]; got != DataText || wire.Extensions()[markJSON] != nil {
+		if got := wire.Extensions()[markData]; got != dataText || wire.Extensions()[markJSON] != nil {
 			t.Errorf("%s travels as %v, with %.40q", name, got, wire.Extensions()[markJSON])
 		}
 		var text string
@@ -176,7 +176,7 @@ func TestDataThatSomebodyChanged(t *testing.T) {
 func TestEventsOfOlderSinks(t *testing.T) {
 	wire := encoded(t, jsonEvent(`{"a": 1}`))
 	wire.DataEncoded = []byte(`"{\"a\": 1}"`)
-	wire.SetExtension(markData, DataText)
+	wire.SetExtension(markData, dataText)
 	wire.SetExtension(markJSON, nil)
 	if got := decoded(t, wire); got != `{"a": 1}` {
 		t.Errorf("got %s", got)
@@ -201,10 +201,10 @@ func FuzzJSONTravels(f *testing.F) {
 			}
 		}
 		check(wire.DataEncoded)
-		if survivesParsing(text) && (mark != DataJSON || wire.Extensions()[markJSON] != nil || !bytes.Equal(wire.DataEncoded, text)) {
+		if survivesParsing(text) && (mark != dataJSON || wire.Extensions()[markJSON] != nil || !bytes.Equal(wire.DataEncoded, text)) {
 			t.Errorf("%q survives, and travels as %v: %q", text, mark, wire.DataEncoded)
 		}
-		if mark != DataJSON {
+		if mark != dataJSON {
 			return
 		}
 		var value any

@@ -1,4 +1,4 @@
-package eventmesh
+package wire
 
 import (
 	"crypto/sha256"
@@ -26,8 +26,11 @@ import (
 // MessageProtocol is the protocol type of EventMesh's own messages.
 const MessageProtocol = "eventmeshmessage"
 
-// MessageType is the type of the events that [Decode] makes of EventMesh's own messages.
+// MessageType is the type of the events that Decode makes of EventMesh's own messages.
 const MessageType = "org.apache.eventmesh.message"
+
+// InvalidReplyType is the type of what a subscriber replies with where it has no reply to send back.
+const InvalidReplyType = "org.apache.eventmesh.reply.invalid"
 
 const protocolTypeExtension = "protocoltype"
 
@@ -39,13 +42,13 @@ type messageFrame struct {
 	Body       *string           `json:"body"`
 }
 
-// IsMessage is for transports: it tells whether what EventMesh delivered was published with its own protocol.
+// IsMessage tells whether what EventMesh delivered was published with its own protocol.
 func IsMessage(wire event.Event) bool {
 	c, ok := wire.Context.(*event.EventContextV1) // whose method would copy the extensions
 	return ok && c.Extensions[protocolTypeExtension] == MessageProtocol
 }
 
-// UnmarshalMessage is for transports: it returns a message, as it stands in a frame, as the event that EventMesh holds.
+// UnmarshalMessage returns a message, as it stands in a frame, as the event that EventMesh holds.
 func UnmarshalMessage(body []byte) (event.Event, error) {
 	var m messageFrame
 	if err := json.Unmarshal(body, &m); err != nil {
@@ -65,7 +68,7 @@ func UnmarshalMessage(body []byte) (event.Event, error) {
 	return event.Event{Context: &c, DataEncoded: []byte(*m.Body)}, nil
 }
 
-// MarshalMessage is for transports: it returns an encoded event as a message in a frame. The error is an ErrInvalidEvent: a
+// MarshalMessage returns an encoded event as a message in a frame. The error is an ErrInvalidEvent: a
 // message is a text.
 func MarshalMessage(wire event.Event) ([]byte, error) {
 	body := string(wire.Data())

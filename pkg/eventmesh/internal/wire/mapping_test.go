@@ -1,4 +1,4 @@
-package eventmesh_test
+package wire_test
 
 import (
 	"encoding/json"
@@ -14,11 +14,11 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/attribute"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/contract"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
-var forms = map[string]eventmesh.Form{"native": eventmesh.NativeForm, "json": eventmesh.JSONForm}
+var forms = map[string]wire.Form{"native": wire.NativeForm, "json": wire.JSONForm}
 
 // added is what EventMesh puts onto an event on its way.
 func added(e *event.Event) {
@@ -30,29 +30,29 @@ func added(e *event.Event) {
 	}
 }
 
-func roundTrip(t *testing.T, e event.Event, form eventmesh.Form) (event.Event, string) {
+func roundTrip(t *testing.T, e event.Event, form wire.Form) (event.Event, string) {
 	t.Helper()
-	wire, err := eventmesh.Encode(e, "orders", form)
+	carried, err := wire.Encode(e, "orders", form)
 	if err != nil {
 		t.Fatal(err)
 	}
-	added(&wire)
-	if form == eventmesh.JSONForm {
-		if wire.DataContentType() != "application/cloudevents+json" || !json.Valid(wire.Data()) {
-			t.Fatalf("on the wire: content type %s, data %q; want JSON", wire.DataContentType(), wire.Data())
+	added(&carried)
+	if form == wire.JSONForm {
+		if carried.DataContentType() != "application/cloudevents+json" || !json.Valid(carried.Data()) {
+			t.Fatalf("on the wire: content type %s, data %q; want JSON", carried.DataContentType(), carried.Data())
 		}
-		b, err := jsonevent.Append(nil, wire)
+		b, err := jsonevent.Append(nil, carried)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if wire, err = jsonevent.Unmarshal(b, nil); err != nil {
+		if carried, err = jsonevent.Unmarshal(b, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(wire.Data()) == 0 {
+	if len(carried.Data()) == 0 {
 		t.Error("no data on the wire, which EventMesh refuses")
 	}
-	got, topic, err := eventmesh.Decode(wire)
+	got, topic, err := wire.Decode(carried)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,10 +106,10 @@ func FuzzMapping(f *testing.F) {
 			c.DataSchema = &types.URI{URL: kept(schema)}
 		}
 		e := event.Event{Context: c, DataEncoded: data}
-		wanted := eventmesh.Validate(e)
+		wanted := wire.Validate(e)
 		for _, form := range forms {
-			if _, err := eventmesh.Encode(e, "orders", form); err != nil {
-				if !errors.Is(err, eventmesh.ErrInvalidEvent) || wanted == nil {
+			if _, err := wire.Encode(e, "orders", form); err != nil {
+				if !errors.Is(err, wire.ErrInvalidEvent) || wanted == nil {
 					t.Errorf("got %v, want an ErrInvalidEvent as %v", err, wanted)
 				}
 				continue
@@ -150,7 +150,7 @@ func FuzzDecode(f *testing.F) {
 		for name, value := range map[string]any{number: n, name: value, "due": types.Timestamp{Time: time.Unix(seconds/2, 0)}, "link": types.URI{URL: kept(value)}} {
 			_ = c.SetExtension(name, value) // as the transports do
 		}
-		e, _, err := eventmesh.Decode(event.Event{Context: c, DataEncoded: data})
+		e, _, err := wire.Decode(event.Event{Context: c, DataEncoded: data})
 		if err != nil {
 			return
 		}
@@ -196,39 +196,39 @@ func TestEncodeRefuses(t *testing.T) {
 		topic string
 		want  error
 	}{
-		"no topic":                {valid, "", eventmesh.ErrInvalidTopic},
-		"topic with a space":      {valid, "a b", eventmesh.ErrInvalidTopic},
-		"topic with a slash":      {valid, "a/b", eventmesh.ErrInvalidTopic},
-		"topic too long":          {valid, strings.Repeat("t", 128), eventmesh.ErrInvalidTopic},
-		"no id":                   {with(func(e *event.Event) { e.SetID("") }), "t", eventmesh.ErrInvalidEvent},
-		"no type":                 {with(func(e *event.Event) { e.SetType("") }), "t", eventmesh.ErrInvalidEvent},
-		"specversion 0.3":         {with(func(e *event.Event) { e.SetSpecVersion(event.CloudEventsVersionV03) }), "t", eventmesh.ErrInvalidEvent},
-		"no context":              {event.Event{}, "t", eventmesh.ErrInvalidEvent},
-		"id is no UTF-8":          {with(func(e *event.Event) { e.SetID("\xff") }), "t", eventmesh.ErrInvalidEvent},
-		"subject is no UTF-8":     {with(func(e *event.Event) { e.SetSubject("\xff") }), "t", eventmesh.ErrInvalidEvent},
-		"schema is no UTF-8":      {with(func(e *event.Event) { e.SetDataSchema("http://example.com/?\xff") }), "t", eventmesh.ErrInvalidEvent},
-		"URI is no UTF-8":         {with(func(e *event.Event) { e.SetExtension("a", types.ParseURI("http://example.com/?\xff")) }), "t", eventmesh.ErrInvalidEvent},
-		"extension is no UTF-8":   {with(func(e *event.Event) { e.SetExtension("a", "\xff") }), "t", eventmesh.ErrInvalidEvent},
-		"extension named data":    {with(func(e *event.Event) { e.SetExtension("data", "x") }), "t", eventmesh.ErrInvalidEvent},
-		"extension name with -":   {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a-b": "x"} }), "t", eventmesh.ErrInvalidEvent},
-		"extension named id":      {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"id": "x"} }), "t", eventmesh.ErrInvalidEvent},
-		"extension in upper case": {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"A": "x"} }), "t", eventmesh.ErrInvalidEvent},
-		"line break":              {with(func(e *event.Event) { e.SetExtension("a", "1\n2") }), "t", eventmesh.ErrInvalidEvent},
-		"line break in an id":     {with(func(e *event.Event) { e.SetID("1\n2") }), "t", eventmesh.ErrInvalidEvent},
-		"C1 control in a type":    {with(func(e *event.Event) { e.SetType("a\u0090b") }), "t", eventmesh.ErrInvalidEvent},
-		"no character":            {with(func(e *event.Event) { e.SetSubject("\ufdd0") }), "t", eventmesh.ErrInvalidEvent},
-		"DEL in a URI":            {with(func(e *event.Event) { e.SetExtension("a", types.URI{URL: opaque("\x7f")}) }), "t", eventmesh.ErrInvalidEvent},
-		"source with a blank":     {with(func(e *event.Event) { contextOf(e).Source.URL = opaque("/x?q=a b") }), "t", eventmesh.ErrInvalidEvent},
-		"schema with a blank":     {with(func(e *event.Event) { contextOf(e).DataSchema = &types.URI{URL: url.URL{Scheme: "urn", Opaque: "a b"}} }), "t", eventmesh.ErrInvalidEvent},
-		"year 10000":              {with(func(e *event.Event) { e.SetTime(year10000) }), "t", eventmesh.ErrInvalidEvent},
-		"year 0":                  {with(func(e *event.Event) { e.SetTime(year0) }), "t", eventmesh.ErrInvalidEvent},
-		"extension in year 10000": {with(func(e *event.Event) { e.SetExtension("due", year10000) }), "t", eventmesh.ErrInvalidEvent},
-		"extension of no type":    {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a": struct{}{}} }), "t", eventmesh.ErrInvalidEvent},
-		"extension out of range":  {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a": int64(1) << 40} }), "t", eventmesh.ErrInvalidEvent},
+		"no topic":                {valid, "", wire.ErrInvalidTopic},
+		"topic with a space":      {valid, "a b", wire.ErrInvalidTopic},
+		"topic with a slash":      {valid, "a/b", wire.ErrInvalidTopic},
+		"topic too long":          {valid, strings.Repeat("t", 128), wire.ErrInvalidTopic},
+		"no id":                   {with(func(e *event.Event) { e.SetID("") }), "t", wire.ErrInvalidEvent},
+		"no type":                 {with(func(e *event.Event) { e.SetType("") }), "t", wire.ErrInvalidEvent},
+		"specversion 0.3":         {with(func(e *event.Event) { e.SetSpecVersion(event.CloudEventsVersionV03) }), "t", wire.ErrInvalidEvent},
+		"no context":              {event.Event{}, "t", wire.ErrInvalidEvent},
+		"id is no UTF-8":          {with(func(e *event.Event) { e.SetID("\xff") }), "t", wire.ErrInvalidEvent},
+		"subject is no UTF-8":     {with(func(e *event.Event) { e.SetSubject("\xff") }), "t", wire.ErrInvalidEvent},
+		"schema is no UTF-8":      {with(func(e *event.Event) { e.SetDataSchema("http://example.com/?\xff") }), "t", wire.ErrInvalidEvent},
+		"URI is no UTF-8":         {with(func(e *event.Event) { e.SetExtension("a", types.ParseURI("http://example.com/?\xff")) }), "t", wire.ErrInvalidEvent},
+		"extension is no UTF-8":   {with(func(e *event.Event) { e.SetExtension("a", "\xff") }), "t", wire.ErrInvalidEvent},
+		"extension named data":    {with(func(e *event.Event) { e.SetExtension("data", "x") }), "t", wire.ErrInvalidEvent},
+		"extension name with -":   {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a-b": "x"} }), "t", wire.ErrInvalidEvent},
+		"extension named id":      {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"id": "x"} }), "t", wire.ErrInvalidEvent},
+		"extension in upper case": {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"A": "x"} }), "t", wire.ErrInvalidEvent},
+		"line break":              {with(func(e *event.Event) { e.SetExtension("a", "1\n2") }), "t", wire.ErrInvalidEvent},
+		"line break in an id":     {with(func(e *event.Event) { e.SetID("1\n2") }), "t", wire.ErrInvalidEvent},
+		"C1 control in a type":    {with(func(e *event.Event) { e.SetType("a\u0090b") }), "t", wire.ErrInvalidEvent},
+		"no character":            {with(func(e *event.Event) { e.SetSubject("\ufdd0") }), "t", wire.ErrInvalidEvent},
+		"DEL in a URI":            {with(func(e *event.Event) { e.SetExtension("a", types.URI{URL: opaque("\x7f")}) }), "t", wire.ErrInvalidEvent},
+		"source with a blank":     {with(func(e *event.Event) { contextOf(e).Source.URL = opaque("/x?q=a b") }), "t", wire.ErrInvalidEvent},
+		"schema with a blank":     {with(func(e *event.Event) { contextOf(e).DataSchema = &types.URI{URL: url.URL{Scheme: "urn", Opaque: "a b"}} }), "t", wire.ErrInvalidEvent},
+		"year 10000":              {with(func(e *event.Event) { e.SetTime(year10000) }), "t", wire.ErrInvalidEvent},
+		"year 0":                  {with(func(e *event.Event) { e.SetTime(year0) }), "t", wire.ErrInvalidEvent},
+		"extension in year 10000": {with(func(e *event.Event) { e.SetExtension("due", year10000) }), "t", wire.ErrInvalidEvent},
+		"extension of no type":    {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a": struct{}{}} }), "t", wire.ErrInvalidEvent},
+		"extension out of range":  {with(func(e *event.Event) { contextOf(e).Extensions = map[string]any{"a": int64(1) << 40} }), "t", wire.ErrInvalidEvent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, form := range forms {
-				if _, err := eventmesh.Encode(c.event, c.topic, form); !errors.Is(err, c.want) {
+				if _, err := wire.Encode(c.event, c.topic, form); !errors.Is(err, c.want) {
 					t.Errorf("got %v, want %v", err, c.want)
 				}
 			}
@@ -254,7 +254,7 @@ func TestDecodeKeeps(t *testing.T) {
 	contextOf(&e).Source.URL = opaque("a b")
 	e.SetExtension("note", "line 1\nline 2\x00\ufffe")
 	e.SetTime(time.Date(9999, 12, 31, 23, 59, 59, 999999999, time.UTC))
-	got, _, err := eventmesh.Decode(e)
+	got, _, err := wire.Decode(e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func TestDecodeEventsOfOtherPublishers(t *testing.T) {
 	e.DataEncoded = []byte(`{"a":2.5}`)
 	e.SetExtension("mine", "kept")
 	added(&e)
-	got, topic, err := eventmesh.Decode(e)
+	got, topic, err := wire.Decode(e)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -318,7 +318,7 @@ func TestDecodeRefuses(t *testing.T) {
 		}(),
 		"name that is only marks": func() event.Event { e := with("emx", "x", "x"); return e }(),
 	} {
-		if _, _, err := eventmesh.Decode(e); err == nil {
+		if _, _, err := wire.Decode(e); err == nil {
 			t.Errorf("%s: got no error", name)
 		}
 	}

@@ -1,4 +1,4 @@
-package eventmesh_test
+package wire_test
 
 import (
 	"strings"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 // benchmarked is an event with 1 KB of data.
@@ -32,7 +32,7 @@ func BenchmarkEncode(b *testing.B) {
 			b.SetBytes(int64(len(e.DataEncoded)))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := eventmesh.Encode(e, "orders", form); err != nil {
+				if _, err := wire.Encode(e, "orders", form); err != nil {
 					b.Fatal(err)
 				}
 			}

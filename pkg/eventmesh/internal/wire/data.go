@@ -1,4 +1,4 @@
-package eventmesh
+package wire
 
 import (
 	"encoding/base64"
@@ -13,32 +13,21 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/mediatype"
 )
 
-// Form is how data travels through EventMesh.
-type Form int
-
-const (
-	// NativeForm leaves data and content type as they are, where EventMesh carries them. It is for gRPC subscribers.
-	NativeForm Form = iota
-	// JSONForm makes every event one with JSON data and content type application/cloudevents+json, the only ones that reach
-	// a TCP subscriber.
-	JSONForm
-)
-
 // Values of the data extension, by which a receiver gets the data back.
 const (
-	// DataNone: the event has no data; what travels is a placeholder.
-	DataNone = "none"
-	// DataEmpty: the data is empty, and not absent; what travels is a placeholder.
-	DataEmpty = "empty"
-	// DataBinary: the data travels unchanged, under another content type.
-	DataBinary = "binary"
-	// DataJSON: the data is JSON and travels as such, with the text of it in the json extension where it would not come back byte
+	// dataNone: the event has no data; what travels is a placeholder.
+	dataNone = "none"
+	// dataEmpty: the data is empty, and not absent; what travels is a placeholder.
+	dataEmpty = "empty"
+	// dataBinary: the data travels unchanged, under another content type.
+	dataBinary = "binary"
+	// dataJSON: the data is JSON and travels as such, with the text of it in the json extension where it would not come back byte
 	// for byte.
-	DataJSON = "json"
-	// DataText: the data travels as a JSON string.
-	DataText = "text"
-	// DataBase64: the data travels as a JSON string in base64.
-	DataBase64 = "base64"
+	dataJSON = "json"
+	// dataText: the data travels as a JSON string.
+	dataText = "text"
+	// dataBase64: the data travels as a JSON string in base64.
+	dataBase64 = "base64"
 )
 
 const (
@@ -61,19 +50,19 @@ func encodeData(c *event.EventContextV1, data []byte, form Form) []byte {
 	if c.DataContentType != nil {
 		c.Extensions[markContentType] = contentType
 	}
-	if mark == DataText && mediatype.IsJSON(contentType) && keepText(c, data) {
-		mark = DataJSON
+	if mark == dataText && mediatype.IsJSON(contentType) && keepText(c, data) {
+		mark = dataJSON
 	}
 	c.Extensions[markData] = mark
 	c.DataContentType = &carrier
 
 	switch mark {
-	case DataNone, DataEmpty:
+	case dataNone, dataEmpty:
 		data = []byte(placeholder)
-	case DataBase64:
+	case dataBase64:
 		data = []byte(base64.StdEncoding.EncodeToString(data))
 	}
-	if form == JSONForm && mark != DataJSON {
+	if form == JSONForm && mark != dataJSON {
 		return jsontext.AppendString(make([]byte, 0, len(data)+2), data)
 	}
 	return data
@@ -84,11 +73,11 @@ func encodeData(c *event.EventContextV1, data []byte, form Form) []byte {
 func nativeMark(contentType string, data []byte) string {
 	switch {
 	case data == nil:
-		return DataNone
+		return dataNone
 	case len(data) == 0:
-		return DataEmpty
+		return dataEmpty
 	case contentType == protobuf, mediatype.IsCloudEvents(contentType), !utf8.Valid(data) && IsText(contentType):
-		return DataBinary
+		return dataBinary
 	default:
 		return ""
 	}
@@ -97,15 +86,15 @@ func nativeMark(contentType string, data []byte) string {
 func jsonMark(contentType string, data []byte) string {
 	switch {
 	case data == nil:
-		return DataNone
+		return dataNone
 	case len(data) == 0:
-		return DataEmpty
+		return dataEmpty
 	case mediatype.IsJSON(contentType) && survivesParsing(data):
-		return DataJSON
+		return dataJSON
 	case utf8.Valid(data):
-		return DataText
+		return dataText
 	default:
-		return DataBase64
+		return dataBase64
 	}
 }
 
@@ -124,23 +113,23 @@ func decodeData(c *event.EventContextV1, data []byte, marks map[string]string) (
 		c.DataContentType = &contentType
 	}
 	switch mark {
-	case DataNone:
+	case dataNone:
 		return nil, nil
-	case DataEmpty:
+	case dataEmpty:
 		return []byte{}, nil
-	case DataBinary:
+	case dataBinary:
 		return data, nil
-	case DataJSON:
+	case dataJSON:
 		if data == nil { // as null reads
 			data = []byte("null")
 		}
 		return keptText(marks, data), nil
-	case DataText, DataBase64:
+	case dataText, dataBase64:
 		var s string
 		if err := json.Unmarshal(data, &s); err != nil {
 			return nil, fmt.Errorf("extension %s is %q: %w", markData, mark, err)
 		}
-		if mark == DataText {
+		if mark == dataText {
 			return []byte(s), nil
 		}
 		return base64.StdEncoding.DecodeString(s)
