@@ -109,7 +109,12 @@ func (c *connection) await(ctx context.Context, own *call, late <-chan time.Time
 	case f := <-own.answer:
 		return f, failure(f)
 	case <-c.done:
-		return frame.Frame{}, fmt.Errorf("%w: the connection broke", eventmesh.ErrNotConnected)
+		select {
+		case f := <-own.answer: // came before the end
+			return f, failure(f)
+		default:
+			return frame.Frame{}, fmt.Errorf("%w: the connection broke", eventmesh.ErrNotConnected)
+		}
 	case <-late:
 		return frame.Frame{}, eventmesh.ErrUnconfirmed
 	case <-ctx.Done():
