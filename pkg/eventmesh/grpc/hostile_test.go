@@ -2,11 +2,13 @@ package grpc
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -33,6 +35,12 @@ func (bytesCodec) Name() string                         { return "proto" }
 // serve is a server that answers the calls of a method as answer does, others with success.
 func serve(t *testing.T, method string, answer func(grpc.ServerStream) error) eventmesh.Address {
 	t.Helper()
+	return serveAll(t, map[string]func(grpc.ServerStream) error{method: answer})
+}
+
+// serveAll is a server with answers for several methods.
+func serveAll(t *testing.T, answers map[string]func(grpc.ServerStream) error) eventmesh.Address {
+	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -41,10 +49,11 @@ func serve(t *testing.T, method string, answer func(grpc.ServerStream) error) ev
 		if err := stream.RecvMsg(nil); err != nil {
 			return err
 		}
-		if called, _ := grpc.MethodFromServerStream(stream); called != method {
-			return stream.SendMsg(attributeField("statuscode", "0"))
+		called, _ := grpc.MethodFromServerStream(stream)
+		if answer := answers[called]; answer != nil {
+			return answer(stream)
 		}
-		return answer(stream)
+		return stream.SendMsg(attributeField("statuscode", "0"))
 	}))
 	done := make(chan error)
 	go func() { done <- server.Serve(listener) }()
@@ -235,6 +244,48 @@ func TestSubscribing(t *testing.T) {
 				t.Errorf("got %.1000v, want %v", err, c.want)
 			}
 		})
+	}
+}
+
+// TestRejoinCostsNoDeliveries delivers to a session while EventMesh does not answer what only fetches more.
+func TestRejoinCostsNoDeliveries(t *testing.T) {
+	const deliveries = 3
+	var streams atomic.Int32
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	address := serveAll(t, map[string]func(grpc.ServerStream) error{
+		pb.PublisherService_RequestReply_FullMethodName: sends(slices.Concat(attributeField("statuscode", "22"), attributeField("responsemessage", "by rocketmq"))),
+		pb.ConsumerService_SubscribeStream_FullMethodName: func(stream grpc.ServerStream) error {
+			if streams.Add(1) == 1 {
+				if err := stream.SendMsg(attributeField("statuscode", "0")); err != nil {
+					return err
+				}
+				for i := range deliveries {
+					m := slices.Concat(field(fieldID, fmt.Append(nil, i)), field(fieldSource, []byte("/s")), field(fieldType, []byte("t")), attributeField("subject", "orders"))
+					if err := stream.SendMsg(m); err != nil {
+						return err
+					}
+				}
+			} else {
+				cancel() // as the time for opening a session ends
+			}
+			<-stream.Context().Done()
+			return nil
+		},
+	})
+	s, err := Transport{}.OpenSubscriber(ctx, address, client, eventmesh.Subscription{Topics: []string{"orders"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if streams.Load() != 2 {
+		t.Errorf("got %d streams, want the session's and one more", streams.Load())
+	}
+	for i := range deliveries {
+		d, err := s.Receive()
+		if err != nil || d.Event.ID() != fmt.Sprint(i) {
+			t.Fatalf("got %+v, %v, want event %d", d, err, i)
+		}
 	}
 }
 

@@ -23,50 +23,40 @@ func (s *subscriber) ghost(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, rejoinTimeout)
 	defer cancel()
 	err := s.Heartbeat(ctx)
-	return err == nil, unlessAnswered(err)
+	var refusal *eventmesh.RefusalError
+	if errors.Is(err, eventmesh.ErrNotConnected) && !errors.As(err, &refusal) {
+		return false, err
+	}
+	return err == nil, nil // no answer in time makes the session no worse
 }
 
 // rejoin lets EventMesh start the group's consumer anew, by joining the group with one more topic and leaving that again. What
 // EventMesh 1.12 could not write to a dead stream it does not try again: RocketMQ waits for its acknowledgement, and gives it to a new
 // consumer only. Other storages hold nothing, and the topics of the standalone one would die with the consumer.
 //
-// It is worth an attempt, and no more: where it is refused, what EventMesh holds comes later.
-func (s *subscriber) rejoin(ctx context.Context) error {
+// It is worth an attempt, and no more: where that fails, what EventMesh holds comes later, and what has come already is in the session.
+func (s *subscriber) rejoin(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, rejoinTimeout)
 	defer cancel() // ends the stream
-	held, err := s.onRocketMQ(ctx)
-	if err != nil || !held {
-		return unlessAnswered(err)
+	if !s.onRocketMQ(ctx) {
+		return
 	}
 	request := control(s.client, rejoinSubscription, nil)
 	stream, err := s.consume.SubscribeStream(ctx)
 	if err != nil {
-		return unlessAnswered(callError(err))
+		return
 	}
 	_ = stream.Send(request) // Recv tells
 	if _, err := stream.Recv(); err != nil {
-		return unlessAnswered(callError(err))
+		return
 	}
-	answer, err := s.consume.Unsubscribe(ctx, request)
-	return unlessAnswered(check(outcomeOf(answer), err))
+	_, _ = s.consume.Unsubscribe(ctx, request)
 }
 
 // onRocketMQ tells whether that is EventMesh's storage, by how it refuses a request that nothing can come of.
-func (s *subscriber) onRocketMQ(ctx context.Context) (bool, error) {
+func (s *subscriber) onRocketMQ(ctx context.Context) bool {
 	answer, err := s.publish.RequestReply(ctx, control(s.client, "?", attributes{
 		"subject": text(noTopic), "producergroup": text(s.group), "ttl": text(milliseconds(rejoinTimeout)),
 	}))
-	if err != nil {
-		return false, callError(err)
-	}
-	return strings.Contains(outcomeOf(answer).reason, "rocketmq"), nil
-}
-
-// unlessAnswered returns an error of the connection, which makes the session useless. No answer in time makes it no worse.
-func unlessAnswered(err error) error {
-	var refusal *eventmesh.RefusalError
-	if errors.As(err, &refusal) || !errors.Is(err, eventmesh.ErrNotConnected) {
-		return nil
-	}
-	return err
+	return err == nil && strings.Contains(outcomeOf(answer).reason, "rocketmq")
 }

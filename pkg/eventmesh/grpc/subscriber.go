@@ -71,15 +71,12 @@ func (Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c even
 		}
 		return nil, err
 	}
-	if stranded {
-		if err := s.rejoin(ctx); err != nil {
-			_ = s.Close()
-			return nil, err
-		}
-	}
 	if !bounded() {
 		_ = s.Close()
 		return nil, fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, ctx.Err())
+	}
+	if stranded {
+		s.rejoin(ctx)
 	}
 	return s, nil
 }
