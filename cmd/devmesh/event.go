@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/line"
 )
 
 // eventFlags hold the flags that make an event.
@@ -67,7 +69,7 @@ func (f *eventFlags) event(args []string, in io.Reader) (event.Event, error) {
 		e.SetDataContentType(f.contentType)
 	}
 	if err := e.Validate(); err != nil {
-		return e, usageError("no valid event: " + oneLine(err.Error()))
+		return e, usageError("no valid event: " + line.Sorted(err))
 	}
 	return e, nil
 }
@@ -95,8 +97,4 @@ func setData(e *event.Event, data []byte) {
 	default:
 		e.SetDataContentType(event.TextPlain)
 	}
-}
-
-func oneLine(s string) string {
-	return strings.Join(strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\r' }), "; ")
 }

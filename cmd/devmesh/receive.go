@@ -13,6 +13,8 @@ import (
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/line"
 )
 
 // shutdownTimeout bounds finishing the requests that are under way.
@@ -121,7 +123,7 @@ func readEvent(r *http.Request) (*event.Event, error) {
 		return nil, fmt.Errorf("no CloudEvent: %w", err)
 	}
 	if err := e.Validate(); err != nil {
-		return nil, fmt.Errorf("no valid CloudEvent: %s", oneLine(err.Error()))
+		return nil, fmt.Errorf("no valid CloudEvent: %s", line.Sorted(err))
 	}
 	return e, nil
 }

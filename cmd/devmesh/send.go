@@ -51,7 +51,7 @@ func (f *sendFlags) send(ctx context.Context, s streams, args []string) error {
 	message := cehttp.NewMessageFromHttpResponse(response)
 	if response.StatusCode/100 != 2 {
 		reason, _ := io.ReadAll(io.LimitReader(response.Body, maxReason))
-		return fmt.Errorf("sending event %s: %s answers %s: %s", e.ID(), f.url, response.Status, oneLine(strings.TrimSpace(string(reason))))
+		return fmt.Errorf("sending event %s: %s answers %s: %s", e.ID(), f.url, response.Status, strings.ReplaceAll(strings.TrimSpace(string(reason)), "\n", "; "))
 	}
 	if _, err := fmt.Fprintf(s.out, "sent event %s: %s\n", e.ID(), response.Status); err != nil {
 		return fmt.Errorf("printing the status: %w", err)

@@ -20,6 +20,8 @@ import (
 	"github.com/coreos/go-oidc/v3/oidc"
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/line"
 )
 
 const (
@@ -125,7 +127,8 @@ func (v *Verifier) look(ctx context.Context) (found bool) {
 	switch {
 	case ctx.Err() != nil:
 	case err != nil:
-		err = shortened(err)
+		reason := strings.Join(strings.Fields(err.Error()), " ") // of what may be a page of a proxy
+		err = errors.New(line.First(reason, reasonLength, "…"))
 		if v.err == nil || v.err.Error() != err.Error() {
 			v.options.Logger.Warnw("cannot get the keys of the tokens' issuer", "issuer", v.options.Issuer, "known", v.keys != nil, zap.Error(err))
 		}
@@ -137,15 +140,6 @@ func (v *Verifier) look(ctx context.Context) (found bool) {
 		v.keys, v.err = keys, nil
 	}
 	return err == nil
-}
-
-// shortened makes one short line of what may be a page of a proxy.
-func shortened(err error) error {
-	line := strings.Join(strings.Fields(err.Error()), " ")
-	if len(line) > reasonLength {
-		line = strings.ToValidUTF8(line[:reasonLength], "") + "…"
-	}
-	return errors.New(line)
 }
 
 // InvalidError says why a token is not valid, without anything that is in it.

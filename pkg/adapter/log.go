@@ -13,6 +13,8 @@ import (
 	"go.uber.org/zap/zapcore"
 	"google.golang.org/grpc/grpclog"
 	"k8s.io/klog/v2"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/line"
 )
 
 // Sampled returns a logger for failures that repeat: of each message it writes one a second.
@@ -39,8 +41,7 @@ const longestLine = 500
 type libraryLog struct{ logger *zap.SugaredLogger }
 
 func (l libraryLog) Write(text []byte) (int, error) {
-	line, _, _ := strings.Cut(strings.TrimSpace(string(text)), "\n")
-	line, _, _ = strings.Cut(line, " starting with ") // behind it net/http has what a server sent without being asked
-	l.logger.Infow("a library says", "line", strings.ToValidUTF8(line[:min(len(line), longestLine)], ""))
+	said, _, _ := strings.Cut(string(text), " starting with ") // behind it net/http has what a server sent without being asked
+	l.logger.Infow("a library says", "line", line.First(said, longestLine, ""))
 	return len(text), nil
 }

@@ -20,6 +20,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/line"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
@@ -108,7 +109,7 @@ type rejection struct {
 }
 
 func (r *rejection) Error() string {
-	reason := firstLine(r.body)
+	reason := line.First(r.body, reasonLimit, "")
 	if reason == "" {
 		return fmt.Sprintf("the sink answered %d", r.status)
 	}
@@ -282,12 +283,4 @@ func retryAfter(r *http.Response) time.Duration {
 		return min(max(time.Until(at), 0), longestWait)
 	}
 	return 0
-}
-
-func firstLine(body string) string {
-	line, _, _ := strings.Cut(strings.TrimSpace(body), "\n")
-	if len(line) > reasonLimit {
-		line = line[:reasonLimit]
-	}
-	return strings.ToValidUTF8(line, "")
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"regexp"
 	"strings"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/line"
 )
 
 // Errors that package eventmesh exports, and explains.
@@ -37,14 +39,7 @@ var invalidAttribute = regexp.MustCompile(`(?i)\binvalid (\w+ attribute\b|attrib
 const maxReason = 200
 
 // StartOf returns the first line of a reason that comes from elsewhere, or its beginning.
-func StartOf(reason string) string {
-	reason, _, _ = strings.Cut(strings.TrimSpace(reason), "\n")
-	more := ""
-	if len(reason) > maxReason {
-		reason, more = reason[:maxReason], "…"
-	}
-	return strings.TrimSpace(strings.ToValidUTF8(reason, "")) + more
-}
+func StartOf(reason string) string { return line.First(reason, maxReason, "…") }
 
 // RedirectError ends a session whose server sends its client to another one.
 type RedirectError struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/types"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/attribute"
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/line"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/javauri"
 )
 
@@ -49,7 +50,7 @@ func Validate(e event.Event) error {
 // validate looks at all but the extensions.
 func validate(e event.Event) (*event.EventContextV1, error) {
 	if err := e.Validate(); err != nil {
-		return nil, errors.New(oneLine(err))
+		return nil, errors.New(line.Sorted(err))
 	}
 	in, ok := e.Context.(*event.EventContextV1)
 	if !ok {
@@ -135,7 +136,7 @@ func validExtension(name string, value any) (valid any, text string, err error) 
 func rewritable(c *event.EventContextV1, data []byte) (event.Event, error) {
 	e := event.Event{Context: c, DataEncoded: data, DataBase64: !utf8.Valid(data)}
 	if err := e.Validate(); err != nil {
-		return event.Event{}, errors.New(oneLine(err))
+		return event.Event{}, errors.New(line.Sorted(err))
 	}
 	for _, a := range texts(c) {
 		if !utf8.ValidString(a.value) {
@@ -162,11 +163,4 @@ func deref(s *string) string {
 		return ""
 	}
 	return *s
-}
-
-// oneLine makes one sentence of the SDK's validation errors, which have a line for each attribute.
-func oneLine(err error) string {
-	lines := strings.Split(strings.TrimSpace(err.Error()), "\n")
-	slices.Sort(lines)
-	return strings.Join(lines, "; ")
 }
