@@ -218,9 +218,7 @@ func TestFaultsUnderLoad(t *testing.T) {
 				healthy()
 				server.Stop()
 				l.await(t, 50, http.StatusServiceUnavailable)
-				if err := server.Restart(true); err != nil {
-					t.Fatal(err)
-				}
+				server.MustRestart(t, true)
 				healthy()
 			}
 			server.SetFaults(eventmeshtest.Faults{Delay: 20 * time.Millisecond}) // so that there are always some in flight

@@ -294,9 +294,7 @@ func TestEventMeshThatComesLater(t *testing.T) {
 	if status, body := p.post(t, "", `{"no":"event"}`); status != http.StatusBadRequest || !strings.Contains(body, "not a CloudEvent") {
 		t.Errorf("no event: got %d %q, want 400", status, body)
 	}
-	if err := server.Restart(false); err != nil {
-		t.Fatal(err)
-	}
+	server.MustRestart(t, false)
 	p.awaitReadiness(t, http.StatusOK)
 	if status, body := p.post(t, "2", "{}"); status != http.StatusAccepted || body != "" {
 		t.Errorf("event: got %d %q, want 202", status, body)

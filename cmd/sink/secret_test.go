@@ -110,9 +110,7 @@ func TestSecrets(t *testing.T) {
 				t.Helper()
 				server.Stop()
 				passwords["sink"] = password
-				if err := server.Restart(true); err != nil {
-					t.Fatal(err)
-				}
+				server.MustRestart(t, true)
 			}
 			writePassword("secret-first")
 			metrics := freePort(t)

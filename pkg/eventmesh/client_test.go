@@ -137,9 +137,7 @@ func TestReconnects(t *testing.T) {
 		"after a restart": func(t *testing.T, s *eventmeshtest.Server) {
 			t.Helper()
 			s.Stop()
-			if err := s.Restart(false); err != nil {
-				t.Fatal(err)
-			}
+			s.MustRestart(t, false)
 		},
 		"after its connection was cut": func(_ *testing.T, s *eventmeshtest.Server) { s.DropConnections() },
 	} {
@@ -265,9 +263,7 @@ func TestNotConnected(t *testing.T) {
 				t.Errorf("got %v, want %v for now", err, eventmesh.ErrNotConnected)
 			}
 		}
-		if err := server.Restart(false); err != nil {
-			t.Fatal(err)
-		}
+		server.MustRestart(t, false)
 		told.await(t, true)
 		if err := p.Ready(); err != nil {
 			t.Errorf("ready: got %v, want nil", err)

@@ -282,12 +282,7 @@ func (s *stage) release() {
 
 func (s *stage) restart() {
 	s.t.Helper()
-	eventually(s.t, func() string { // another program can take the port meanwhile, for a while
-		if err := s.server.Restart(true); err != nil {
-			return err.Error()
-		}
-		return ""
-	})
+	s.server.MustRestart(s.t, true)
 }
 
 // tooMuchLost tells whether EventMesh has lost what it need not. Over TCP it loses nothing as long as the source acknowledges

@@ -270,9 +270,7 @@ func TestEventMeshAway(t *testing.T) {
 			if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, "not connected") {
 				t.Errorf("got %d %q, want 503", got.status, got.body)
 			}
-			if err := server.Restart(true); err != nil {
-				t.Fatal(err)
-			}
+			server.MustRestart(t, true)
 			eventually(t, func() string {
 				if got := post(t, s.url); got.status != http.StatusAccepted {
 					return got.body

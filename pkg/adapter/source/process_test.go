@@ -315,9 +315,7 @@ func TestProcessStartsBeforeEventMesh(t *testing.T) {
 			if status, _ := get(t, s.probes+"/health"); status != http.StatusOK {
 				t.Errorf("health: got %d, want 200", status)
 			}
-			if err := server.Restart(false); err != nil {
-				t.Fatal(err)
-			}
+			server.MustRestart(t, false)
 			s.awaitReadiness(t, http.StatusOK)
 			publish(t, connect(t, url, eventmesh.Credentials{}), sample("a"))
 			sink.await(t, "a")
@@ -355,9 +353,7 @@ func TestProcessSurvivesARestartOfEventMesh(t *testing.T) {
 						}
 						return ""
 					})
-					if err := server.Restart(false); err != nil {
-						t.Fatal(err)
-					}
+					server.MustRestart(t, false)
 				}
 				s.awaitReadiness(t, http.StatusOK)
 				id := fmt.Sprint("after interruption ", i)
@@ -548,9 +544,7 @@ func TestProcessFullBuffer(t *testing.T) {
 				s.awaitReadiness(t, http.StatusOK)
 				s.terminate(t)
 				s.awaitEnd(t)
-				if err := server.Restart(false); err != nil { // standalone storage has forgotten the topic
-					t.Fatal(err)
-				}
+				server.MustRestart(t, false) // standalone storage has forgotten the topic
 			}
 		})
 	}

@@ -94,9 +94,7 @@ func TestDeliveriesAreKeptOverARestart(t *testing.T) {
 	a := cluster(t, s, "g", "T")
 	publisherTCP(t, s).mustPublish("1")
 	a.wantEvent("1")
-	if err := s.Restart(true); err != nil {
-		t.Fatal(err)
-	}
+	s.MustRestart(t, true)
 	b := cluster(t, s, "g", "T")
 	b.acknowledge(b.wantEvent("1").Frame)
 	wantDeliveries(t, s, "1 to 1 cut", "1 to 2 acknowledged by client ")

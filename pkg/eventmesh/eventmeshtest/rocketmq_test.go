@@ -294,9 +294,7 @@ func TestComingBackToStuckQueues(t *testing.T) {
 	}
 	b.ask(frame.HeartbeatRequest, "", frame.HeartbeatResponse, 0) // which comes after every event
 
-	if err := s.Restart(true); err != nil {
-		t.Fatal(err)
-	}
+	s.MustRestart(t, true)
 	c := cluster(t, s, "g", "T")
 	for range (n + 1) / 2 {
 		c.next()
@@ -307,9 +305,7 @@ func TestComingBackToStuckQueues(t *testing.T) {
 func TestRestartWithoutKeepingEvents(t *testing.T) {
 	s := rocketMQ(t)
 	dialGRPC(t, s).mustPublish(publication("T", "1"))
-	if err := s.Restart(false); err != nil {
-		t.Fatal(err)
-	}
+	s.MustRestart(t, false)
 	dialGRPC(t, s).subscribe("g", "T").wantNone()
 }
 

@@ -12,6 +12,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
 )
 
@@ -133,6 +134,17 @@ func (s *Server) Restart(keepEvents bool) error {
 	s.stop()
 	s.broker.restart(keepEvents)
 	return s.start()
+}
+
+// MustRestart restarts the server as Restart does, as soon as its ports are free: another process can take one for a moment.
+func (s *Server) MustRestart(tb testing.TB, keepEvents bool) {
+	tb.Helper()
+	await.Until(tb, await.Patience, func() string {
+		if err := s.Restart(keepEvents); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 }
 
 // Close ends the server: its listeners, its connections, and every goroutine. It may be called more than once.

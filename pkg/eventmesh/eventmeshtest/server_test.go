@@ -35,9 +35,7 @@ func TestStopAndRestart(t *testing.T) {
 	}
 	s.DropConnections()
 	s.SayGoodbye()
-	if err := s.Restart(false); err != nil {
-		t.Fatal(err)
-	}
+	s.MustRestart(t, false)
 	if s.GRPCURL() != grpcURL || s.TCPURL() != tcpURL {
 		t.Errorf("got %s and %s, want the same ports", s.GRPCURL(), s.TCPURL())
 	}

@@ -45,9 +45,7 @@ func TestTopicDiesWithItsLastSubscriber(t *testing.T) {
 			dialGRPC(t, s).subscribe("g", "T")
 			cluster(t, s, "g", "T")
 			refused()
-			if err := s.Restart(true); err != nil {
-				t.Fatal(err)
-			}
+			s.MustRestart(t, true)
 			c := dialGRPC(t, s)
 			st := c.subscribe("g", "T")
 			c.mustPublish(publication("T", "2"))
