@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -21,6 +20,7 @@ import (
 	"go.uber.org/zap"
 	"golang.org/x/time/rate"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/backoff"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/line"
 )
 
@@ -29,9 +29,6 @@ const (
 	keysAge = 10 * time.Minute
 	// keysPatience is how long a token waits for the keys that could have signed it.
 	keysPatience = 5 * time.Second
-	// keysBackoff doubles after each failure in a row, up to keysBackoffMax.
-	keysBackoff    = time.Second
-	keysBackoffMax = 30 * time.Second
 	// requestPause is the time from one request to the next once requestBurst of them came in a row: as many as the start takes, and then
 	// a token with a made-up key.
 	requestPause = time.Second
@@ -41,6 +38,9 @@ const (
 	// reasonLength bounds what is said of a failure, which holds what the issuer has answered.
 	reasonLength = 300
 )
+
+// keysBackoff is for looks at the keys that failed.
+var keysBackoff = backoff.Exponential{Min: time.Second, Max: 30 * time.Second}
 
 // Options say whose tokens are verified.
 type Options struct {
@@ -108,8 +108,8 @@ func (v *Verifier) run(ctx context.Context) {
 		if v.look(ctx) {
 			failures = 0
 		} else {
-			wait, wake = rand.N(min(keysBackoff<<min(failures, 10), keysBackoffMax)), nil //nolint:gosec // spreads load, hides nothing
 			failures++
+			wait, wake = keysBackoff.Wait(failures, 0), nil
 		}
 		select {
 		case <-ctx.Done():

@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/backoff"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
@@ -20,13 +20,12 @@ const (
 	heartbeatDeadline = 5 * time.Second
 	// openTimeout bounds one attempt to open a session; the first call to a cold server takes up to 2 s.
 	openTimeout = 10 * time.Second
-
-	backoffMin = 100 * time.Millisecond
-	backoffMax = 30 * time.Second
 	// healthyAfter is how long a session has to last for the next attempt to be the first again, which is made at once:
 	// while no member of a gRPC group is subscribed, EventMesh loses what is published.
 	healthyAfter = time.Second
 )
+
+var reconnect = backoff.Exponential{Min: 100 * time.Millisecond, Max: 30 * time.Second}
 
 // supervisor keeps one session open: connect, heartbeat, and after its end connect again. It alone decides when.
 type supervisor[S Session] struct {
@@ -79,8 +78,11 @@ func (s *supervisor[S]) run() {
 		case !redirected:
 			next++
 		}
-		if failures > 0 && !sleep(s.ctx, backoff(failures)) {
-			break
+		if failures > 0 {
+			select {
+			case <-s.ctx.Done():
+			case <-time.After(reconnect.Wait(failures, 0)):
+			}
 		}
 		failures++
 	}
@@ -157,27 +159,6 @@ func (s *supervisor[S]) ready() error {
 		return status.Err
 	default:
 		return fmt.Errorf("%w: %w", ErrNotConnected, status.Err)
-	}
-}
-
-// backoff is a random time up to 100 ms, doubled with each failure up to 30 s: full jitter.
-func backoff(failures int) time.Duration {
-	ceiling := backoffMax
-	if doubled := backoffMin << min(failures-1, 16); doubled < ceiling {
-		ceiling = doubled
-	}
-	return rand.N(ceiling) //nolint:gosec // not a secret
-}
-
-// sleep returns false when the context ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-ctx.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
 

@@ -67,7 +67,7 @@ func TestSupervisorTriesAtOnceThenBacksOff(t *testing.T) {
 			t.Fatalf("attempts at %v, want the first two at once", attempts)
 		}
 		for i := 2; i < len(attempts); i++ {
-			if wait := attempts[i] - attempts[i-1]; wait > backoffMin<<min(i-2, 16) || wait > backoffMax {
+			if wait := attempts[i] - attempts[i-1]; wait > reconnect.Min<<min(i-2, 16) || wait > reconnect.Max {
 				t.Errorf("wait %d is %s, above its ceiling", i-1, wait)
 			}
 		}

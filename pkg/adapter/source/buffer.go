@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/backoff"
 )
 
 // maxPending is how many bytes may wait for the disk.
@@ -54,7 +56,7 @@ type buffer struct {
 	writing    error         // the latest failure to do so
 }
 
-func newBuffer(maxEvents, maxBytes int64, ordering Ordering, wait backoff, s *spool) *buffer {
+func newBuffer(maxEvents, maxBytes int64, ordering Ordering, wait backoff.Exponential, s *spool) *buffer {
 	b := &buffer{
 		maxEvents: maxEvents, maxBytes: maxBytes, spool: s, queue: newQueue(ordering),
 		sink: circuit{backoff: wait}, dead: circuit{backoff: wait}, budget: newBudget(-1),

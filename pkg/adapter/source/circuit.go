@@ -1,8 +1,9 @@
 package source
 
 import (
-	"math/rand/v2"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/backoff"
 )
 
 // tripAfter is how many failures in a row it takes to believe that a destination is away.
@@ -12,7 +13,7 @@ const tripAfter = 5
 // answers is not away, whatever it says of an event: see verdict. It belongs to a buffer, which guards it. A library's circuit breaker
 // waits for a fixed time, and knows of no Retry-After.
 type circuit struct {
-	backoff  backoff
+	backoff  backoff.Exponential
 	failures int
 	last     uint64 // the event of the latest failure
 	open     bool
@@ -55,7 +56,7 @@ func (c *circuit) fail(k *kept, now time.Time, retryAfter time.Duration) {
 	if c.open {
 		if k.probe == c {
 			c.probes++
-			c.until = now.Add(c.backoff.wait(c.probes, retryAfter))
+			c.until = now.Add(c.backoff.Wait(c.probes, retryAfter))
 		}
 		return
 	}
@@ -65,31 +66,6 @@ func (c *circuit) fail(k *kept, now time.Time, retryAfter time.Duration) {
 	}
 	if c.failures >= tripAfter {
 		c.open, c.probes = true, 1
-		c.until = now.Add(c.backoff.wait(1, retryAfter))
+		c.until = now.Add(c.backoff.Wait(1, retryAfter))
 	}
 }
-
-// backoff is exponential, with full jitter.
-type backoff struct{ min, max time.Duration }
-
-// wait returns the time to the next attempt: a random one below a ceiling that doubles with each, and no less than the sink has
-// asked for, as far as the largest ceiling allows.
-func (b backoff) wait(attempts int, retryAfter time.Duration) time.Duration {
-	ceiling := b.max
-	if doubled := b.min << min(attempts-1, 20); doubled > 0 && doubled < ceiling {
-		ceiling = doubled
-	}
-	return max(rand.N(ceiling)+1, min(retryAfter, b.max)) //nolint:gosec // not a secret
-}
-
-// after returns the time to the next attempt at an event, after so many. What is refused for good has only a change of the destination to
-// wait for.
-func (b backoff) after(attempts int, v verdict) time.Duration {
-	if v.final {
-		attempts = manyAttempts
-	}
-	return b.wait(attempts, v.retryAfter)
-}
-
-// manyAttempts stands for a wait up to the largest ceiling.
-const manyAttempts = 1 << 20

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/backoff"
 )
 
 // TestCircuit plays scripts: a number is the failure of that event, "ok" a success, "probe" lets a probe out as soon as one may go,
@@ -31,7 +33,7 @@ func TestCircuit(t *testing.T) {
 					c.succeed()
 					c.end(probe)
 				case "open":
-					if allowed, at := c.allows(now); allowed || at.IsZero() || at.Sub(now) > slow.max {
+					if allowed, at := c.allows(now); allowed || at.IsZero() || at.Sub(now) > slow.Max {
 						t.Errorf("step %d: allowed %t, again at %s; want a wait", i, allowed, at)
 					}
 				case "closed":
@@ -65,7 +67,7 @@ func TestCircuit(t *testing.T) {
 
 func TestProbesBecomeRarer(t *testing.T) {
 	now := time.Unix(1000, 0)
-	c := circuit{backoff: backoff{time.Second, time.Hour}}
+	c := circuit{backoff: backoff.Exponential{Min: time.Second, Max: time.Hour}}
 	for i := range tripAfter {
 		c.fail(&kept{seq: uint64(i)}, now, 0)
 	}
@@ -86,38 +88,5 @@ func TestProbesBecomeRarer(t *testing.T) {
 	c.fail(k, now, 2*time.Hour)
 	if got := c.until.Sub(now); got != time.Hour {
 		t.Errorf("got a wait of %s, want what the sink asked for, up to the ceiling", got)
-	}
-}
-
-func TestBackoff(t *testing.T) {
-	tests := []struct {
-		name       string
-		attempts   int
-		retryAfter time.Duration
-		min, max   time.Duration
-	}{
-		{"first", 1, 0, 0, slow.min},
-		{"second", 2, 0, 0, 2 * slow.min},
-		{"fifth", 5, 0, 0, 16 * slow.min},
-		{"capped", 10, 0, 0, slow.max},
-		{"capped after very many", 1 << 40, 0, 0, slow.max},
-		{"Retry-After", 1, 5 * time.Second, 5 * time.Second, 5 * time.Second},
-		{"Retry-After below the wait", 9, time.Second, time.Second, 256 * slow.min},
-		{"Retry-After is capped", 1, time.Hour, slow.max, slow.max},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			seen := map[time.Duration]bool{}
-			for range 1000 {
-				got := slow.wait(test.attempts, test.retryAfter)
-				if got <= 0 || got < test.min || got > test.max {
-					t.Fatalf("got %s, want %s to %s", got, test.min, test.max)
-				}
-				seen[got] = true
-			}
-			if test.min < test.max && len(seen) < 100 {
-				t.Errorf("got %d different waits of 1000, want jitter", len(seen))
-			}
-		})
 	}
 }

@@ -10,6 +10,8 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"go.uber.org/zap"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/backoff"
 )
 
 // deliverer sends what the buffer keeps.
@@ -20,7 +22,7 @@ type deliverer struct {
 	// deadLetters is nil where there is no place for them.
 	deadLetters deadLetters
 	retries     int
-	backoff     backoff
+	backoff     backoff.Exponential
 	metrics     *metrics
 	logger      *zap.SugaredLogger
 	refusals    *zap.SugaredLogger // of which there may be many
@@ -95,7 +97,7 @@ func (d *deliverer) refused(k *kept, v verdict, failure error) {
 		if !v.away && k.attempts == 1 {
 			d.refusals.Errorw("the sink refuses an event; it is kept and tried again", append(describe(k), zap.Error(failure))...)
 		}
-		d.buffer.again(k, d.backoff.after(k.attempts, v))
+		d.buffer.again(k, v.wait(d.backoff, k.attempts))
 	}
 }
 
@@ -137,7 +139,7 @@ func (d *deliverer) bury(ctx context.Context, k *kept) {
 			d.logger.Errorw("the place for dead letters does not take them; they are kept and tried again", append(describe(k), zap.Error(failure))...)
 		}
 		k.givenUp.attempts++
-		d.buffer.again(k, d.backoff.after(k.givenUp.attempts, v))
+		d.buffer.again(k, v.wait(d.backoff, k.givenUp.attempts))
 	}
 }
 

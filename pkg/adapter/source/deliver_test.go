@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/backoff"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
@@ -34,7 +35,7 @@ func script(answers ...error) func(int) error {
 }
 
 // slow is a back-off like the default one.
-var slow = backoff{100 * time.Millisecond, 30 * time.Second}
+var slow = backoff.Exponential{Min: 100 * time.Millisecond, Max: 30 * time.Second}
 
 func answered(code int) error { return &rejection{status: code} }
 
@@ -116,7 +117,7 @@ func TestEventIsKeptForEver(t *testing.T) {
 				var acknowledged, attempts atomic.Int32
 				b := inMemory(t, 10, 100*kib)
 				d := &deliverer{
-					buffer: b, logger: zap.NewNop().Sugar(), refusals: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: -1, backoff: backoff{100 * time.Millisecond, time.Second},
+					buffer: b, logger: zap.NewNop().Sugar(), refusals: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: -1, backoff: backoff.Exponential{Min: 100 * time.Millisecond, Max: time.Second},
 					send: func(context.Context, event.Event) (answer, error) {
 						attempts.Add(1)
 						return answer{}, answered(code)

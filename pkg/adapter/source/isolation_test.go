@@ -14,6 +14,8 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"go.uber.org/zap"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/backoff"
 )
 
 // sentEvents is what a deliverer has sent, and when the sink took it.
@@ -213,7 +215,7 @@ func TestRecoveryIsFast(t *testing.T) {
 		b, recovered := inMemory(t, 10000, 100000*kib), false
 		var mu sync.Mutex
 		d := &deliverer{
-			buffer: b, logger: zap.NewNop().Sugar(), refusals: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: -1, backoff: backoff{100 * time.Millisecond, 10 * time.Second},
+			buffer: b, logger: zap.NewNop().Sugar(), refusals: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: -1, backoff: backoff.Exponential{Min: 100 * time.Millisecond, Max: 10 * time.Second},
 			send: func(context.Context, event.Event) (answer, error) {
 				mu.Lock()
 				defer mu.Unlock()

@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"go.uber.org/zap"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/backoff"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
@@ -34,7 +35,7 @@ func newSource(config *Config, client eventmesh.Config, spool *spool, logger *za
 	s = &source{config: config, logger: logger, sender: newSender(config, config.SinkURL, logger)}
 	s.sender.token = &tokenFile{path: config.TokenFile}
 	s.sender.replies = config.Type == Type(eventmesh.Sync)
-	wait := backoff{min: config.BackoffMin, max: config.BackoffMax}
+	wait := backoff.Exponential{Min: config.BackoffMin, Max: config.BackoffMax}
 	s.buffer = newBuffer(config.BufferEvents, config.BufferBytes, config.Ordering, wait, spool)
 	s.buffer.budget = newBudget(config.Retries)
 	places, err := s.deadLetters()

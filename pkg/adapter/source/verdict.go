@@ -2,9 +2,11 @@ package source
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"time"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/backoff"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
@@ -33,6 +35,14 @@ func judge(failure error) verdict {
 	default:
 		return verdict{away: true}
 	}
+}
+
+// wait returns the time to the next attempt, after so many. What is refused for good has only a change of the destination to wait for.
+func (v verdict) wait(b backoff.Exponential, attempts int) time.Duration {
+	if v.final {
+		attempts = math.MaxInt
+	}
+	return b.Wait(attempts, v.retryAfter)
 }
 
 // isAway tells the answers of a destination, or of a proxy before it, that are about no event.
