@@ -1,9 +1,9 @@
 // Package source is the EventMesh source for Knative: it subscribes to topics of EventMesh, and sends each event to K_SINK.
 //
-// The way of an event: receive → keep → deliver → acknowledge.
+// The way of an event: receive → keep → deliver. It is acknowledged once it is safe: see below.
 //
 //   - receive.go takes deliveries from EventMesh, for as long as there is room in the buffer. It stays subscribed when there is
-//     none, since leaving a group is what loses events in EventMesh.
+//     none, since with EventMesh's standalone storage it is leaving a group that loses events.
 //   - buffer.go keeps them, bounded by number and by bytes: in memory, or in the file of spool.go, which commit.go writes in
 //     groups with one sync each. record.go is an event on disk, and verify.go checks a file before it is used.
 //   - queue.go holds those that may be sent, in the order asked for, and choose.go says which is next: circuit.go holds back from a sink
