@@ -118,9 +118,15 @@ func (m *message) check() error {
 	if !javauri.Valid(m.event.GetSource()) {
 		return invalidValue("source", m.event.GetSource())
 	}
-	for name := range m.event.GetAttributes() {
+	for name, value := range m.event.GetAttributes() {
 		if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
 			return fmt.Errorf("Invalid extensions name: %s", name) //nolint:staticcheck // the words of the Java SDK
+		}
+		switch uri := value.GetAttr().(type) { // which are one type in Java
+		case *eventmeshpb.CloudEvent_AttributeValue_CeUri:
+			m.event.Attributes[name] = uriAttribute(uri.CeUri)
+		case *eventmeshpb.CloudEvent_AttributeValue_CeUriRef:
+			m.event.Attributes[name] = uriAttribute(uri.CeUriRef)
 		}
 	}
 	if _, ok := m.event.GetAttributes()[attrDataSchema]; ok {

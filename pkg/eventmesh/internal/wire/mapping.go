@@ -228,8 +228,15 @@ func typeOf(value any) string {
 
 // typed gives a value back the type that it lost where it travelled as a string: in JSON, and in the storages' properties.
 func typed(value any, kind string) (any, error) {
-	s, isString := value.(string)
-	if !isString {
+	var s string
+	switch v := value.(type) {
+	case string:
+		s = v
+	case types.URI:
+		s = v.String()
+	case types.URIRef:
+		s = v.String()
+	default:
 		return value, nil
 	}
 	switch kind {
