@@ -92,7 +92,10 @@ func (b *buffer) heard(k *kept, v verdict) {
 	if k.givenUp != nil {
 		c = &b.dead
 	}
-	if v.away {
+	switch {
+	case v.silent:
+		return
+	case v.away:
 		c.fail(k, time.Now(), v.retryAfter)
 		return
 	}

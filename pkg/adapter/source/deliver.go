@@ -69,7 +69,7 @@ func (d *deliverer) deliver(ctx context.Context, k *kept) {
 	}
 	v := judge(failure)
 	d.buffer.heard(k, v)
-	if !v.away && d.failing.Swap(false) {
+	if !v.away && !v.silent && d.failing.Swap(false) {
 		d.logger.Info("the sink answers again")
 	}
 	if failure == nil {

@@ -246,6 +246,31 @@ func TestAnswerClosesTheCircuit(t *testing.T) {
 	}
 }
 
+// An event that cannot be sent says nothing of a sink that is away.
+func TestUnsendableLeavesTheCircuitOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, says := inMemory(t, 100, 1000*kib), answered(503)
+		d := &deliverer{
+			buffer: b, logger: zap.NewNop().Sugar(), refusals: zap.NewNop().Sugar(), metrics: noMetrics(t), retries: 3, backoff: slow,
+			send: func(context.Context, event.Event) (answer, error) { return answer{}, says },
+		}
+		for i := range tripAfter + 1 {
+			put(t, b, sized(fmt.Sprint(i), 2*kib))
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		defer b.serve(ctx, workers)()
+		for range tripAfter {
+			d.deliver(ctx, b.next(ctx))
+		}
+		says = &unsendableError{errors.New("id")}
+		d.deliver(ctx, b.next(ctx)) // as a probe
+		if !b.sink.open || b.sink.probing || !d.failing.Load() {
+			t.Errorf("got the circuit open %t, probing %t, the sink away %t; want it open and free for a probe", b.sink.open, b.sink.probing, d.failing.Load())
+		}
+	})
+}
+
 func TestEventsOfAnEarlierProcessCountAsRedelivered(t *testing.T) {
 	dir := t.TempDir()
 	b, closeSpool := onDisk(t, dir, 10, 100*kib, Unordered)

@@ -15,6 +15,8 @@ type verdict struct {
 	// away says that the destination takes no event at the moment: it does not answer, or answers 429, 502, 503 or 504. Every other answer
 	// is about the event alone, and shows a destination that works.
 	away bool
+	// silent says that the destination was not asked, so that nothing is known of it.
+	silent bool
 	// final says that the same attempt would fail again.
 	final bool
 	// retryAfter is how long the destination wants to be left alone, or 0.
@@ -31,7 +33,7 @@ func judge(failure error) verdict {
 	case errors.As(failure, &rejected):
 		return verdict{away: isAway(rejected.status), final: rejected.final(), retryAfter: rejected.retryAfter}
 	case errors.As(failure, &unsendable), isOfEvent(failure):
-		return verdict{final: true}
+		return verdict{final: true, silent: true}
 	default:
 		return verdict{away: true}
 	}
@@ -55,7 +57,7 @@ func isAway(status int) bool {
 	}
 }
 
-// isOfEvent tells the errors of EventMesh, as a place for dead letters, that are about the event alone.
+// isOfEvent tells the errors of EventMesh, as a place for dead letters, that are about the event alone. Most are known beforehand.
 func isOfEvent(failure error) bool {
 	return errors.Is(failure, eventmesh.ErrInvalidEvent) || errors.Is(failure, eventmesh.ErrTooLarge)
 }
