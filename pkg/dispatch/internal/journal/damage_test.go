@@ -1,0 +1,189 @@
+package journal
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+)
+
+// copyOf copies a journal's files to a directory of their own.
+func copyOf(tb testing.TB, dir string) string {
+	tb.Helper()
+	to := tb.TempDir()
+	if err := os.CopyFS(to, os.DirFS(dir)); err != nil {
+		tb.Fatal(err)
+	}
+	return to
+}
+
+// spans are where the frames of entries are in a segment, by their Seq.
+func spans(content []byte, mark uint32) map[uint64][2]int64 {
+	s := state{readers: map[Reader]*reader{}, names: map[string]Reader{}, damages: map[place]damage{}}
+	found := map[uint64][2]int64{}
+	w := &window{buf: content, size: int64(len(content))}
+	for at := int64(headSize); at < w.size; {
+		f, ok := parseFrame(w, at, mark)
+		if !ok {
+			panic("not a frame")
+		}
+		if f.kind == entryFrame {
+			in := &segment{number: 1}
+			s.segments, s.last = []*segment{in}, 0
+			s.apply(in, f)
+			found[s.last] = [2]int64{at, f.end}
+		}
+		at = f.end
+	}
+	return found
+}
+
+// TestDamageCostsOnlyItself changes bytes anywhere in a journal: all entries that they are not in are still there.
+func TestDamageCostsOnlyItself(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	o := Options{SegmentBytes: 4 << 10}
+	j := mustOpen(t, t.TempDir(), o)
+	a, b := j.Reader("a"), j.Reader("b")
+	want := map[Reader][]uint64{}
+	for seq := uint64(1); seq <= 60; seq++ {
+		e := entry(seq, random.IntN(600), a)
+		if want[a] = append(want[a], seq); random.IntN(2) == 0 {
+			e.Readers = append(e.Readers, b)
+			want[b] = append(want[b], seq)
+		}
+		mustCommit(t, j, []Entry{e})
+	}
+	original := copyOf(t, j.path)
+	for range 100 {
+		dir := copyOf(t, original)
+		hit := map[uint64]bool{}
+		for range 1 + random.IntN(3) {
+			s := j.segments[random.IntN(len(j.segments))]
+			content, err := os.ReadFile(filepath.Join(original, s.name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			where := spans(content, s.mark)
+			if content, err = os.ReadFile(filepath.Join(dir, s.name)); err != nil {
+				t.Fatal(err)
+			}
+			from := random.IntN(len(content))
+			to := min(len(content), from+1+random.IntN(1<<random.IntN(11)))
+			zero := random.IntN(2) == 0
+			for i := from; i < to; i++ {
+				if zero {
+					content[i] = 0
+				} else {
+					content[i] ^= byte(1 + random.IntN(255))
+				}
+			}
+			for seq, span := range where {
+				if int64(from) < span[1] && int64(to) > span[0] {
+					hit[seq] = true
+				}
+			}
+			if err := os.WriteFile(filepath.Join(dir, s.name), content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		checkDamaged(t, dir, o, want, hit)
+		if t.Failed() {
+			return
+		}
+	}
+}
+
+func checkDamaged(t *testing.T, dir string, o Options, want map[Reader][]uint64, hit map[uint64]bool) {
+	t.Helper()
+	k := mustOpen(t, dir, o)
+	var before [2]map[Reader][]Stored
+	for round := range before { // what is found is found again, by the same Seq
+		before[round] = map[Reader][]Stored{}
+		for _, name := range []string{"a", "b"} {
+			r := k.Reader(name)
+			last := uint64(0)
+			loaded := loadAll(t, k, r)
+			before[round][r] = loaded
+			found := map[uint64]bool{}
+			for _, s := range loaded {
+				if s.Seq <= last {
+					t.Fatalf("entry %d after %d", s.Seq, last)
+				}
+				last, found[s.Seq] = s.Seq, s.Err == nil
+				if s.Err == nil && !slices.Contains(want[r], s.Seq) {
+					t.Errorf("%s has entry %d, which it never had", name, s.Seq)
+				}
+				if s.Err == nil && !bytes.Equal(s.Record, entry(s.Seq, len(s.Record)).Record) {
+					t.Errorf("entry %d has other bytes", s.Seq)
+				}
+			}
+			for _, seq := range want[r] {
+				if !found[seq] && !hit[seq] {
+					t.Errorf("%s has lost entry %d, damaged were only %v", name, seq, hit)
+				}
+			}
+		}
+		mustCommit(t, k, []Entry{entry(k.Last()+1, 0, 1)}, Done{k.Last() + 1, 1})
+		k = reopen(t, k, o)
+	}
+	for r, loaded := range before[0] {
+		if !slices.EqualFunc(loaded, before[1][r], func(a, b Stored) bool { return a.Seq == b.Seq && bytes.Equal(a.Record, b.Record) }) {
+			t.Errorf("reader %d: %d entries, and %d after another start", r, len(loaded), len(before[1][r]))
+		}
+	}
+	for r := range want {
+		var done []Done
+		for _, s := range loadAll(t, k, r) {
+			done = append(done, Done{s.Seq, r})
+		}
+		mustCommit(t, k, nil, done...)
+	}
+	k = reopen(t, k, o)
+	for r := range want {
+		if left := loadAll(t, k, r); len(left) > 0 {
+			t.Errorf("%d entries come again after they were done with: %d %v", len(left), left[0].Seq, left[0].Err)
+		}
+	}
+	_ = k.Close()
+}
+
+func FuzzOpen(f *testing.F) {
+	j := mustOpen(f, f.TempDir(), Options{})
+	a, b := j.Reader("a"), j.Reader("b")
+	mustCommit(f, j, []Entry{entry(1, 0, a), entry(2, 100, a, b)})
+	mustCommit(f, j, []Entry{entry(3, 0, a)}, Done{1, a})
+	j.Drop(b)
+	mustCommit(f, j, nil)
+	name := j.segments[0].name
+	content, err := os.ReadFile(filepath.Join(j.path, name))
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(content)
+	f.Add(content[:len(content)-3])
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, content []byte) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		j := mustOpen(t, dir, Options{})
+		r := j.Reader("new")
+		if j.Last() >= removed-10 {
+			return
+		}
+		seq := j.Last() + 1
+		mustCommit(t, j, []Entry{entry(seq, 0, r)})
+		j = reopen(t, j, Options{})
+		if s, err := j.Get(seq); err != nil || s.Err != nil {
+			t.Errorf("got %v, %v", s, err)
+		}
+		for _, name := range j.Readers() {
+			loadAll(t, j, j.Reader(name))
+		}
+	})
+}
