@@ -126,3 +126,4 @@ fuzz: ## a minute for each fuzz target
 	$(GO) test -run='^$$' -fuzz=FuzzAppendString -fuzztime=1m ./internal/jsontext
 	$(GO) test -run='^$$' -fuzz=FuzzSurvivesParsing -fuzztime=1m ./pkg/eventmesh/internal/wire
 	$(GO) test -run='^$$' -fuzz=FuzzRead -fuzztime=1m ./internal/httpevent
+	$(GO) test -run='^$$' -fuzz=FuzzRead -fuzztime=1m -fuzzminimizetime=1s ./internal/boltfile
