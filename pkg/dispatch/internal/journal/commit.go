@@ -7,14 +7,15 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"time"
 )
 
 // Entry is what is kept.
 type Entry struct {
-	Seq      uint64 // larger than Last and than those before it, and below 1<<63
+	Seq      uint64 // larger than Last and than those before it
 	Received time.Time
-	Size     int64    // what the entry counts with in Contents, below 4 GiB
+	Size     int64    // what the entry counts with in Contents
 	Readers  []Reader // at least one
 	Record   []byte
 }
@@ -25,10 +26,13 @@ type Done struct {
 	Reader Reader
 }
 
-// Commit writes entries, that readers are done with others, and what Reader and Drop have been called for. When it returns nil, the
-// entries are safe on disk, in a directory and a segment that are still in place. After an error the same call may be made again:
-// nothing is counted or kept twice, whatever the disk did. It is one write, and one sync if there are entries: without, what has been
-// done is only written, and after a crash of the machine those entries come again. Readers that have been dropped are left out.
+// mostGroup is how many bytes of memory are kept for the next group.
+const mostGroup = 4 << 20
+
+// Commit writes entries, and that readers are done with others. When it returns nil, the entries are safe on disk, in a directory and a
+// segment that are still in place. After an error the same call may be made again: nothing is counted or kept twice, whatever the disk
+// did. It is one write, and one sync if there are entries: without, what has been done is only written, and after a crash of the machine
+// those entries come again.
 //
 // It is not for two at a time. Errors are ErrMoved, and those of the disk.
 func (j *Journal) Commit(add []Entry, done []Done) error {
@@ -47,9 +51,9 @@ func (j *Journal) check(add []Entry) error {
 	last := j.last
 	for _, e := range add {
 		switch {
-		case e.Seq <= last || e.Seq >= removed:
+		case e.Seq <= last:
 			return fmt.Errorf("entry %d comes after %d", e.Seq, last)
-		case e.Size < 0 || e.Size > math.MaxUint32 || len(e.Record) > mostSegment || len(e.Readers) > mostMeta/8 || len(e.Readers) == 0:
+		case e.Size < 0 || len(e.Record) > mostSegment || len(e.Readers) > (mostMeta-entrySize)/readerSize || len(e.Readers) == 0:
 			return fmt.Errorf("entry %d has %d bytes, counts with %d, and has %d readers", e.Seq, len(e.Record), e.Size, len(e.Readers))
 		}
 		last = e.Seq
@@ -58,12 +62,7 @@ func (j *Journal) check(add []Entry) error {
 }
 
 func (j *Journal) commit(add []Entry, done []Done) error {
-	nothing := len(add)+len(done)+len(j.damages) == 0
-	j.mu.RLock()
-	dropped := j.dropped
-	nothing = nothing && len(dropped) == 0 && !j.declarations
-	j.mu.RUnlock()
-	if nothing || j.doubtful {
+	if nothing := len(add)+len(done) == 0; nothing || j.doubtful {
 		if err := j.inPlace(); err != nil || nothing {
 			return err
 		}
@@ -71,31 +70,15 @@ func (j *Journal) commit(add []Entry, done []Done) error {
 	if err := j.begin(); err != nil {
 		return err
 	}
-	current := j.segments[len(j.segments)-1]
-	var most int64
-	for _, e := range add {
-		most += 2 * int64(len(e.Record))
-	}
-	moves := j.moves(most + leastMoved)
-	j.encode(current, add, moves, done, dropped)
-	if err := j.write(current, len(add)+len(moves)+len(j.damages) > 0); err != nil {
+	s := j.current()
+	moves := j.moves(add)
+	j.encode(s, add, moves, done)
+	if err := j.write(s, len(add)+len(moves) > 0); err != nil {
 		return err
 	}
 	j.mu.Lock()
-	at := current.size
-	current.size += int64(len(j.group))
-	w := &window{size: current.size, start: at, buf: j.group}
-	if at == 0 {
-		at = headSize
-	}
-	j.replay(current, w, at) // so that RAM has what the disk has
-	j.dropped = j.dropped[len(dropped):]
-	if j.declarations {
-		j.declarations = false
-		for _, r := range j.readers {
-			j.declarations = j.declarations || r.name != "" && r.declared == 0
-		}
-	}
+	j.replay(s, j.group, s.size) // so that RAM has what the disk has
+	s.size += int64(len(j.group))
 	j.mu.Unlock()
 	if cap(j.group) > mostGroup {
 		j.group = nil
@@ -104,13 +87,14 @@ func (j *Journal) commit(add []Entry, done []Done) error {
 	return nil
 }
 
-// mostGroup is how many bytes of memory are kept for the next group.
-const mostGroup = 4 << 20
-
 // begin makes a new segment when there is none to write to.
-func (j *Journal) begin() error {
+func (j *Journal) begin() (err error) {
+	number := uint32(1)
+	if len(j.segments) > 0 {
+		number = j.current().number + 1
+	}
 	if j.writing != nil {
-		if j.segments[len(j.segments)-1].size < j.segmentBytes {
+		if j.current().size < j.segmentBytes {
 			return nil
 		}
 		_ = j.writing.Close() // its entries have been synced
@@ -118,57 +102,40 @@ func (j *Journal) begin() error {
 	}
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // it never fails
-	s := &segment{number: j.nextSegment, mark: binary.BigEndian.Uint32(random[:])}
+	s := &segment{number: number, mark: binary.BigEndian.Uint32(random[:])}
 	s.name = segmentName(s.number, s.mark)
-	f, err := j.disk.open(s.name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
-	if err != nil {
+	if j.writing, err = j.disk.open(s.name, os.O_RDWR|os.O_CREATE|os.O_EXCL); err != nil {
 		return err
 	}
-	j.nextSegment++
-	j.writing, j.placed = f, false
+	j.placed = false
 	j.mu.Lock()
 	j.segments = append(j.segments, s)
 	j.mu.Unlock()
-	if j.written, err = f.Stat(); err != nil {
+	if j.written, err = j.writing.Stat(); err != nil {
 		j.abandon(s)
 	}
 	return err
 }
 
 // encode puts the frames of all there is to write into one group.
-func (j *Journal) encode(s *segment, add []Entry, moves []move, done []Done, dropped []Reader) {
-	j.mu.RLock()
-	defer j.mu.RUnlock()
-	e := encoder{state: &j.state, segment: s, b: j.group[:0], declared: map[Reader]bool{}}
+func (j *Journal) encode(s *segment, add []Entry, moves []move, done []Done) {
+	b := j.group[:0]
 	if s.size == 0 {
-		e.b = appendHead(e.b, s.mark, j.last)
-	}
-	if j.declarations {
-		for id, r := range j.readers {
-			if r.declared == 0 {
-				e.declare(id)
-			}
-		}
-	}
-	for at, d := range j.damages {
-		e.damage(at, d)
+		b = appendHead(b, s.mark)
 	}
 	for i := range add {
-		e.entry(&add[i])
+		b = appendEntry(b, s.mark, entryFrame, &add[i])
+		from := len(b)
+		b = appendSum(append(b, add[i].Record...), from)
 	}
-	for _, m := range moves {
-		e.move(m)
+	for i := range moves {
+		b = appendEntry(b, s.mark, moves[i].kind, &moves[i].Entry)
+		b = append(append(b, moves[i].Record...), moves[i].sum...)
 	}
-	e.done(done)
-	if len(dropped) > 0 {
-		e.b = appendFrame(e.b, s.mark, dropFrame, 0, func(b []byte) []byte {
-			for _, id := range dropped {
-				b = binary.BigEndian.AppendUint32(b, uint32(id))
-			}
-			return b
-		})
+	for part := range slices.Chunk(done, mostDone) {
+		b = appendDone(b, s.mark, part)
 	}
-	j.group = e.b
+	j.group = b
 }
 
 // write writes the group at the end of the segment, and makes sure that it is safe there.
@@ -220,14 +187,14 @@ const mostRemoved = 16
 // those before it. So each has to be gone for good before the next goes, lest it came back alone.
 func (j *Journal) release() {
 	for range mostRemoved {
-		if len(j.segments) == 1 || j.segments[0].live > 0 {
-			return
-		}
-		if j.unplaced && j.disk.sync() != nil {
+		if len(j.segments) == 1 || j.segments[0].live > 0 || j.unplaced && j.disk.sync() != nil {
 			return
 		}
 		j.unplaced = false
-		if err := j.disk.remove(j.segments[0].name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		j.files.Lock()
+		err := j.disk.remove(j.segments[0].name)
+		j.files.Unlock()
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return
 		}
 		j.unplaced = true

@@ -136,39 +136,3 @@ func (w *watch) timed(f func() error) error {
 	}()
 	return f()
 }
-
-const (
-	windowSize = 16 << 10
-	blockSize  = 4 << 10
-)
-
-// window is the part of a segment that is looked at.
-type window struct {
-	file  io.ReaderAt // nil when buf is all there is
-	size  int64       // of the segment
-	start int64       // of buf in it
-	buf   []byte
-}
-
-// at returns so many bytes from an offset, or those that there are. They are valid until the next call. What cannot be read is zero.
-func (w *window) at(offset, n int64) []byte {
-	n = max(0, min(n, w.size-offset))
-	if (offset < w.start || offset+n > w.start+int64(len(w.buf))) && w.file != nil {
-		w.read(offset, min(max(n, windowSize), w.size-offset))
-	}
-	return w.buf[offset-w.start:][:n]
-}
-
-func (w *window) read(offset, n int64) {
-	w.start, w.buf = offset, append(w.buf[:0], make([]byte, n)...)
-	if _, err := w.file.ReadAt(w.buf, offset); err == nil {
-		return
-	}
-	for from := int64(0); from < n; {
-		to := min(n, from+blockSize-(offset+from)%blockSize)
-		if _, err := w.file.ReadAt(w.buf[from:to], offset+from); err != nil {
-			clear(w.buf[from:to])
-		}
-		from = to
-	}
-}

@@ -3,13 +3,15 @@ package journal
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
+	"time"
 )
 
 // A segment starts with a head, and then has frames, all numbers big endian:
 //
-//	head:  magic (8) | version (4) | mark (4) | the largest Seq before (8) | 0 (4) | CRC-32C of all before (4)
-//	frame: mark (4) | kind (1) | 0 (3) | length of meta (4) | length of record (4) | meta | CRC-32C of all before (4)
+//	head:  magic (8) | version (4) | mark (4) | CRC-32C of all before (4)
+//	frame: mark (4) | kind (4) | length of meta (4) | length of record (4) | meta | CRC-32C of all before (4)
 //	       and of an entry: record | CRC-32C of it (4)
 //
 // The mark is a random number of the segment's own, and a part of its name too: an event that has a frame in its data, of whatever
@@ -17,45 +19,39 @@ import (
 const (
 	magic      = "EMJournl"
 	version    = 1
-	headSize   = 32
-	fixedSize  = 16
+	headSize   = 20
+	frameSize  = 16 // without meta
 	sumSize    = 4
 	entrySize  = 24      // of its meta, without readers
-	placeSize  = 12      // of a damage's meta, before that of an entry
-	doneSize   = 12      // of each
-	readerSize = 4       // of each
+	readerSize = 8       // of each
+	doneSize   = 16      // of each
 	mostMeta   = 1 << 20 // what is larger is no frame
 	mostDone   = 4096    // in one frame
 )
 
 const (
-	entryFrame  byte = 1 + iota // Seq (8) | received, Unix ns (8) | size (8) | readers (4 each)
-	doneFrame                   // Seq (8) | reader (4), each
-	readerFrame                 // reader (4) | name
-	dropFrame                   // readers (4 each)
-	damageFrame                 // where it is: segment (4) | offset (4) | length (4); and then as an entry
+	entryFrame  = 1 + iota // Seq (8) | received, Unix ns (8) | size (8) | readers (8 each)
+	damageFrame            // the same, of what lay between frames and has been moved
+	doneFrame              // Seq (8) | reader (8), each
 )
+
+const suffix = ".journal"
+
+func segmentName(number, mark uint32) string { return fmt.Sprintf("%08x-%08x%s", number, mark, suffix) }
+
+// parseName returns the segment of a file's name, and nil of another file's.
+func parseName(name string) *segment {
+	s := &segment{name: name}
+	if _, err := fmt.Sscanf(name, "%08x-%08x"+suffix, &s.number, &s.mark); err != nil || name != segmentName(s.number, s.mark) {
+		return nil
+	}
+	return s
+}
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 func appendSum(b []byte, from int) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b[from:], castagnoli))
-}
-
-func appendHead(b []byte, mark uint32, last uint64) []byte {
-	from := len(b)
-	b = binary.BigEndian.AppendUint32(append(b, magic...), version)
-	b = binary.BigEndian.AppendUint32(b, mark)
-	b = binary.BigEndian.AppendUint64(b, last)
-	return appendSum(append(b, 0, 0, 0, 0), from)
-}
-
-// parseHead returns what the head of a segment says, if it is one.
-func parseHead(b []byte) (v, mark uint32, last uint64, ok bool) {
-	if len(b) < headSize || string(b[:len(magic)]) != magic || !summed(b[:headSize]) {
-		return 0, 0, 0, false
-	}
-	return binary.BigEndian.Uint32(b[8:]), binary.BigEndian.Uint32(b[12:]), binary.BigEndian.Uint64(b[16:]), true
 }
 
 // summed tells whether b ends with the checksum of what is before it.
@@ -64,94 +60,115 @@ func summed(b []byte) bool {
 	return binary.BigEndian.Uint32(b[len(body):]) == crc32.Checksum(body, castagnoli)
 }
 
-// appendFrame appends a frame whose meta is what the function appends, without a record.
-func appendFrame(b []byte, mark uint32, kind byte, record int, meta func(b []byte) []byte) []byte {
+func appendHead(b []byte, mark uint32) []byte {
 	from := len(b)
+	b = binary.BigEndian.AppendUint32(append(b, magic...), version)
+	return appendSum(binary.BigEndian.AppendUint32(b, mark), from)
+}
+
+// parseHead returns the version in the head of a segment, if it has one.
+func parseHead(b []byte) (v uint32, ok bool) {
+	if len(b) < headSize || string(b[:len(magic)]) != magic || !summed(b[:headSize]) {
+		return 0, false
+	}
+	return binary.BigEndian.Uint32(b[len(magic):]), true
+}
+
+func appendFrame(b []byte, mark, kind uint32, meta, record int) []byte {
 	b = binary.BigEndian.AppendUint32(b, mark)
-	b = append(b, kind, 0, 0, 0, 0, 0, 0, 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(record)) //nolint:gosec // checked by Commit
-	b = meta(b)
-	binary.BigEndian.PutUint32(b[from+8:], uint32(len(b)-from-fixedSize)) //nolint:gosec // checked by Commit
+	b = binary.BigEndian.AppendUint32(b, kind)
+	b = binary.BigEndian.AppendUint32(b, uint32(meta))      //nolint:gosec // checked by Commit
+	return binary.BigEndian.AppendUint32(b, uint32(record)) //nolint:gosec // checked by Commit
+}
+
+// appendEntry appends the frame of an entry, up to the record.
+func appendEntry(b []byte, mark, kind uint32, e *Entry) []byte {
+	from := len(b)
+	b = appendFrame(b, mark, kind, entrySize+len(e.Readers)*readerSize, len(e.Record))
+	b = binary.BigEndian.AppendUint64(b, e.Seq)
+	b = binary.BigEndian.AppendUint64(b, uint64(e.Received.UnixNano()))
+	b = binary.BigEndian.AppendUint64(b, uint64(e.Size))                //nolint:gosec // not negative
+	for _, r := range e.Readers {
+		b = binary.BigEndian.AppendUint64(b, uint64(r))
+	}
 	return appendSum(b, from)
 }
 
-func appendMeta(b []byte, seq uint64, received, size int64, readers []Reader) []byte {
-	b = binary.BigEndian.AppendUint64(b, seq)
-	b = binary.BigEndian.AppendUint64(b, uint64(received)) //nolint:gosec // read back as it was written
-	b = binary.BigEndian.AppendUint64(b, uint64(size))     //nolint:gosec // not negative
-	for _, r := range readers {
-		b = binary.BigEndian.AppendUint32(b, uint32(r))
+func appendDone(b []byte, mark uint32, done []Done) []byte {
+	from := len(b)
+	b = appendFrame(b, mark, doneFrame, len(done)*doneSize, 0)
+	for _, d := range done {
+		b = binary.BigEndian.AppendUint64(b, d.Seq)
+		b = binary.BigEndian.AppendUint64(b, uint64(d.Reader))
 	}
-	return b
+	return appendSum(b, from)
 }
 
-func parseReaders(b []byte) []Reader {
-	readers := make([]Reader, len(b)/readerSize)
-	for i := range readers {
-		readers[i] = Reader(binary.BigEndian.Uint32(b[i*readerSize:]))
-	}
-	return readers
-}
-
-// frame is one that has been found. Its meta is valid until the next is looked for.
+// frame is one that has been found.
 type frame struct {
-	kind        byte
+	kind        uint32
 	meta        []byte
-	record, end int64 // where they start in the segment
-	length      uint32
+	record, end int // where they start in what has been read
+	length      int
 }
 
-// parseFrame returns the frame at an offset, if there is one with a right header. It may end after the segment does.
-func parseFrame(w *window, at int64, mark uint32) (f frame, ok bool) {
-	fixed := w.at(at, fixedSize)
-	if len(fixed) < fixedSize || binary.BigEndian.Uint32(fixed) != mark || fixed[5]|fixed[6]|fixed[7] != 0 {
+// parseFrame returns the frame at an offset, if there is one whose header is right. It may end after b does.
+func parseFrame(b []byte, at int, mark uint32) (f frame, ok bool) {
+	if b = b[:min(len(b), at+frameSize+mostMeta+sumSize)]; len(b) < at+frameSize+sumSize || binary.BigEndian.Uint32(b[at:]) != mark {
 		return f, false
 	}
-	f.kind = fixed[4]
-	f.length = binary.BigEndian.Uint32(fixed[12:])
-	length := int64(binary.BigEndian.Uint32(fixed[8:]))
-	if length > mostMeta {
+	f.kind = binary.BigEndian.Uint32(b[at+4:])
+	meta := int(binary.BigEndian.Uint32(b[at+8:]))
+	f.length = int(binary.BigEndian.Uint32(b[at+12:]))
+	f.record = at + frameSize + meta + sumSize
+	if f.record > len(b) || !summed(b[at:f.record]) {
 		return f, false
 	}
-	header := w.at(at, fixedSize+length+sumSize)
-	if int64(len(header)) < fixedSize+length+sumSize || !summed(header) {
-		return f, false
-	}
-	f.meta = header[fixedSize : fixedSize+length]
-	f.record = at + int64(len(header))
-	if f.end = f.record; f.kind == entryFrame {
-		f.end += int64(f.length) + sumSize
-	}
-	switch n := int(length); f.kind {
-	case entryFrame:
-		ok = n > entrySize && (n-entrySize)%readerSize == 0
-	case damageFrame:
-		ok = n > placeSize+entrySize && (n-placeSize-entrySize)%readerSize == 0
+	f.meta = b[at+frameSize:][:meta]
+	switch f.end = f.record; f.kind {
+	case entryFrame, damageFrame:
+		f.end += f.length + sumSize
+		return f, meta > entrySize && (meta-entrySize)%readerSize == 0
 	case doneFrame:
-		ok = n%doneSize == 0
-	case dropFrame:
-		ok = n%readerSize == 0
-	case readerFrame:
-		ok = n >= readerSize
+		return f, meta%doneSize == 0
+	default:
+		return f, false
 	}
-	return f, ok
 }
 
 // findFrame returns where the next whole frame is at an offset or after it.
-func findFrame(w *window, at int64, mark uint32) (int64, bool) {
+func findFrame(b []byte, at int, mark uint32) (int, bool) {
 	wanted := binary.BigEndian.AppendUint32(nil, mark)
-	for at+fixedSize <= w.size {
-		chunk := w.at(at, min(windowSize, w.size-at))
-		i := bytes.Index(chunk, wanted)
+	for {
+		i := bytes.Index(b[at:], wanted)
 		if i < 0 {
-			at += int64(len(chunk) - len(wanted) + 1)
-			continue
+			return 0, false
 		}
-		at += int64(i)
-		if f, ok := parseFrame(w, at, mark); ok && f.end <= w.size {
+		at += i
+		if f, ok := parseFrame(b, at, mark); ok && f.end <= len(b) {
 			return at, true
 		}
 		at++
 	}
-	return 0, false
 }
+
+func (f frame) parseEntry() (seq uint64, e entry, readers []Reader) {
+	seq = binary.BigEndian.Uint64(f.meta)
+	e.received = int64(binary.BigEndian.Uint64(f.meta[8:])) //nolint:gosec // as it was written
+	e.size = int64(binary.BigEndian.Uint64(f.meta[16:]))    //nolint:gosec // as it was written
+	e.damaged = f.kind == damageFrame
+	for b := f.meta[entrySize:]; len(b) > 0; b = b[readerSize:] {
+		readers = append(readers, Reader(binary.BigEndian.Uint64(b)))
+	}
+	return seq, e, readers
+}
+
+func (f frame) parseDone() (done []Done) {
+	for b := f.meta; len(b) > 0; b = b[doneSize:] {
+		done = append(done, Done{Seq: binary.BigEndian.Uint64(b), Reader: Reader(binary.BigEndian.Uint64(b[8:]))})
+	}
+	return done
+}
+
+// receivedAt is when an entry was received.
+func (e *entry) receivedAt() time.Time { return time.Unix(0, e.received) }

@@ -1,14 +1,20 @@
+// Package journal keeps entries on disk, each until all of its readers are done with it: in a log that is only ever appended to, in
+// segments that are deleted from the front.
+//
+// An entry is written once, with one sync, however many readers it has. That a reader is done with it is one more frame in the log, without
+// a sync of its own. What is in the segments, in their order, is the state; in RAM there is an index of it. Where an entry stays long,
+// and keeps all behind it on disk, it is written again at the end: see move.go. What is damaged costs itself alone: every frame has
+// checksums, and the next one is found behind any damage.
 package journal
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 )
@@ -17,8 +23,10 @@ const (
 	defaultSegment = 16 << 20
 	mostSegment    = 1 << 30 // offsets have 32 bits
 	defaultStall   = 5 * time.Second
-	suffix         = ".journal"
 )
+
+// FirstSeq is below the Seq of every entry that is committed. A Seq below it is of a damage, and says where that is.
+const FirstSeq = 1 << 63
 
 // Options are those of Open.
 type Options struct {
@@ -31,7 +39,14 @@ type Options struct {
 }
 
 // Reader is one of those who have to be done with an entry.
-type Reader uint32
+type Reader uint64
+
+// ReaderOf returns the reader of a name: a hash of it.
+func ReaderOf(name string) Reader {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(name))
+	return Reader(h.Sum64())
+}
 
 // Journal is a directory that is open. See the package's documentation.
 type Journal struct {
@@ -41,22 +56,21 @@ type Journal struct {
 	dir          *directory
 	disk         disk
 
-	mu sync.RWMutex // of the state, against those who read it while it is written
+	// files is held to read segments, and to delete them.
+	files sync.RWMutex
+	// mu guards the state, which is read while a segment is written.
+	mu sync.RWMutex
 	state
-	dropped []Reader // not yet on disk
-	torn    int64
 
-	// Of the one who writes.
-	writing      file // the last of segments, or nil when there has to be a new one
-	written      os.FileInfo
-	placed       bool   // its name is safe on disk
-	unplaced     bool   // the name of a segment has been removed, and that is not yet safe on disk
-	doubtful     bool   // the last call failed
-	group        []byte // what is being written
-	cursor       uint64 // from where entries have been moved to the end
-	unmovable    uint32 // the segment that cannot be moved
-	nextSegment  uint32
-	declarations bool // there are readers whose names are not on disk yet
+	// What follows is of the one who writes.
+	writing   file // the last of segments, or nil when there has to be a new one
+	written   os.FileInfo
+	placed    bool   // its name is safe on disk
+	unplaced  bool   // the name of a segment has been removed, and that is not yet safe on disk
+	doubtful  bool   // the last call failed
+	group     []byte // what is being written
+	cursor    uint64 // up to which entries have been moved to the end
+	unmovable *segment
 }
 
 // Open opens the journal of a directory, and creates both where there are none: the directory with those above it. It reads all
@@ -67,15 +81,8 @@ func Open(dir string, o Options) (*Journal, error) {
 
 func open(dir string, o Options, through func(disk) disk) (_ *Journal, err error) {
 	j := &Journal{
-		path: dir, segmentBytes: min(o.SegmentBytes, mostSegment), nextSegment: 1,
-		watch: watch{after: o.StallAfter, stalled: o.Stalled},
-		state: state{readers: map[Reader]*reader{}, names: map[string]Reader{}, damages: map[place]damage{}},
-	}
-	if j.segmentBytes <= 0 {
-		j.segmentBytes = defaultSegment
-	}
-	if j.after <= 0 {
-		j.after = defaultStall
+		path: dir, segmentBytes: min(cmp.Or(o.SegmentBytes, defaultSegment), mostSegment), state: newState(),
+		watch: watch{after: cmp.Or(o.StallAfter, defaultStall), stalled: o.Stalled},
 	}
 	if j.stalled == nil {
 		j.stalled = func(bool) {}
@@ -85,10 +92,7 @@ func open(dir string, o Options, through func(disk) disk) (_ *Journal, err error
 			return err
 		}
 		j.disk = through(j.dir)
-		if err = j.disk.sync(); err == nil { // what a process before may not have synced
-			err = j.readAll()
-		}
-		if err != nil {
+		if err = j.readAll(); err != nil {
 			err = errors.Join(err, j.dir.close())
 		}
 		return err
@@ -103,8 +107,6 @@ func open(dir string, o Options, through func(disk) disk) (_ *Journal, err error
 	}
 }
 
-func segmentName(number, mark uint32) string { return fmt.Sprintf("%08x-%08x%s", number, mark, suffix) }
-
 // readAll reads all segments in their order.
 func (j *Journal) readAll() error {
 	entries, err := os.ReadDir(j.path)
@@ -112,128 +114,82 @@ func (j *Journal) readAll() error {
 		return err
 	}
 	for _, entry := range entries { // in the order of their names
-		var number, mark uint64
-		numberText, markText, ok := strings.Cut(strings.TrimSuffix(entry.Name(), suffix), "-")
-		if ok {
-			number, _ = strconv.ParseUint(numberText, 16, 32)
-			mark, _ = strconv.ParseUint(markText, 16, 32)
-		}
-		s := &segment{number: uint32(number), mark: uint32(mark), name: entry.Name()}
-		if s.name != segmentName(s.number, s.mark) || number == 0 || number == math.MaxUint32 || !entry.Type().IsRegular() || j.segment(s.number) != nil {
+		s := parseName(entry.Name())
+		if s == nil || !entry.Type().IsRegular() {
 			continue
 		}
-		if err := j.readSegment(s); err != nil {
+		content, err := j.readSegment(s)
+		if err != nil {
 			return err
 		}
-		j.nextSegment = s.number + 1
-	}
-	j.items.settle()
-	for _, r := range j.readers {
-		r.entries.settle()
-	}
-	j.number()
-	j.items.settle()
-	for _, r := range j.readers {
-		r.entries.settle()
+		if v, ok := parseHead(content); ok && v > version {
+			return fmt.Errorf("%w: %s has version %d", ErrForeign, s.name, v)
+		}
+		s.size = int64(len(content))
+		j.segments = append(j.segments, s)
+		j.replay(s, content, 0)
 	}
 	return nil
 }
 
-func (j *Journal) readSegment(s *segment) error {
+// blockSize is what is read at once where not all can be.
+const blockSize = 4 << 10
+
+// readSegment returns what a segment has. What the disk cannot read is zero, and so a damage.
+func (j *Journal) readSegment(s *segment) ([]byte, error) {
 	f, err := j.disk.open(s.name, os.O_RDONLY)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
 	info, err := f.Stat()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.size = min(info.Size(), math.MaxUint32)
-	w := &window{file: f, size: s.size}
-	j.segments = append(j.segments, s)
-	var start int64
-	if v, _, last, ok := parseHead(w.at(0, headSize)); ok {
-		if v > version {
-			return fmt.Errorf("%w: %s has version %d", ErrForeign, s.name, v)
-		}
-		start, j.last = headSize, max(j.last, last&^removed)
-	} else if _, ok := findFrame(w, 0, s.mark); ok && s.size > headSize {
-		start = headSize // which is damaged, and has no event
+	content := make([]byte, min(info.Size(), math.MaxUint32))
+	if _, err := f.ReadAt(content, 0); err == nil {
+		return content, nil
 	}
-	if j.replay(s, w, start) {
-		j.torn++
-	}
-	return nil
-}
-
-// Reader finds a reader by its name, which has at least one byte, or declares it.
-func (j *Journal) Reader(name string) Reader {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if id, ok := j.names[name]; ok {
-		return id
-	}
-	id := j.newest + 1
-	for unnamed, r := range j.readers {
-		if r.name == "" {
-			id = unnamed
+	for from := 0; from < len(content); from += blockSize {
+		block := content[from:min(len(content), from+blockSize)]
+		if _, err := f.ReadAt(block, int64(from)); err != nil {
+			clear(block)
 		}
 	}
-	j.declare(id, name)
-	j.declarations = true
-	return id
+	return content, nil
 }
 
-// Readers are the names of those that have entries, in order.
-func (j *Journal) Readers() []string {
-	j.mu.RLock()
-	defer j.mu.RUnlock()
-	var names []string
-	for name, id := range j.names {
-		if j.readers[id].entries.len() > 0 {
-			names = append(names, name)
-		}
-	}
-	slices.Sort(names)
-	return names
-}
-
-// Drop lets a reader be done with all its entries, with the next Commit. Its name declares another from now on.
-func (j *Journal) Drop(id Reader) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if r := j.readers[id]; r != nil && !slices.Contains(j.dropped, id) {
-		delete(j.names, r.name)
-		j.dropped = append(j.dropped, id)
-	}
-}
-
-// Contents are a reader's entries: how many, the sum of their sizes, and when the first was received, or the zero time.
+// Contents are the entries of a reader, or of all: how many, the sum of their sizes, and when the first was received, or the zero time.
 type Contents struct {
 	Events, Bytes int64
 	Oldest        time.Time
 }
 
 // Contents returns what a reader is not done with.
-func (j *Journal) Contents(id Reader) Contents {
+func (j *Journal) Contents(id Reader) (c Contents) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	r := j.readers[id]
 	if r == nil {
-		return Contents{}
+		return c
 	}
-	c := Contents{Events: int64(r.entries.len()), Bytes: r.bytes}
-	for seq := range r.entries.all(0) {
-		if first, _ := j.items.get(seq); first.received != 0 {
+	c = Contents{Events: int64(r.entries.Len()), Bytes: r.bytes}
+	if seq, ok := r.entries.Min(); ok {
+		if first, _ := j.entries.Get(seq); first.received != 0 {
 			c.Oldest = time.Unix(0, first.received)
 		}
-		break
 	}
 	return c
 }
 
-// Last is the largest Seq that there has been.
+// Len is how many entries there are.
+func (j *Journal) Len() int {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	return j.entries.Len()
+}
+
+// Last is the largest Seq that there has been, and at least FirstSeq.
 func (j *Journal) Last() uint64 {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
@@ -251,7 +207,7 @@ func (j *Journal) DiskBytes() (sum int64) {
 }
 
 // Torn is how many segments had bytes at their end that were being written when the process or the machine came to its end.
-func (j *Journal) Torn() int64 { return j.torn }
+func (j *Journal) Torn() int { return j.torn }
 
 // Hangs is an error while the disk takes longer than Options.StallAfter.
 func (j *Journal) Hangs() error {
@@ -274,7 +230,7 @@ func (j *Journal) inPlace() error {
 	if err := inPlace(j.path, j.dir.info); err != nil || j.writing == nil {
 		return err
 	}
-	return inPlace(filepath.Join(j.path, j.segments[len(j.segments)-1].name), j.written)
+	return inPlace(filepath.Join(j.path, j.current().name), j.written)
 }
 
 // Close lets go of the directory. What has been committed is safe.

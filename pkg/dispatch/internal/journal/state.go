@@ -1,8 +1,9 @@
 package journal
 
 import (
-	"encoding/binary"
 	"slices"
+
+	"github.com/tidwall/btree"
 )
 
 // segment is a file of the journal.
@@ -13,149 +14,104 @@ type segment struct {
 	live         int   // entries that readers are not done with
 }
 
-// item is what is known of an entry that readers are not done with.
-type item struct {
-	received                int64
-	segment, offset, length uint32 // where its record is
-	size                    uint32
-	readers                 uint32 // how many are not done with it
-	damaged                 bool   // it is bytes that no frame was found for
+// entry is what is known of an entry that readers are not done with.
+type entry struct {
+	segment        *segment
+	received       int64
+	size           int64
+	offset, length uint32 // where its record is
+	readers        int32  // how many are not done with it
+	damaged        bool   // it is what lies between frames
 }
 
-// frameBytes is about what an entry has in a segment besides its record.
-const frameBytes = fixedSize + entrySize + readerSize + 2*sumSize
+// bytes is about what the entry has in its segment.
+func (e *entry) bytes() int64 {
+	return int64(e.length) + frameSize + entrySize + readerSize + 2*sumSize
+}
 
+// reader is what a reader is not done with.
 type reader struct {
-	name     string // empty when its declaration was damaged: the next that is declared anew is taken for it
-	declared uint32 // in which segment it was last declared, or 0
-	entries  list[struct{}]
-	bytes    int64
+	entries btree.Set[uint64]
+	bytes   int64
 }
-
-// place is where something is in the segments.
-type place struct{ segment, offset uint32 }
 
 // state is what the frames of a journal say, in their order.
 type state struct {
-	segments []*segment
-	items    list[item]
+	segments []*segment // from the oldest to the one that is written
+	entries  btree.Map[uint64, entry]
 	readers  map[Reader]*reader
-	names    map[string]Reader
-	newest   Reader // the largest that has ever been mentioned
-	last     uint64 // likewise
-	live     int64  // bytes of the frames of all items
-	damages  map[place]damage
+	last     uint64 // the largest Seq that has ever been mentioned
+	live     int64  // bytes of all entries in the segments
+	torn     int
+
+	// What follows is known while segments are read: what has been found between frames, and for whom the entry before was.
+	damages []damage
+	latest  []Reader
 }
 
-// damage is what lies between frames, until there is a frame that gives it a Seq.
+// damage is what lies between frames, until it is known for whom it was.
 type damage struct {
-	length   uint32
-	after    uint64 // the Seq of the entry before it
-	received int64  // and when that was received
-	seq      uint64 // once it has one
+	seq   uint64
+	entry entry
 }
 
-func (s *state) segment(number uint32) *segment {
-	i, found := slices.BinarySearchFunc(s.segments, number, func(s *segment, n uint32) int { return int(s.number) - int(n) })
-	if !found {
-		return nil
-	}
-	return s.segments[i]
+func newDamage(in *segment, offset, length int) damage {
+	e := entry{segment: in, offset: uint32(offset), length: uint32(length), size: int64(length), damaged: true} //nolint:gosec // within a segment
+	return damage{seq: uint64(in.number)<<32 | uint64(offset), entry: e}
 }
 
-func (s *state) reader(id Reader) *reader {
-	s.newest = max(s.newest, id)
-	r := s.readers[id]
-	if r == nil {
-		r = &reader{}
-		s.readers[id] = r
-	}
-	return r
-}
+func newState() state { return state{readers: map[Reader]*reader{}, last: FirstSeq} }
 
-// declare gives a reader its name.
-func (s *state) declare(id Reader, name string) *reader {
-	if other, ok := s.names[name]; ok && other != id {
-		s.drop(other) // or there were no need of a new one
-	}
-	r := s.reader(id)
-	r.name, s.names[name] = name, id
-	return r
-}
+func (s *state) current() *segment { return s.segments[len(s.segments)-1] }
 
 // put keeps an entry for its readers, in place of what was there with its Seq.
-func (s *state) put(seq uint64, it item, readers []Reader) {
-	if seq >= removed || s.segment(it.segment) == nil {
-		return
-	}
+func (s *state) put(seq uint64, e entry, readers []Reader) {
 	s.last = max(s.last, seq)
-	if before, ok := s.items.get(seq); ok {
-		for id, r := range s.readers {
-			if !slices.Contains(readers, id) && r.entries.remove(seq) {
-				r.bytes -= int64(before.size)
-			} else if _, has := r.entries.get(seq); has {
-				r.bytes += int64(it.size) - int64(before.size)
-				it.readers++
-			}
+	if _, moved := s.entries.Get(seq); moved {
+		for id := range s.readers {
+			s.done(seq, id)
 		}
-		s.counted(before, -1)
 	}
 	for _, id := range readers {
-		r := s.reader(id)
-		if _, has := r.entries.get(seq); !has {
-			r.entries.set(seq, struct{}{})
-			r.bytes += int64(it.size)
-			it.readers++
+		r := s.readers[id]
+		if r == nil {
+			r = &reader{}
+			s.readers[id] = r
+		}
+		if !r.entries.Contains(seq) {
+			r.entries.Insert(seq)
+			r.bytes += e.size
+			e.readers++
 		}
 	}
-	s.items.set(seq, it)
-	s.counted(it, 1)
-}
-
-func (s *state) counted(it item, n int) {
-	s.live += int64(n) * (int64(it.length) + frameBytes)
-	if segment := s.segment(it.segment); segment != nil {
-		segment.live += n
-	}
+	s.entries.Set(seq, e)
+	s.live += e.bytes()
+	e.segment.live++
 }
 
 // done lets a reader be done with an entry.
 func (s *state) done(seq uint64, id Reader) {
-	s.last = max(s.last, seq&^removed)
 	r := s.readers[id]
-	if r == nil || !r.entries.remove(seq) {
+	if r == nil || !r.entries.Contains(seq) {
 		return
 	}
-	it, _ := s.items.get(seq)
-	r.bytes -= int64(it.size)
-	if it.readers--; it.readers > 0 {
-		s.items.set(seq, it)
+	r.entries.Delete(seq)
+	e, _ := s.entries.Get(seq)
+	r.bytes -= e.size
+	if e.readers--; e.readers > 0 {
+		s.entries.Set(seq, e)
 		return
 	}
-	s.items.remove(seq)
-	s.counted(it, -1)
-}
-
-// drop lets a reader be done with all its entries, and forgets it.
-func (s *state) drop(id Reader) {
-	r := s.readers[id]
-	if r == nil {
-		return
-	}
-	for _, seq := range r.entries.snapshot() {
-		s.done(seq, id)
-	}
-	delete(s.readers, id)
-	if s.names[r.name] == id {
-		delete(s.names, r.name)
-	}
+	s.entries.Delete(seq)
+	s.live -= e.bytes()
+	e.segment.live--
 }
 
 // remaining are the readers that are not done with an entry.
 func (s *state) remaining(seq uint64) []Reader {
 	var readers []Reader
 	for id, r := range s.readers {
-		if _, has := r.entries.get(seq); has {
+		if r.entries.Contains(seq) {
 			readers = append(readers, id)
 		}
 	}
@@ -163,94 +119,62 @@ func (s *state) remaining(seq uint64) []Reader {
 	return readers
 }
 
-// replay does what the frames of a segment say from an offset on. It tells whether there are bytes at the end that are none: what was
-// being written when the process or the machine came to its end.
-func (s *state) replay(in *segment, w *window, at int64) (torn bool) {
-	var before damage // what is known of one that follows
-	for at < w.size {
-		f, ok := parseFrame(w, at, in.mark)
-		if ok && f.end > w.size {
-			return true
+// replay does what the frames of a segment say, of which content is what starts at an offset.
+func (s *state) replay(in *segment, content []byte, offset int64) {
+	at := 0
+	if _, ok := parseHead(content); ok && offset == 0 {
+		at = headSize
+	}
+	for at < len(content) {
+		f, ok := parseFrame(content, at, in.mark)
+		if ok && f.end > len(content) {
+			break
 		}
-		if !ok {
-			next, found := findFrame(w, at+1, in.mark)
-			if !found {
-				return true
-			}
-			before.length = uint32(next - at)                                 //nolint:gosec // within a segment
-			s.damages[place{segment: in.number, offset: uint32(at)}] = before //nolint:gosec // within a segment
-			at = next
+		if ok {
+			s.apply(in, f, offset)
+			at = f.end
 			continue
 		}
-		s.apply(in, f)
-		if f.kind == entryFrame {
-			before.after = binary.BigEndian.Uint64(f.meta)
-			before.received = int64(binary.BigEndian.Uint64(f.meta[8:])) //nolint:gosec // as it was written
+		next, found := findFrame(content, at+1, in.mark)
+		if !found {
+			break
 		}
-		at = f.end
+		if at > 0 || next > headSize { // else it is the head, which has no entry
+			s.damages = append(s.damages, newDamage(in, at, next-at))
+		}
+		at = next
 	}
-	return false
+	if at < len(content) {
+		s.torn++
+	}
+	s.assign(s.latest)
 }
 
-func (s *state) apply(in *segment, f frame) {
-	switch meta := f.meta; f.kind {
-	case entryFrame:
-		s.putMeta(meta, item{segment: in.number, offset: uint32(f.record), length: f.length}) //nolint:gosec // within a segment
-	case damageFrame:
-		at := place{segment: binary.BigEndian.Uint32(meta), offset: binary.BigEndian.Uint32(meta[4:])}
-		it := item{segment: at.segment, offset: at.offset, length: binary.BigEndian.Uint32(meta[8:]), damaged: true}
-		if _, found := s.damages[at]; found {
-			delete(s.damages, at)
-			s.putMeta(meta[placeSize:], it)
-		}
-	case doneFrame:
-		for ; len(meta) > 0; meta = meta[doneSize:] {
-			s.done(binary.BigEndian.Uint64(meta), Reader(binary.BigEndian.Uint32(meta[8:])))
-		}
-	case dropFrame:
-		for _, id := range parseReaders(meta) {
-			s.newest = max(s.newest, id)
-			s.drop(id)
-		}
-	case readerFrame:
-		s.declare(Reader(binary.BigEndian.Uint32(meta)), string(meta[readerSize:])).declared = in.number
-	}
-}
-
-func (s *state) putMeta(meta []byte, it item) {
-	it.received = int64(binary.BigEndian.Uint64(meta[8:])) //nolint:gosec // as it was written
-	it.size = uint32(binary.BigEndian.Uint64(meta[16:]))   //nolint:gosec // as it was written
-	s.put(binary.BigEndian.Uint64(meta), it, parseReaders(meta[entrySize:]))
-}
-
-// number gives each damage a Seq, and keeps it for all readers: nobody knows whose it was.
-func (s *state) number() {
-	readers := make([]Reader, 0, len(s.readers))
-	for id := range s.readers {
-		readers = append(readers, id)
-	}
+// assign keeps damages for those whom they may have been for: the readers of the entries before and after.
+func (s *state) assign(readers []Reader) {
 	if len(readers) == 0 {
-		readers = append(readers, s.newest+1)
+		return
 	}
-	places := make([]place, 0, len(s.damages))
-	for at := range s.damages {
-		places = append(places, at)
+	for _, d := range s.damages {
+		s.put(d.seq, d.entry, readers)
 	}
-	slices.SortFunc(places, func(a, b place) int {
-		if a.segment != b.segment {
-			return int(a.segment) - int(b.segment)
+	s.damages = nil
+}
+
+func (s *state) apply(in *segment, f frame, offset int64) {
+	switch f.kind {
+	case doneFrame:
+		for _, d := range f.parseDone() {
+			s.last = max(s.last, d.Seq)
+			s.done(d.Seq, d.Reader)
 		}
-		return int(a.offset) - int(b.offset)
-	})
-	for _, at := range places {
-		d := s.damages[at]
-		d.seq = d.after + 1
-		for taken := true; taken; {
-			if _, taken = s.items.get(d.seq); taken {
-				d.seq++
-			}
+	case entryFrame, damageFrame:
+		seq, e, readers := f.parseEntry()
+		e.segment, e.offset, e.length = in, uint32(offset)+uint32(f.record), uint32(f.length) //nolint:gosec // within a segment
+		if len(s.damages) > 0 {
+			s.assign(slices.Compact(slices.Sorted(slices.Values(append(readers, s.latest...)))))
 		}
-		s.damages[at] = d
-		s.put(d.seq, item{received: d.received, segment: at.segment, offset: at.offset, length: d.length, size: d.length, damaged: true}, readers)
+		s.put(seq, e, readers)
+		s.latest = readers
 	}
 }
