@@ -142,7 +142,7 @@ func refusal(ctx context.Context) error {
 func (r *receiver) handle(ctx context.Context, d *eventmesh.Delivery) error {
 	if d.Err != nil {
 		fmt.Fprintf(r.streams.err, "no event: %s: %s\n", d.Err, d.Raw)
-		r.acknowledge(d)
+		r.acknowledge(ctx, d)
 		return nil //nolint:nilerr // told above
 	}
 	r.received++
@@ -151,19 +151,19 @@ func (r *receiver) handle(ctx context.Context, d *eventmesh.Delivery) error {
 		headline = " from topic " + d.Topic
 	}
 	if err := r.printer.print(d.Event, headline); err != nil {
-		return err // and leave the event to another member
+		return errors.Join(err, d.Release(ctx)) // to another member
 	}
 	if r.reply != nil {
 		if err := d.Reply(ctx, replyTo(d.Event, *r.reply)); err != nil {
 			fmt.Fprintf(r.streams.err, "event %s: %s\n", d.Event.ID(), err)
 		}
 	}
-	r.acknowledge(d)
+	r.acknowledge(ctx, d)
 	return nil
 }
 
-func (r *receiver) acknowledge(d *eventmesh.Delivery) {
-	if err := d.Ack(); err != nil {
+func (r *receiver) acknowledge(ctx context.Context, d *eventmesh.Delivery) {
+	if err := d.Ack(context.WithoutCancel(ctx)); err != nil {
 		fmt.Fprintf(r.streams.err, "%s; it may come again\n", err)
 	}
 }

@@ -48,7 +48,7 @@ func TestTCPIsNotMisledByAnswersOfOthers(t *testing.T) {
 	for len(got) < n {
 		d := expectAny(t, s)
 		got[d.Event.ID()] = true
-		_ = d.Ack()
+		_ = d.Ack(t.Context())
 	}
 	for range n {
 		if err := <-failed; err != nil {
@@ -128,7 +128,7 @@ func TestTCPLeaveWaitsForAcknowledgements(t *testing.T) {
 		t.Errorf("with a delivery in hand: got %v, want %v", err, context.DeadlineExceeded)
 	}
 	for range 2 { // the second does nothing
-		if err := d.Ack(); err != nil {
+		if err := d.Ack(t.Context()); err != nil {
 			t.Error(err)
 		}
 	}

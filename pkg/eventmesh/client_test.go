@@ -148,7 +148,7 @@ func TestReconnects(t *testing.T) {
 				if err := p.Publish(bounded(t), "orders", newEvent("1")); err != nil {
 					t.Fatal(err)
 				}
-				if err := expectFirst(t, s).Ack(); err != nil {
+				if err := expectFirst(t, s).Ack(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 				interrupt(t, server)
@@ -162,7 +162,7 @@ func TestReconnects(t *testing.T) {
 					t.Fatal(err)
 				}
 				for d := expectAny(t, s); d.Event.ID() == "1"; d = expectAny(t, s) {
-					_ = d.Ack()
+					_ = d.Ack(t.Context())
 				}
 			})
 		})
@@ -398,7 +398,7 @@ func TestASubscriberThatNobodyAsksStaysInItsGroup(t *testing.T) {
 		for len(got) < n {
 			d := expectAny(t, s)
 			got[d.Event.ID()] = true
-			_ = d.Ack()
+			_ = d.Ack(t.Context())
 		}
 	})
 }
@@ -492,7 +492,7 @@ func TestFramesWithoutAnEvent(t *testing.T) {
 	if d.Err == nil {
 		t.Fatalf("got %s, want no event", d.Event)
 	}
-	if err := d.Ack(); err != nil {
+	if err := d.Ack(t.Context()); err != nil {
 		t.Error(err)
 	}
 }

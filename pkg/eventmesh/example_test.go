@@ -81,7 +81,7 @@ func ExampleSubscriber() {
 	}
 	// What is done with the event, such as keeping it safe, comes before the acknowledgement.
 	fmt.Println(delivery.Topic, delivery.Event.ID())
-	if err := delivery.Ack(); err != nil {
+	if err := delivery.Ack(context.Background()); err != nil {
 		fmt.Println("it may come again:", err)
 	}
 	// Output: orders 4711

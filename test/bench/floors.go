@@ -174,11 +174,11 @@ func (r receiving) Receive(ctx context.Context) (binding.Message, error) {
 		return nil, io.EOF
 	}
 	if d.Err != nil {
-		return nil, errors.Join(d.Err, d.Ack())
+		return nil, errors.Join(d.Err, d.Ack(ctx))
 	}
 	return binding.WithFinish((*binding.EventMessage)(&d.Event), func(err error) {
 		if err == nil {
-			_ = d.Ack()
+			_ = d.Ack(ctx)
 		}
 	}), nil
 }

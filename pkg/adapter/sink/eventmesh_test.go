@@ -63,7 +63,7 @@ func receive(t *testing.T, s *eventmesh.Subscriber) *eventmesh.Delivery {
 	if d.Err != nil {
 		t.Fatal(d.Err)
 	}
-	if err := d.Ack(); err != nil {
+	if err := d.Ack(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	return d

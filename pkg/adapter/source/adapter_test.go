@@ -254,10 +254,7 @@ func TestWhatIsNoEventIsAcknowledged(t *testing.T) {
 			core, logs := observer.New(zap.DebugLevel)
 			var acknowledged atomic.Int32
 			r := &receiver{logger: zap.New(core).Sugar(), metrics: noMetrics(t)}
-			err := r.take(t.Context(), &eventmesh.Delivery{Topic: "orders", Raw: []byte(secret), Err: errors.New("no JSON"), AckFunc: func() error {
-				acknowledged.Add(1)
-				return failure
-			}})
+			err := r.take(t.Context(), &eventmesh.Delivery{Topic: "orders", Raw: []byte(secret), Err: errors.New("no JSON"), Acknowledger: &acknowledger{count: &acknowledged, failure: failure}})
 			lines := logs.FilterMessage("received what is no event; it is lost").All()
 			if err != nil || acknowledged.Load() != 1 || len(lines) != 1 || lines[0].ContextMap()["topic"] != "orders" || lines[0].ContextMap()["bytes"] != int64(len(secret)) {
 				t.Errorf("got %v, %d acknowledgements, log %v; want one, and a line with topic and size", err, acknowledged.Load(), logs.All())

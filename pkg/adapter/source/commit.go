@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
 const (
@@ -20,6 +22,8 @@ const (
 	pauseFrom = 17
 	// rewrite is the wait after a failure to write.
 	rewrite = time.Second
+	// ackTimeout bounds an acknowledgement.
+	ackTimeout = 5 * time.Second
 	// lookAfter is how often a spool that is not written is looked for in its place.
 	lookAfter = time.Second
 )
@@ -102,11 +106,7 @@ func (c *committer) commit(ctx context.Context) bool {
 			return false
 		}
 		c.recover()
-		for _, k := range group {
-			if err := k.delivery.Ack(); err != nil {
-				c.logger.Debugw("EventMesh may deliver an event again", append(describe(k), zap.Error(err))...)
-			}
-		}
+		c.acknowledge(ctx, group)
 		c.buffer.saved(group, len(forgotten))
 		if len(group) >= pauseFrom {
 			select {
@@ -115,4 +115,22 @@ func (c *committer) commit(ctx context.Context) bool {
 			}
 		}
 	}
+}
+
+// acknowledge tells EventMesh of events that are on disk.
+func (c *committer) acknowledge(ctx context.Context, group []*kept) {
+	deliveries := make([]*eventmesh.Delivery, len(group))
+	for i, k := range group {
+		deliveries[i] = k.delivery
+	}
+	ctx, cancel := acknowledging(ctx)
+	defer cancel()
+	if err := eventmesh.Acknowledge(ctx, deliveries...); err != nil {
+		c.logger.Debugw("EventMesh may deliver events again", "events", len(group), zap.Error(err))
+	}
+}
+
+// acknowledging bounds an acknowledgement, which the end of the source does not cut off.
+func acknowledging(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), ackTimeout)
 }

@@ -177,10 +177,7 @@ func TestUndecodableIsWrapped(t *testing.T) {
 		b := inMemory(t, 10, 100*kib)
 		r := &receiver{buffer: b, wrap: true, metrics: noMetrics(t), logger: zap.NewNop().Sugar(), overrides: Overrides{"tenant": "one"}}
 		for range 2 {
-			d := &eventmesh.Delivery{Topic: topic, Raw: raw, Err: errors.New("no JSON"), AckFunc: func() error {
-				acknowledged.Add(1)
-				return nil
-			}}
+			d := &eventmesh.Delivery{Topic: topic, Raw: raw, Err: errors.New("no JSON"), Acknowledger: &acknowledger{count: &acknowledged}}
 			if err := r.take(t.Context(), d); err != nil {
 				t.Fatal(err)
 			}

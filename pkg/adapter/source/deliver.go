@@ -60,7 +60,7 @@ func (d *deliverer) deliver(ctx context.Context, k *kept) {
 		d.bury(ctx, k)
 		return
 	case k.undecodable: // without a place for dead letters none is kept, but one may be in the spool
-		d.giveUp(k, reasonUndecodable, errNoEvent)
+		d.giveUp(ctx, k, reasonUndecodable, errNoEvent)
 		return
 	}
 	failure := d.attempt(ctx, k)
@@ -74,25 +74,25 @@ func (d *deliverer) deliver(ctx context.Context, k *kept) {
 	}
 	if failure == nil {
 		d.metrics.delivered(k.topic)
-		d.rest(k, true)
+		d.rest(ctx, k, true)
 		return
 	}
-	d.refused(k, v, failure)
+	d.refused(ctx, k, v, failure)
 }
 
 var errNoEvent = errors.New("it is no event")
 
 // refused decides what becomes of an event that the sink did not take.
-func (d *deliverer) refused(k *kept, v verdict, failure error) {
+func (d *deliverer) refused(ctx context.Context, k *kept, v verdict, failure error) {
 	k.attempts++
 	if v.away && !d.failing.Swap(true) {
 		d.logger.Errorw("the sink does not take events; they are kept and tried again", zap.Error(failure))
 	}
 	switch {
 	case v.final && (d.deadLetters != nil || d.retries >= 0):
-		d.giveUp(k, reasonRejected, failure)
+		d.giveUp(ctx, k, reasonRejected, failure)
 	case d.retries >= 0 && k.attempts > d.retries:
-		d.giveUp(k, reasonRetries, failure)
+		d.giveUp(ctx, k, reasonRetries, failure)
 	default:
 		if !v.away && k.attempts == 1 {
 			d.refusals.Errorw("the sink refuses an event; it is kept and tried again", append(describe(k), zap.Error(failure))...)
@@ -102,9 +102,9 @@ func (d *deliverer) refused(k *kept, v verdict, failure error) {
 }
 
 // giveUp gives an event to the dead letters, where there is a place for them, and else drops it.
-func (d *deliverer) giveUp(k *kept, reason string, failure error) {
+func (d *deliverer) giveUp(ctx context.Context, k *kept, reason string, failure error) {
 	if d.deadLetters == nil {
-		d.drop(k, reason, failure)
+		d.drop(ctx, k, reason, failure)
 		return
 	}
 	k.givenUp = &givenUp{reason: reason, failure: failure}
@@ -131,9 +131,9 @@ func (d *deliverer) bury(ctx context.Context, k *kept) {
 		}
 		d.logger.Warnw("an event became a dead letter", append(describe(k), "reason", k.givenUp.reason, zap.Error(k.givenUp.failure))...)
 		d.metrics.deadLettered(k.topic, k.givenUp.reason)
-		d.rest(k, false)
+		d.rest(ctx, k, false)
 	case v.final && d.retries >= 0:
-		d.drop(k, k.givenUp.reason, fmt.Errorf("the place for dead letters refuses it: %w, after: %w", failure, k.givenUp.failure))
+		d.drop(ctx, k, k.givenUp.reason, fmt.Errorf("the place for dead letters refuses it: %w, after: %w", failure, k.givenUp.failure))
 	default:
 		if !d.deadFailing.Swap(true) {
 			d.logger.Errorw("the place for dead letters does not take them; they are kept and tried again", append(describe(k), zap.Error(failure))...)
@@ -181,16 +181,18 @@ func (d *deliverer) reply(ctx context.Context, k *kept, answer answer) {
 }
 
 // drop gives an event up.
-func (d *deliverer) drop(k *kept, reason string, failure error) {
+func (d *deliverer) drop(ctx context.Context, k *kept, reason string, failure error) {
 	d.logger.Errorw("dropping an event that the sink does not take", append(describe(k), "reason", reason, zap.Error(failure))...)
 	d.metrics.dropped(k.topic, reason)
-	d.rest(k, false)
+	d.rest(ctx, k, false)
 }
 
 // rest acknowledges an event that is out of our hands, be it with the sink, and forgets it.
-func (d *deliverer) rest(k *kept, taken bool) {
+func (d *deliverer) rest(ctx context.Context, k *kept, taken bool) {
 	if k.delivery != nil {
-		if err := k.delivery.Ack(); err != nil {
+		ctx, cancel := acknowledging(ctx)
+		defer cancel()
+		if err := k.delivery.Ack(ctx); err != nil {
 			d.logger.Debugw("EventMesh may deliver an event again", append(describe(k), zap.Error(err))...)
 		}
 	}

@@ -19,13 +19,23 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
+// acknowledger counts the deliveries that are acknowledged.
+type acknowledger struct {
+	count   *atomic.Int32
+	failure error
+}
+
+func (a *acknowledger) Acknowledge(_ context.Context, deliveries []*eventmesh.Delivery) error {
+	a.count.Add(int32(len(deliveries)))
+	return a.failure
+}
+
+func (*acknowledger) Release(context.Context, *eventmesh.Delivery) error { return nil }
+
 // delivered is an event of the topic orders whose acknowledgements are counted.
 func delivered(t *testing.T, id string, acknowledged *atomic.Int32, failure error) *kept {
 	t.Helper()
-	d := &eventmesh.Delivery{Event: sample(id), Topic: "orders", AckFunc: func() error {
-		acknowledged.Add(1)
-		return failure
-	}}
+	d := &eventmesh.Delivery{Event: sample(id), Topic: "orders", Acknowledger: &acknowledger{count: acknowledged, failure: failure}}
 	return &kept{delivery: d, event: d.Event, topic: d.Topic, received: time.Now()}
 }
 

@@ -59,7 +59,7 @@ func (r *receiver) take(ctx context.Context, d *eventmesh.Delivery) error {
 	} else {
 		r.metrics.undecodable(d.Topic)
 		if !r.becomesDeadLetter(k, d) {
-			r.lose(d)
+			r.lose(ctx, d)
 			return nil
 		}
 		r.logger.Errorw("received what is no event; it becomes a dead letter", "topic", d.Topic, "bytes", len(d.Raw), zap.Error(d.Err))
@@ -124,10 +124,12 @@ func noEvent(topic string, raw []byte, failure error) event.Event {
 }
 
 // lose tells of a delivery that holds no event, and never will. It is acknowledged: EventMesh would only send it again.
-func (r *receiver) lose(d *eventmesh.Delivery) {
+func (r *receiver) lose(ctx context.Context, d *eventmesh.Delivery) {
 	r.metrics.dropped(d.Topic, reasonUndecodable)
 	r.logger.Errorw("received what is no event; it is lost", "topic", d.Topic, "bytes", len(d.Raw), zap.Error(d.Err))
-	if err := d.Ack(); err != nil {
+	ctx, cancel := acknowledging(ctx)
+	defer cancel()
+	if err := d.Ack(ctx); err != nil {
 		r.logger.Debugw("acknowledging what is no event", zap.Error(err))
 	}
 }

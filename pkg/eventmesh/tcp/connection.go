@@ -53,16 +53,19 @@ func sequence() string {
 	return strconv.FormatUint(rand.Uint64(), 10) //nolint:gosec // not a secret
 }
 
-// send writes a frame. After an error the connection is of no further use.
-func (c *connection) send(f frame.Frame) error {
+// send writes frames, at once. After an error the connection is of no further use.
+func (c *connection) send(frames ...frame.Frame) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
-	var err error
-	if c.buffer, err = frame.Append(c.buffer[:0], f); err != nil {
-		if errors.Is(err, frame.ErrTooLarge) {
-			return fmt.Errorf("%w: %w", eventmesh.ErrTooLarge, err)
+	c.buffer = c.buffer[:0]
+	for _, f := range frames {
+		var err error
+		if c.buffer, err = frame.Append(c.buffer, f); err != nil {
+			if errors.Is(err, frame.ErrTooLarge) {
+				return fmt.Errorf("%w: %w", eventmesh.ErrTooLarge, err)
+			}
+			return err
 		}
-		return err
 	}
 	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return fmt.Errorf("%w: %w", eventmesh.ErrNotConnected, err)

@@ -77,35 +77,19 @@ func (s *subscriber) Receive() (*eventmesh.Delivery, error) {
 }
 
 func (s *subscriber) delivery(f frame.Frame) *eventmesh.Delivery {
-	s.unacknowledged.Add(1)
-	var acknowledged atomic.Bool
-	header := frame.Header{Command: f.Header.Command + "_ACK", Sequence: f.Header.Sequence} // without the body, to be kept
-	ack := func() error {
-		if acknowledged.Swap(true) {
-			return nil
-		}
-		err := s.send(frame.Frame{Header: header})
-		s.unacknowledged.Add(-1)
-		select {
-		case s.acknowledged <- struct{}{}:
-		default:
-		}
-		if err != nil {
-			return fmt.Errorf("acknowledging: %w", err)
-		}
-		return nil
-	}
+	d := &eventmesh.Delivery{Acknowledger: s, Receipt: s.expected(f.Header)}
 	carried, err := decode(f)
 	if err != nil {
-		return &eventmesh.Delivery{Raw: withoutReserved(f.Body), Err: err, AckFunc: ack}
+		d.Raw, d.Err = withoutReserved(f.Body), err
+		return d
 	}
-	d := &eventmesh.Delivery{AckFunc: ack}
 	d.Event, d.Topic, d.Err = wire.Decode(carried)
 	switch {
 	case d.Err != nil:
 		d.Raw = carried.Data()
 	case f.Header.Command == frame.RequestToClient:
-		d.ReplyFunc = func(_ context.Context, e event.Event) error { return s.reply(header.Sequence, carried, e) }
+		sequence := f.Header.Sequence // without the body, to be kept
+		d.ReplyFunc = func(_ context.Context, e event.Event) error { return s.reply(sequence, carried, e) }
 	}
 	return d
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,6 +66,7 @@ func Run(t *testing.T, target Target) {
 		"who stays gets everything after one left":      leaving,
 		"who comes back without having left":            returning,
 		"unacknowledged events go to another member":    redelivery,
+		"many deliveries are acknowledged at once":      acknowledgement,
 		"a large event arrives, a too large is refused": tooLarge,
 		"what cannot be carried is refused":             refused,
 		"a topic without subscribers":                   noSubscriber,
@@ -181,7 +183,7 @@ func (target Target) warm(t *testing.T, p *eventmesh.Publisher, topic string, me
 					if err != nil {
 						return
 					}
-					_ = d.Ack()
+					_ = d.Ack(ctx)
 					if strings.HasPrefix(d.Event.ID(), fmt.Sprintf("%d-", round)) {
 						got <- struct{}{}
 					}
@@ -233,7 +235,7 @@ func receive(t *testing.T, s *eventmesh.Subscriber) *eventmesh.Delivery {
 		if d.Err != nil {
 			t.Fatalf("receiving: %v, from %q", d.Err, d.Raw)
 		}
-		if err := d.Ack(); err != nil {
+		if err := d.Ack(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		if d.Event.Type() != warmUpType {
@@ -269,7 +271,7 @@ func collect(t *testing.T, n int, members ...*eventmesh.Subscriber) *collector {
 				if err != nil {
 					return
 				}
-				_ = d.Ack()
+				_ = d.Ack(ctx)
 				if d.Event.Type() != warmUpType {
 					c.add(i, d.Event.ID())
 				}
@@ -451,7 +453,7 @@ func leaving(t *testing.T, target Target) {
 		d, err := stays.Receive(attempt)
 		cancel()
 		if err == nil {
-			_ = d.Ack()
+			_ = d.Ack(t.Context())
 			break
 		}
 		if ctx.Err() != nil {
@@ -526,11 +528,52 @@ func redelivery(t *testing.T, target Target) {
 	}
 	second := target.subscriber(t, group, subscription)
 	_ = first.Close()
-	if err := d.Ack(); err == nil {
+	if err := d.Ack(t.Context()); err == nil {
 		t.Error("acknowledging on a closed session: got no error")
 	}
 	if again := receive(t, second); again.Event.ID() != d.Event.ID() {
 		t.Errorf("got event %s, want %s again", again.Event.ID(), d.Event.ID())
+	}
+}
+
+// acknowledgement acknowledges all that it receives but the first, which another member gets over TCP.
+func acknowledgement(t *testing.T, target Target) {
+	const n = 5
+	topic, group := target.topic(t), unique("group")
+	subscription := eventmesh.Subscription{Topics: []string{topic}}
+	first := target.subscriber(t, group, subscription)
+	p := target.publisher(t)
+	target.warm(t, p, topic, first)
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	var deliveries []*eventmesh.Delivery
+	for i := range n {
+		publish(t, p, topic, numbered(i))
+		d, err := first.Receive(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		deliveries = append(deliveries, d)
+	}
+	second := target.subscriber(t, group, subscription)
+	if err := eventmesh.Acknowledge(ctx, deliveries[1:]...); err != nil {
+		t.Errorf("acknowledging %d deliveries: %v", n-1, err)
+	}
+	if err := deliveries[0].Release(ctx); err != nil {
+		t.Errorf("releasing a delivery: %v", err)
+	}
+	if err := first.Leave(ctx); err != nil {
+		t.Errorf("leaving with nothing in hand: %v", err)
+	}
+	if !target.tcp() { // EventMesh has forgotten all of them
+		return
+	}
+	publish(t, p, topic, numbered(n))
+	want := []string{deliveries[0].Event.ID(), numbered(n).ID()}
+	for range want {
+		if got := receive(t, second).Event.ID(); !slices.Contains(want, got) {
+			t.Errorf("another member got event %s, want %v", got, want)
+		}
 	}
 }
 
@@ -543,7 +586,7 @@ func ackOnStream(t *testing.T, target Target) {
 	publish(t, p, topic, numbered(1))
 	d := receive(t, s)
 	_ = s.Close()
-	if err := d.Ack(); err != nil {
+	if err := d.Ack(t.Context()); err != nil {
 		t.Errorf("acknowledging: got %v, want nil", err)
 	}
 }
@@ -627,7 +670,7 @@ func request(t *testing.T, target Target) {
 			if err != nil {
 				return
 			}
-			_ = d.Ack()
+			_ = d.Ack(answering)
 			switch d.Event.ID() {
 			case "1":
 				err = d.Reply(answering, want)

@@ -228,7 +228,7 @@ func messageRequest(t *testing.T, target Target) {
 			if err != nil {
 				return
 			}
-			_ = d.Ack()
+			_ = d.Ack(answering)
 			if d.Event.Type() != eventmesh.MessageType {
 				continue
 			}
