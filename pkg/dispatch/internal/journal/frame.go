@@ -87,7 +87,7 @@ func appendEntry(b []byte, mark, kind uint32, e *Entry) []byte {
 	b = appendFrame(b, mark, kind, entrySize+len(e.Readers)*readerSize, len(e.Record))
 	b = binary.BigEndian.AppendUint64(b, e.Seq)
 	b = binary.BigEndian.AppendUint64(b, uint64(e.Received.UnixNano()))
-	b = binary.BigEndian.AppendUint64(b, uint64(e.Size))                //nolint:gosec // not negative
+	b = binary.BigEndian.AppendUint64(b, uint64(e.Size)) //nolint:gosec // not negative
 	for _, r := range e.Readers {
 		b = binary.BigEndian.AppendUint64(b, uint64(r))
 	}

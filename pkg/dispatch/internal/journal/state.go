@@ -57,7 +57,7 @@ type damage struct {
 
 func newDamage(in *segment, offset, length int) damage {
 	e := entry{segment: in, offset: uint32(offset), length: uint32(length), size: int64(length), damaged: true} //nolint:gosec // within a segment
-	return damage{seq: uint64(in.number)<<32 | uint64(offset), entry: e}
+	return damage{seq: uint64(in.number)<<32 | uint64(e.offset), entry: e}
 }
 
 func newState() state { return state{readers: map[Reader]*reader{}, last: FirstSeq} }
