@@ -15,9 +15,10 @@ import (
 const (
 	// heartbeatInterval is well below the 60 s after which a server expires a session, and finds a dead connection early:
 	// EventMesh punishes keepalive pings, so nothing below the heartbeat may look for it.
-	heartbeatInterval = 20 * time.Second
-	// heartbeatDeadline bounds one heartbeat.
-	heartbeatDeadline = 5 * time.Second
+	heartbeatInterval = 10 * time.Second
+	// heartbeatDeadline bounds one heartbeat. A machine that is busy answers late, and is not away: the end of a session costs events
+	// over gRPC, and on EventMesh's standalone storage the topic.
+	heartbeatDeadline = 15 * time.Second
 	// openTimeout bounds one attempt to open a session; the first call to a cold server takes up to 2 s.
 	openTimeout = 10 * time.Second
 	// healthyAfter is how long a session has to last for the next attempt to be the first again, which is made at once:
