@@ -106,22 +106,25 @@ func (c *connection) expect(own *call) {
 	c.calls = append(c.calls, own)
 }
 
-// await waits for the answer, which next finds, for no longer than until late.
+// await waits for the answer, which next finds, for no longer than until late. One that is there counts, whatever else has happened
+// by the time that somebody looks.
 func (c *connection) await(ctx context.Context, own *call, late <-chan time.Time) (frame.Frame, error) {
+	var err error
 	select {
 	case f := <-own.answer:
 		return f, failure(f)
 	case <-c.done:
-		select {
-		case f := <-own.answer: // came before the end
-			return f, failure(f)
-		default:
-			return frame.Frame{}, fmt.Errorf("%w: the connection broke", eventmesh.ErrNotConnected)
-		}
+		err = fmt.Errorf("%w: the connection broke", eventmesh.ErrNotConnected)
 	case <-late:
-		return frame.Frame{}, eventmesh.ErrUnconfirmed
+		err = eventmesh.ErrUnconfirmed
 	case <-ctx.Done():
-		return frame.Frame{}, fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, ctx.Err())
+		err = fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, ctx.Err())
+	}
+	select {
+	case f := <-own.answer:
+		return f, failure(f)
+	default:
+		return frame.Frame{}, err
 	}
 }
 
