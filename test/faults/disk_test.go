@@ -8,11 +8,10 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
-// onDiskOf starts a source whose spool is on a small disk. EventMesh waits for acknowledgements for as long as the machine needs to fill
-// that and to make room.
+// onDiskOf starts a source whose spool is on a small disk.
 func onDiskOf(d *disk, with setting) (*stage, *replica) {
 	with.t.Helper()
-	with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, AcknowledgeAfter: -1}
+	with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}
 	s := newStage(with)
 	r := s.replica("replica")
 	r.spool = filepath.Join(d.path, "spool")

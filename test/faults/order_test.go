@@ -17,8 +17,7 @@ func TestOrder(t *testing.T) {
 		t.Run(ordering, func(t *testing.T) {
 			each(t, func(with setting) {
 				with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}
-				// What is in memory has to be delivered before the end, however slow the machine is.
-				with.environment = []string{"EVENTMESH_ORDERING=" + ordering, "EVENTMESH_DRAIN_TIMEOUT=80s"}
+				with.environment = []string{"EVENTMESH_ORDERING=" + ordering}
 				s := newStage(with)
 				s.ordered, s.strict = ordering == "key", ordering == "strict"
 				r := s.replica("replica")

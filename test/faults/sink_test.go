@@ -91,8 +91,9 @@ func TestSinkIsAway(t *testing.T) {
 				traffic.more(100)
 				s.sink.obey(func(request) answer { return refusal })
 				asked, confirmed := s.sink.asks(), traffic.confirmed.Load()
-				away := lasting(3*time.Second, 3*time.Minute)
-				wait(with.t.Context(), away)
+				began := time.Now()
+				wait(with.t.Context(), lasting(3*time.Second, 3*time.Minute))
+				away := time.Since(began)
 				asked, confirmed = s.sink.asks()-asked, traffic.confirmed.Load()-confirmed
 				s.sink.obey(accept)
 				traffic.more(100)

@@ -102,6 +102,9 @@ func newStage(with setting) *stage {
 	with.t.Helper()
 	s := emptyStage(with)
 	log := &recent{}
+	if with.buffer == onDisk {
+		with.options.AcknowledgeAfter = -1 // or what a slow machine has not acknowledged in time is lost with a kill
+	}
 	with.options.RecordDeliveries, with.options.Logf = true, log.add
 	with.options.GRPCAddress, with.options.TCPAddress = loopback+":0", loopback+":0"
 	with.t.Cleanup(func() {
@@ -137,6 +140,9 @@ func (s *stage) replica(name string) *replica {
 	}, s.environment)}
 	if s.dead != nil {
 		r.environment = append(r.environment, "EVENTMESH_DEAD_LETTER_SINK="+s.dead.url)
+	}
+	if s.buffer == inRAM { // has to be delivered before the end, however slow the machine is
+		r.environment = append(r.environment, "EVENTMESH_DRAIN_TIMEOUT=80s")
 	}
 	if s.buffer == onDisk {
 		r.spool = filepath.Join(s.t.TempDir(), "spool")
