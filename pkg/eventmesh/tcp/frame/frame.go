@@ -12,9 +12,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
-
-	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
 )
 
 // MaxSize is the largest value of a frame's first length, in bytes, that EventMesh 1.12 takes. It resets a connection
@@ -70,12 +67,12 @@ const (
 
 // Header is a frame's first part. Keys that a server adds are ignored.
 type Header struct {
-	Command Command
+	Command Command `json:"cmd"`
 	// Code is 0 for success; a server answers 1 for a failure, and says more in Desc.
-	Code       int
-	Desc       string
-	Sequence   string
-	Properties map[string]any
+	Code       int            `json:"code"`
+	Desc       string         `json:"desc,omitempty"`
+	Sequence   string         `json:"seq"`
+	Properties map[string]any `json:"properties,omitempty"`
 }
 
 // Frame is one message of the protocol. Body is nil where a command has none.
@@ -94,110 +91,36 @@ var (
 
 // Append appends the encoded frame to b. The only errors are ErrTooLarge and a property that JSON cannot hold.
 func Append(b []byte, f Frame) ([]byte, error) {
-	start := len(b)
-	b = append(b, magic...)
-	b = append(b, version...)
-	b = append(b, 0, 0, 0, 0, 0, 0, 0, 0) // both lengths
-	headerStart := len(b)
-	b, err := appendHeader(b, f.Header)
+	header, err := json.Marshal(f.Header)
 	if err != nil {
-		return b[:start], fmt.Errorf("encoding header of %s: %w", f.Header.Command, err)
+		return b, fmt.Errorf("encoding header of %s: %w", f.Header.Command, err)
 	}
-	header := len(b) - headerStart
-	size := preamble + header + len(f.Body)
+	size := preamble + len(header) + len(f.Body)
 	if size > MaxSize {
-		return b[:start], fmt.Errorf("%w: %s of %d bytes, EventMesh takes at most %d", ErrTooLarge, f.Header.Command, size, MaxSize)
+		return b, fmt.Errorf("%w: %s of %d bytes, EventMesh accepts at most %d", ErrTooLarge, f.Header.Command, size, MaxSize)
 	}
-	binary.BigEndian.PutUint32(b[start+preamble:], uint32(size))     //nolint:gosec // at most MaxSize
-	binary.BigEndian.PutUint32(b[start+preamble+4:], uint32(header)) //nolint:gosec // at most MaxSize
-	return append(b, f.Body...), nil
-}
-
-func appendHeader(b []byte, h Header) ([]byte, error) {
-	b = jsontext.AppendString(append(b, `{"cmd":`...), string(h.Command))
-	b = strconv.AppendInt(append(b, `,"code":`...), int64(h.Code), 10)
-	if h.Desc != "" {
-		b = jsontext.AppendString(append(b, `,"desc":`...), h.Desc)
-	}
-	b = jsontext.AppendString(append(b, `,"seq":`...), h.Sequence)
-	if len(h.Properties) > 0 {
-		separator := `,"properties":{`
-		for name, value := range h.Properties {
-			b = append(jsontext.AppendString(append(b, separator...), name), ':')
-			separator = ","
-			if s, ok := value.(string); ok {
-				b = jsontext.AppendString(b, s)
-				continue
-			}
-			encoded, err := json.Marshal(value)
-			if err != nil {
-				return b, err
-			}
-			b = append(b, encoded...)
-		}
-		b = append(b, '}')
-	}
-	return append(b, '}'), nil
+	b = append(append(b, magic...), version...)
+	b = binary.BigEndian.AppendUint32(b, uint32(size))        //nolint:gosec // at most MaxSize
+	b = binary.BigEndian.AppendUint32(b, uint32(len(header))) //nolint:gosec // at most MaxSize
+	return append(append(b, header...), f.Body...), nil
 }
 
 // errNoCode refuses what would else be taken for success.
 var errNoCode = errors.New("it has no code")
 
-// readHeader reads what a Header has, and passes over what a server adds.
-func readHeader(encoded []byte) (h Header, err error) {
-	hasCode := false
-	err = jsontext.Members(encoded, func(name, value []byte) error {
-		switch string(name) {
-		case "cmd":
-			return readString((*string)(&h.Command), value)
-		case "seq":
-			return readString(&h.Sequence, value)
-		case "desc":
-			return readString(&h.Desc, value)
-		case "code":
-			hasCode = true
-			if h.Code, err = strconv.Atoi(string(value)); err != nil {
-				return fmt.Errorf("want a number for the code, got %.40q", value)
-			}
-			return nil
-		case "properties":
-			h.Properties, err = readProperties(value)
-			return err
-		default:
-			return nil
-		}
-	})
-	if err == nil && !hasCode {
-		err = errNoCode
+func readHeader(encoded []byte) (Header, error) {
+	var h struct {
+		Header
+		Code *int `json:"code"`
 	}
-	return h, err
-}
-
-func readProperties(encoded []byte) (map[string]any, error) {
-	if string(encoded) == "null" {
-		return nil, nil
+	if err := json.Unmarshal(encoded, &h); err != nil {
+		return Header{}, err
 	}
-	properties := map[string]any{}
-	return properties, jsontext.Members(encoded, func(name, value []byte) error {
-		if s, ok := jsontext.String(value); ok {
-			properties[string(name)] = s
-			return nil
-		}
-		var v any
-		if err := json.Unmarshal(value, &v); err != nil {
-			return err
-		}
-		properties[string(name)] = v
-		return nil
-	})
-}
-
-func readString(s *string, value []byte) error {
-	var ok bool
-	if *s, ok = jsontext.String(value); !ok && string(value) != "null" {
-		return fmt.Errorf("want a string, got %.100s", value)
+	if h.Code == nil {
+		return Header{}, errNoCode
 	}
-	return nil
+	h.Header.Code = *h.Code
+	return h.Header, nil
 }
 
 // Read reads one frame. It returns io.EOF when the stream ends between frames, io.ErrUnexpectedEOF when it ends within
@@ -230,7 +153,7 @@ func Read(r *bufio.Reader) (Frame, error) {
 	}
 	header, err := readHeader(content[:headerSize])
 	if err != nil {
-		return Frame{}, fmt.Errorf("%w: header: %w", ErrMalformed, err)
+		return Frame{}, fmt.Errorf("%w: header: %.200s", ErrMalformed, err) // which can quote a number of any length
 	}
 	f := Frame{Header: header}
 	if body := content[headerSize:]; len(body) > 0 {
