@@ -145,7 +145,7 @@ func TestUnsubscribeEndsEveryStreamOfTheGroup(t *testing.T) {
 }
 
 func TestExpiryOfOneClientEndsTheStreamsOfTheOthers(t *testing.T) {
-	s := eventmeshtest.New(t, eventmeshtest.Options{SessionExpiry: 300 * time.Millisecond})
+	s := eventmeshtest.New(t, eventmeshtest.Options{SessionExpiry: ample})
 	c := dialGRPC(t, s)
 	c.mustOpen(as("1", subscriptionTo("g", "T")))
 	second := c.mustOpen(as("2", subscriptionTo("g", "T")))

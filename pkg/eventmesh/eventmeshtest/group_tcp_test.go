@@ -47,7 +47,7 @@ func TestEventsBeforeListenAreLostOnStandalone(t *testing.T) {
 }
 
 func TestUnacknowledgedEventsGoToAnotherSession(t *testing.T) {
-	s := eventmeshtest.New(t, eventmeshtest.Options{})
+	s := eventmeshtest.New(t, eventmeshtest.Options{AcknowledgeAfter: -1})
 	p := publisherTCP(t, s)
 	a := cluster(t, s, "g", "T")
 	p.mustPublish("1")
@@ -67,7 +67,7 @@ func TestUnacknowledgedEventsGoToAnotherSession(t *testing.T) {
 
 func TestUnacknowledgedEventsAreGoneWithTheLastSession(t *testing.T) {
 	var log logged
-	s := eventmeshtest.New(t, eventmeshtest.Options{Logf: log.logf})
+	s := eventmeshtest.New(t, eventmeshtest.Options{AcknowledgeAfter: -1, Logf: log.logf})
 	a := cluster(t, s, "g", "T")
 	publisherTCP(t, s).mustPublish("1")
 	a.wantEvent("1")
