@@ -45,7 +45,7 @@ func buildAndRun(m *testing.M) int {
 // demo starts the demo with the programs of a folder.
 func demo(t *testing.T, programs string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "demo"), "--bin", programs)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "demo"), "--bin", programs, "--timeout", (5 * await.Patience).String())
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -13,14 +13,12 @@ import (
 	"time"
 )
 
-// deadline bounds the whole demo.
-const deadline = 60 * time.Second
-
 func main() {
 	bin := flag.String("bin", "bin", "`folder` that holds the programs devmesh, source and sink")
+	timeout := flag.Duration("timeout", time.Minute, "`time` that the whole demo may take")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	ok := play(ctx, *bin, os.Stdout)
+	ok := play(ctx, *bin, *timeout, os.Stdout)
 	stop()
 	if !ok {
 		os.Exit(1)
@@ -28,12 +26,12 @@ func main() {
 }
 
 // play plays the demo, tells how it went, and returns whether all events arrived whole.
-func play(ctx context.Context, bin string, out io.Writer) bool {
+func play(ctx context.Context, bin string, timeout time.Duration, out io.Writer) bool {
 	// The kernel ends the children with the thread that started them, so it has to be one that lasts.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 
-	ctx, cancel := context.WithTimeoutCause(ctx, deadline, fmt.Errorf("not finished in %s", deadline))
+	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not finished in %s", timeout))
 	defer cancel()
 	began := time.Now()
 	s := &stage{bin: bin, out: newOutput(out)}

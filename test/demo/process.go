@@ -15,7 +15,7 @@ import (
 
 const (
 	// killAfter is how long a process may take to end after SIGTERM.
-	killAfter = 5 * time.Second
+	killAfter = 30 * time.Second
 	tailLines = 15
 )
 
