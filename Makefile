@@ -49,7 +49,7 @@ lint: ## vet and linters
 
 .PHONY: unit
 unit: ## all tests with the race detector
-	$(TOOL) gotestsum --format pkgname-and-test-fails -- -race -coverpkg=./pkg/... -coverprofile=coverage.out ./...
+	$(TOOL) gotestsum --format pkgname-and-test-fails -- -race -timeout=30m -coverpkg=./pkg/... -coverprofile=coverage.out ./...
 
 .PHONY: coverage
 coverage: ## fail below the least coverage of pkg/
