@@ -47,6 +47,20 @@ func (j *Journal) Commit(add []Entry, done []Done) error {
 	return nil
 }
 
+// Drop lets a reader be done with all its entries. It is a Commit.
+func (j *Journal) Drop(id Reader) error {
+	var done []Done
+	j.mu.RLock()
+	if r := j.readers[id]; r != nil {
+		r.entries.Scan(func(seq uint64) bool {
+			done = append(done, Done{seq, id})
+			return true
+		})
+	}
+	j.mu.RUnlock()
+	return j.Commit(nil, done)
+}
+
 func (j *Journal) check(add []Entry) error {
 	last := j.last
 	for _, e := range add {

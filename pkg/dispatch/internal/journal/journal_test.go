@@ -338,8 +338,8 @@ func TestAgainstModel(t *testing.T) {
 			j = reopen(t, j, o)
 		case 1:
 			n := names[random.IntN(len(names))]
-			for seq := range model[n] {
-				mustCommit(t, j, nil, Done{FirstSeq + seq, ReaderOf(n)})
+			if err := j.Drop(ReaderOf(n)); err != nil {
+				t.Fatal(err)
 			}
 			model[n] = map[uint64]bool{}
 		case 2, 3, 4:
