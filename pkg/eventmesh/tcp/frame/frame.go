@@ -100,7 +100,7 @@ func Append(b []byte, f Frame) ([]byte, error) {
 		return b, fmt.Errorf("%w: %s of %d bytes, EventMesh accepts at most %d", ErrTooLarge, f.Header.Command, size, MaxSize)
 	}
 	b = append(append(b, magic...), version...)
-	b = binary.BigEndian.AppendUint32(b, uint32(size))        //nolint:gosec // at most MaxSize
+	b = binary.BigEndian.AppendUint32(b, uint32(size))
 	b = binary.BigEndian.AppendUint32(b, uint32(len(header))) //nolint:gosec // at most MaxSize
 	return append(append(b, header...), f.Body...), nil
 }
@@ -153,7 +153,7 @@ func Read(r *bufio.Reader) (Frame, error) {
 	}
 	header, err := readHeader(content[:headerSize])
 	if err != nil {
-		return Frame{}, fmt.Errorf("%w: header: %.200s", ErrMalformed, err) // which can quote a number of any length
+		return Frame{}, fmt.Errorf("%w: header: %.200s", ErrMalformed, err.Error()) // which can quote a number of any length
 	}
 	f := Frame{Header: header}
 	if body := content[headerSize:]; len(body) > 0 {
