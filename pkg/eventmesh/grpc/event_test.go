@@ -9,7 +9,6 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
-	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -173,34 +172,4 @@ func added() attributes {
 		all[name] = text("EventMesh's own")
 	}
 	return all
-}
-
-// BenchmarkDecode is what an event costs between the stream and the receiver, beside the message whole, as any client would take it.
-func BenchmarkDecode(b *testing.B) {
-	encoded := mem.BufferSlice{mem.SliceBuffer(delivered(b))}
-	b.Run("whole message", func(b *testing.B) {
-		b.ReportAllocs()
-		for b.Loop() {
-			if err := encoding.GetCodecV2("proto").Unmarshal(encoded, &pb.CloudEvent{}); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("event", func(b *testing.B) {
-		codec := newDeliveries()
-		b.ReportAllocs()
-		for b.Loop() {
-			m := &pb.CloudEvent{}
-			if err := codec.Unmarshal(encoded, m); err != nil {
-				b.Fatal(err)
-			}
-			carried, err := fromProto(m)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if _, _, err := wire.Decode(carried); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
 }
