@@ -133,7 +133,11 @@ func (j *Journal) begin() (err error) {
 
 // encode puts the frames of all there is to write into one group.
 func (j *Journal) encode(s *segment, add []Entry, moves []move, done []Done) {
-	b := j.group[:0]
+	room := 0
+	for i := range add {
+		room += len(add[i].Record) + len(add[i].Readers)*readerSize + frameSize + entrySize + 2*sumSize
+	}
+	b := slices.Grow(j.group[:0], room)
 	if s.size == 0 {
 		b = appendHead(b, s.mark)
 	}

@@ -82,7 +82,8 @@ func Open(dir string, o Options) (*Journal, error) {
 func open(dir string, o Options, through func(disk) disk) (_ *Journal, err error) {
 	j := &Journal{
 		path: dir, segmentBytes: min(cmp.Or(o.SegmentBytes, defaultSegment), mostSegment), state: newState(),
-		watch: watch{after: cmp.Or(o.StallAfter, defaultStall), stalled: o.Stalled},
+		watch:    watch{after: cmp.Or(o.StallAfter, defaultStall), stalled: o.Stalled},
+		unplaced: true, // for all that is known of the process before
 	}
 	if j.stalled == nil {
 		j.stalled = func(bool) {}

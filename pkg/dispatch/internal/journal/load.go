@@ -113,7 +113,7 @@ func (r *recordReader) close() {
 	if r.file != nil {
 		_ = r.file.Close()
 	}
-	r.file = nil
+	r.file, r.segment = nil, nil
 }
 
 // read returns the record of an entry, and its checksum, which a damage does not have.
