@@ -88,17 +88,26 @@ func (e EventMesh) ClientConfig(group string, logger *zap.SugaredLogger) (eventm
 		return cfg, err
 	}
 	if e.CAFile != "" {
-		pem, err := os.ReadFile(e.CAFile)
+		roots, err := Authorities("EVENTMESH_CA_FILE", e.CAFile)
 		if err != nil {
-			return cfg, fmt.Errorf("EVENTMESH_CA_FILE: %w", err)
-		}
-		roots := x509.NewCertPool()
-		if !roots.AppendCertsFromPEM(pem) {
-			return cfg, Invalid("EVENTMESH_CA_FILE", e.CAFile, "a file with certificates in PEM")
+			return cfg, err
 		}
 		cfg.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	}
 	return cfg, nil
+}
+
+// Authorities returns the certificates to trust in a file that a variable names.
+func Authorities(variable, path string) (*x509.CertPool, error) {
+	pem, err := os.ReadFile(path) //nolint:gosec // whoever configures a program names its files
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", variable, err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, Invalid(variable, path, "a file with certificates in PEM")
+	}
+	return pool, nil
 }
 
 func (e EventMesh) credentials() (eventmesh.Credentials, error) {
