@@ -2,20 +2,20 @@ package sink
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2"
 	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 	framework "knative.dev/eventing/pkg/adapter/v2"
 	"knative.dev/pkg/logging"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress"
 )
 
 type sink struct {
@@ -59,60 +59,51 @@ func (s *sink) Start(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	// Requests are served for longer than the context lives.
-	h := newHandler(s.config, publisher, s.logger)
-	stopMeasuring, err := h.measure(ctx, otel.GetMeterProvider())
+	f, err := newFace(s.config, publisher, encryption, otel.Meter(telemetryScope), s.logger) //nolint:contextcheck // counters that start at 0 belong to no context
 	if err != nil {
 		return errors.Join(err, listener.Close(), publisher.Close())
 	}
-	if s.config.OIDC.Audience != "" {
-		h.senders = newAuthenticator(s.config.OIDC, s.logger)
+	if f.senders != nil {
 		if len(s.config.Subjects) == 0 {
 			s.logger.Warn("OIDC_SUBJECTS is not set: everybody may send who has a token of the issuer for the audience")
 		}
-		defer h.senders.tokens.Start(ctx)()
+		defer f.senders.tokens.Start(ctx)()
 	}
-	server := newServer(s.config, h, s.logger)
-	server.TLSConfig = encryption
-	err = s.serve(ctx, listener, server, h, newConnections(s.config.maxConnections(), h.unreadable))
-	return errors.Join(err, publisher.Close(), stopMeasuring())
+	return errors.Join(f.Serve(ctx, listener), publisher.Close(), f.guard.close())
 }
 
-// serve answers requests until the context ends and those in flight are finished.
-func (s *sink) serve(ctx context.Context, listener net.Listener, server *http.Server, h *handler, all *connections) error {
-	listener = all.bound(server, listener)
-	ended := make(chan error, 1)
-	secure := server.TLSConfig != nil // asked first, since Serve sets one of its own
-	go func() {
-		if secure {
-			ended <- server.ServeTLS(listener, "", "")
-			return
-		}
-		ended <- server.Serve(listener)
-	}()
-	s.logger.Infow("serving", "address", listener.Addr().String(), "tls", secure)
+// face is a sink but for its connection to EventMesh.
+type face struct {
+	*ingress.Server
+	guard   *guard
+	senders *authenticator // nil: whoever sends
+}
 
-	select {
-	case <-ctx.Done():
-	case err := <-ended:
-		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
+func newFace(c *Config, p publisher, encryption *tls.Config, meter metric.Meter, logger *zap.SugaredLogger) (*face, error) {
+	logger = adapter.Sampled(logger)
+	f := &face{senders: newAuthenticator(c.OIDC, logger)}
+	var err error
+	if f.guard, err = newGuard(p, meter, c.named(), logger); err != nil {
+		return nil, err
 	}
-	h.leave()
-	s.logger.Infow("shutting down: not ready any more", "delay", s.config.ShutdownDelay.String())
-	select {
-	case <-time.After(s.config.ShutdownDelay):
-	case err := <-ended:
-		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
+	o := c.ingress()
+	o.Route = router{c, f.guard}.route
+	o.Check = eventmesh.Validate
+	o.Ready = f.ready
+	o.TLS, o.Meter, o.Logger = encryption, meter, logger
+	if f.senders != nil {
+		o.Authenticate = f.senders.authenticate
 	}
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
-	defer cancel()
-	defer all.closeUnused()()
-	if err := server.Shutdown(drain); err != nil {
-		s.logger.Warnw("cutting off requests that are still in flight: their senders get no answer", "requests", h.serving.Load(), zap.Error(err))
-		_ = server.Close() // which is what cuts them off
+	f.Server, err = ingress.New(o)
+	return f, err
+}
+
+// ready returns nil, or why no events should come.
+func (f *face) ready() error {
+	if f.senders != nil {
+		if err := f.senders.tokens.Ready(); err != nil {
+			return err
+		}
 	}
-	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
-	}
-	return nil
+	return f.guard.Ready()
 }

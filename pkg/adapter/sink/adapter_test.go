@@ -16,6 +16,7 @@ import (
 	framework "knative.dev/eventing/pkg/adapter/v2"
 	"knative.dev/pkg/logging"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
@@ -62,15 +63,15 @@ func start(t *testing.T, environment ...string) *running {
 // awaitReadiness waits for a status of the readiness probe, and returns what it says.
 func (s *running) awaitReadiness(t *testing.T, status int) string {
 	t.Helper()
-	var got answer
+	var got ingresstest.Answer
 	eventually(t, func() string {
-		got = send(t, http.DefaultClient, http.MethodGet, s.url+"/readiness", nil, nil)
-		if got.status != status {
-			return "readiness " + strconv.Itoa(got.status) + " " + got.body
+		got = ingresstest.Send(t, http.DefaultClient, http.MethodGet, s.url+"/readiness", nil, nil)
+		if got.Status != status {
+			return "readiness " + strconv.Itoa(got.Status) + " " + got.Body
 		}
 		return ""
 	})
-	return got.body
+	return got.Body
 }
 
 // slowly is a body that is sent when it is released.
@@ -98,10 +99,10 @@ func TestShutdown(t *testing.T) {
 			released := make(chan struct{})
 			inFlight := make(chan int, 1)
 			go func() {
-				inFlight <- send(t, client, http.MethodPost, s.url, binary(), slowly{strings.NewReader("{}"), released}).status
+				inFlight <- ingresstest.Send(t, client, http.MethodPost, s.url, ingresstest.Binary(), slowly{strings.NewReader("{}"), released}).Status
 			}()
 			eventually(t, func() string {
-				if send(t, client, http.MethodPost, s.url, binary(), strings.NewReader("{}")).status != http.StatusAccepted {
+				if ingresstest.Send(t, client, http.MethodPost, s.url, ingresstest.Binary(), strings.NewReader("{}")).Status != http.StatusAccepted {
 					return "no event is taken"
 				}
 				return ""
@@ -110,8 +111,8 @@ func TestShutdown(t *testing.T) {
 			if says := s.awaitReadiness(t, http.StatusServiceUnavailable); !strings.Contains(says, "shutting down") {
 				t.Errorf("readiness says %q", says)
 			}
-			if got := post(t, s.url); got.status != http.StatusAccepted {
-				t.Errorf("got %d %q before the endpoints have gone, want 202", got.status, got.body)
+			if got := ingresstest.Post(t, s.url); got.Status != http.StatusAccepted {
+				t.Errorf("got %d %q before the endpoints have gone, want 202", got.Status, got.Body)
 			}
 			eventually(t, func() string {
 				conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(s.url, "http://"))
@@ -158,7 +159,7 @@ func TestShutdownCutsOffWhatTakesTooLong(t *testing.T) {
 		t.Errorf("the log does not say that one request was cut off: %v", s.logs.All())
 	}
 	_ = conn.SetReadDeadline(time.Now().Add(patience)) // of itself it would stay open for longer
-	awaitClosed(t, conn)
+	ingresstest.AwaitClosed(t, conn)
 }
 
 func TestStartFails(t *testing.T) {
@@ -193,33 +194,51 @@ func TestStartFails(t *testing.T) {
 	}
 }
 
-func TestListenerThatBreaks(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		ctx  func(context.Context) context.Context
-	}{
-		{"while serving", func(ctx context.Context) context.Context { return ctx }},
-		{"while shutting down", func(ctx context.Context) context.Context {
-			ended, cancel := context.WithCancel(ctx)
-			cancel()
-			return ended
-		}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := &sink{config: config(t, "EVENTMESH_URL=grpc://eventmesh", "EVENTMESH_TOPIC=orders", "EVENTMESH_SHUTDOWN_DELAY=1h"), logger: zap.NewNop().Sugar()}
-			listener, err := adapter.Listen(t.Context(), 0)
-			if err != nil {
-				t.Fatal(err)
-			}
-			_ = listener.Close()
-			began := time.Now()
-			h := newHandler(s.config, &fake{}, s.logger)
-			if err := s.serve(c.ctx(t.Context()), listener, newServer(s.config, h, s.logger), h, newConnections(1, h.unreadable)); err == nil || !strings.Contains(err.Error(), "serving on") {
-				t.Errorf("got %v, want an error", err)
-			}
-			if took := time.Since(began); took > patience {
-				t.Errorf("took %s", took)
-			}
-		})
+func TestHalfOpenConnectionsOfTheSink(t *testing.T) {
+	server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
+	s := start(t, "EVENTMESH_URL="+server.GRPCURL(), "EVENTMESH_TOPIC=orders", "EVENTMESH_MAX_IN_FLIGHT=1", "EVENTMESH_MAX_CONNECTIONS=4")
+	s.awaitReadiness(t, http.StatusOK)
+	host := strings.TrimPrefix(s.url, "http://")
+	idle := ingresstest.Dial(t, host)
+	if _, err := io.WriteString(idle, "GET /health HTTP/1.1\r\nHost: sink\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadFull(idle, make([]byte, len("HTTP/1.1 200"))); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		ingresstest.Dial(t, host)
+	}
+	client := &http.Client{Transport: &http.Transport{}} // whose connection is not one of those that give way
+	t.Cleanup(client.CloseIdleConnections)
+	if got := ingresstest.Send(t, client, http.MethodPost, s.url, ingresstest.Binary(), strings.NewReader("{}")); got.Status != http.StatusAccepted {
+		t.Errorf("got %d %q, want 202", got.Status, got.Body)
+	}
+	_ = idle.SetReadDeadline(time.Now().Add(patience)) // of itself it would stay open for longer
+	ingresstest.AwaitClosed(t, idle)
+}
+
+// net/http would wait for a connection that becomes one of HTTP/2 during the shutdown.
+func TestShutdownDoesNotWaitForUnusedConnections(t *testing.T) {
+	s := start(t, "EVENTMESH_URL=grpc://127.0.0.1:1", "EVENTMESH_TOPIC=orders")
+	host := strings.TrimPrefix(s.url, "http://")
+	conn := ingresstest.Dial(t, host)
+	s.stop()
+	eventually(t, func() string {
+		another, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", host)
+		if err != nil {
+			return ""
+		}
+		_ = another.Close()
+		return "the listener is open"
+	})
+	if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-s.ended; err != nil {
+		t.Errorf("Start returned %v", err)
+	}
+	if s.logs.FilterMessageSnippet("cutting off").Len() != 0 {
+		t.Error("the shutdown took the whole drain timeout")
 	}
 }

@@ -15,6 +15,8 @@ import (
 	sdk "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 )
 
 // confirming is a publisher that confirms everything at once.
@@ -39,9 +41,9 @@ func BenchmarkHandle(b *testing.B) {
 		header http.Header
 		body   string
 	}{
-		{"binary", binary("Ce-Subject=order/4711", "Ce-Time=2026-01-02T03:04:05Z"), data},
-		{"structured", structured(), structuredEvent},
-		{"batch", batched(), "[" + strings.Repeat(structuredEvent+",", 9) + structuredEvent + "]"},
+		{"binary", ingresstest.Binary("Ce-Subject=order/4711", "Ce-Time=2026-01-02T03:04:05Z"), data},
+		{"structured", ingresstest.Structured(), structuredEvent},
+		{"batch", ingresstest.Batched(), "[" + strings.Repeat(structuredEvent+",", 9) + structuredEvent + "]"},
 	} {
 		b.Run(c.name, func(b *testing.B) {
 			handler := benchmarked(b)
@@ -73,9 +75,9 @@ func benchmarked(b *testing.B) http.Handler {
 	c := NewConfig()
 	c.Topic, c.MaxEventBytes, c.MaxBatchEvents, c.BufferBytes, c.MaxInFlight = "orders", 1<<20, 1000, 64<<20, 1000
 	c.PublishTimeout, c.RequestTimeout = patience, patience
-	h := newHandler(c, confirming{}, zap.NewNop().Sugar())
-	if _, err := h.measure(b.Context(), provider); err != nil {
+	f, err := newFace(c, confirming{}, nil, provider.Meter(telemetryScope), zap.NewNop().Sugar())
+	if err != nil {
 		b.Fatal(err)
 	}
-	return newServer(c, h, zap.NewNop().Sugar()).Handler
+	return f
 }

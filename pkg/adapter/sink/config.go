@@ -3,6 +3,7 @@ package sink
 import (
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress"
 )
 
 // Config is the configuration of the sink, from the environment.
@@ -115,3 +117,15 @@ func (c *Config) named() []string {
 
 // open tells whether requests may name the topic.
 func (c *Config) open(topic string) bool { return topic == c.Topic || c.Topics.match(topic) }
+
+// ingress returns the options of the HTTP server that are from the environment.
+func (c *Config) ingress() ingress.Options {
+	return ingress.Options{
+		Bounds: ingress.Bounds{
+			BodyBytes: c.MaxEventBytes, HeldBytes: c.BufferBytes, InFlight: c.MaxInFlight, BatchEvents: c.MaxBatchEvents,
+			Connections: c.MaxConnections, Timeout: max(c.PublishTimeout, c.RequestTimeout),
+		},
+		ShutdownDelay: c.ShutdownDelay, DrainTimeout: c.DrainTimeout,
+		Name: "eventmesh.sink", ServerName: net.JoinHostPort("eventmesh-sink", strconv.Itoa(c.Port)),
+	}
+}

@@ -17,8 +17,8 @@ func TestConfigDefaults(t *testing.T) {
 		t.Errorf("got port %d, group %s, time-outs %s %s, limits %d %d, shutdown %s %s", c.Port, c.Group, c.PublishTimeout, c.RequestTimeout,
 			c.MaxEventBytes, c.MaxInFlight, c.ShutdownDelay, c.DrainTimeout)
 	}
-	if c.BufferBytes != 64<<20 || c.maxConnections() != 2000 {
-		t.Errorf("got limits %d %d, want 64 MiB and 2000 connections", c.BufferBytes, c.maxConnections())
+	if c.BufferBytes != 64<<20 || c.MaxConnections != 0 {
+		t.Errorf("got limits %d %d, want 64 MiB and the default for connections", c.BufferBytes, c.MaxConnections)
 	}
 	if c.GetSinktimeout() != -1 {
 		t.Errorf("got a time-out for K_SINK, which the sink has not")

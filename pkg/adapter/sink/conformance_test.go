@@ -68,7 +68,7 @@ func TestConformance(t *testing.T) {
 // TestConformanceOfOlderEvents: CloudEvents before 1.0 are refused, for Knative has none, and EventMesh is not sent any.
 func TestConformanceOfOlderEvents(t *testing.T) {
 	p := &fake{}
-	_, server, _ := serve(t, p)
+	server, _ := serve(t, p)
 	sets := eventSets(t)
 	files := []string{filepath.Join(sets, "v03.yaml"), filepath.Join(sets, "v0.3")}
 	events, err := conformance.FromYaml(strings.Join(files, ","), true)

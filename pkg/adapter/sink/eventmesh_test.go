@@ -12,6 +12,7 @@ import (
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
@@ -86,7 +87,7 @@ func sample() event.Event {
 }
 
 // postEvent posts an event in one of the modes.
-func postEvent(t *testing.T, url string, e event.Event, structured bool) answer {
+func postEvent(t *testing.T, url string, e event.Event, structured bool) ingresstest.Answer {
 	t.Helper()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, nil)
 	if err != nil {
@@ -99,7 +100,7 @@ func postEvent(t *testing.T, url string, e event.Event, structured bool) answer 
 	if err := cehttp.WriteRequest(ctx, binding.ToMessage(&e), r); err != nil {
 		t.Fatal(err)
 	}
-	return send(t, http.DefaultClient, r.Method, url, r.Header, r.Body)
+	return ingresstest.Send(t, http.DefaultClient, r.Method, url, r.Header, r.Body)
 }
 
 func TestEventsArriveWhole(t *testing.T) {
@@ -122,8 +123,8 @@ func TestEventsArriveWhole(t *testing.T) {
 			for name, e := range events {
 				for mode, structured := range map[string]bool{"binary": false, "structured": true} {
 					t.Run(name+", "+mode, func(t *testing.T) {
-						if got := postEvent(t, s.url+"/topics/orders", e, structured); got.status != http.StatusAccepted {
-							t.Fatalf("got %d %q, want 202", got.status, got.body)
+						if got := postEvent(t, s.url+"/topics/orders", e, structured); got.Status != http.StatusAccepted {
+							t.Fatalf("got %d %q, want 202", got.Status, got.Body)
 						}
 						d := receive(t, receiver)
 						want := e
@@ -134,7 +135,7 @@ func TestEventsArriveWhole(t *testing.T) {
 							}
 							want.DataEncoded = compact.Bytes()
 						}
-						if diff := same(d.Event, want); diff != "" {
+						if diff := ingresstest.Same(d.Event, want); diff != "" {
 							t.Error(diff)
 						}
 						if d.Topic != "orders" {
@@ -158,14 +159,14 @@ func TestEventsForSubscribersOfTheOtherTransport(t *testing.T) {
 			receiver := subscribe(t, otherURL, eventmesh.Async)
 			s := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPICS=orders", "EVENTMESH_SUBSCRIBER_TRANSPORT="+other)
 			s.awaitReadiness(t, http.StatusOK)
-			if got := postEvent(t, s.url+"/topics/orders", sample(), false); got.status != http.StatusAccepted {
-				t.Fatalf("got %d %q, want 202", got.status, got.body)
+			if got := postEvent(t, s.url+"/topics/orders", sample(), false); got.Status != http.StatusAccepted {
+				t.Fatalf("got %d %q, want 202", got.Status, got.Body)
 			}
-			if diff := same(receive(t, receiver).Event, sample()); diff != "" {
+			if diff := ingresstest.Same(receive(t, receiver).Event, sample()); diff != "" {
 				t.Error(diff)
 			}
-			if got := postEvent(t, s.url+"/requests/orders", sample(), false); got.status != http.StatusForbidden || !strings.Contains(got.body, "another transport") {
-				t.Errorf("request: got %d %q, want 403", got.status, got.body)
+			if got := postEvent(t, s.url+"/requests/orders", sample(), false); got.Status != http.StatusForbidden || !strings.Contains(got.Body, "another transport") {
+				t.Errorf("request: got %d %q, want 403", got.Status, got.Body)
 			}
 		})
 	}
@@ -193,15 +194,15 @@ func TestRequestsGetReplies(t *testing.T) {
 			if err := <-answered; err != nil {
 				t.Fatal(err)
 			}
-			if got.status != http.StatusOK {
-				t.Fatalf("got %d %q, want 200", got.status, got.body)
+			if got.Status != http.StatusOK {
+				t.Fatalf("got %d %q, want 200", got.Status, got.Body)
 			}
-			reply, err := binding.ToEvent(t.Context(), cehttp.NewMessage(got.header, http.NoBody))
+			reply, err := binding.ToEvent(t.Context(), cehttp.NewMessage(got.Header, http.NoBody))
 			if err != nil {
 				t.Fatal(err)
 			}
-			reply.DataEncoded = []byte(got.body)
-			if diff := same(*reply, want); diff != "" {
+			reply.DataEncoded = []byte(got.Body)
+			if diff := ingresstest.Same(*reply, want); diff != "" {
 				t.Error(diff)
 			}
 		})
@@ -215,8 +216,8 @@ func TestRequestWithoutReply(t *testing.T) {
 			_, url := eventMesh(t, transport, o)
 			s := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPICS=orders", "EVENTMESH_REQUEST_TIMEOUT=1s")
 			s.awaitReadiness(t, http.StatusOK)
-			if got := post(t, s.url+"/requests/orders"); got.status != http.StatusGatewayTimeout {
-				t.Errorf("got %d %q, want 504", got.status, got.body)
+			if got := ingresstest.Post(t, s.url+"/requests/orders"); got.Status != http.StatusGatewayTimeout {
+				t.Errorf("got %d %q, want 504", got.Status, got.Body)
 			}
 		})
 	}
@@ -228,15 +229,15 @@ func TestRefusalsOfEventMesh(t *testing.T) {
 			server, url := eventMesh(t, transport, eventmeshtest.Options{})
 			s := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPICS=*")
 			s.awaitReadiness(t, http.StatusOK)
-			got := post(t, s.url+"/topics/deserted")
-			if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, "no subscriber") {
-				t.Errorf("topic without a subscriber: got %d %q, want 503", got.status, got.body)
+			got := ingresstest.Post(t, s.url+"/topics/deserted")
+			if got.Status != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" || !strings.Contains(got.Body, "no subscriber") {
+				t.Errorf("topic without a subscriber: got %d %q, want 503", got.Status, got.Body)
 			}
 			description := "Tps overload, global flow control"
 			server.SetFaults(eventmeshtest.Faults{Refuse: "21", RefuseDescription: description})
-			got = post(t, s.url+"/topics/orders")
-			if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, description) {
-				t.Errorf("rate limit: got %d %q, want 429", got.status, got.body)
+			got = ingresstest.Post(t, s.url+"/topics/orders")
+			if got.Status != http.StatusTooManyRequests || got.Header.Get("Retry-After") == "" || !strings.Contains(got.Body, description) {
+				t.Errorf("rate limit: got %d %q, want 429", got.Status, got.Body)
 			}
 		})
 	}
@@ -249,8 +250,8 @@ func TestConfirmationThatGetsLost(t *testing.T) {
 			s := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPIC=orders", "EVENTMESH_PUBLISH_TIMEOUT=100ms")
 			s.awaitReadiness(t, http.StatusOK)
 			server.SetFaults(eventmeshtest.Faults{LoseAnswers: 1})
-			if got := post(t, s.url); got.status != http.StatusServiceUnavailable {
-				t.Errorf("got %d %q, want 503 for an event that nobody has confirmed", got.status, got.body)
+			if got := ingresstest.Post(t, s.url); got.Status != http.StatusServiceUnavailable {
+				t.Errorf("got %d %q, want 503 for an event that nobody has confirmed", got.Status, got.Body)
 			}
 		})
 	}
@@ -266,14 +267,14 @@ func TestEventMeshAway(t *testing.T) {
 			if says := s.awaitReadiness(t, http.StatusServiceUnavailable); !strings.Contains(says, "not connected") {
 				t.Errorf("readiness says %q", says)
 			}
-			got := post(t, s.url) // which is answered at once, not when its time is up
-			if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" || !strings.Contains(got.body, "not connected") {
-				t.Errorf("got %d %q, want 503", got.status, got.body)
+			got := ingresstest.Post(t, s.url) // which is answered at once, not when its time is up
+			if got.Status != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" || !strings.Contains(got.Body, "not connected") {
+				t.Errorf("got %d %q, want 503", got.Status, got.Body)
 			}
 			server.MustRestart(t, true)
 			eventually(t, func() string {
-				if got := post(t, s.url); got.status != http.StatusAccepted {
-					return got.body
+				if got := ingresstest.Post(t, s.url); got.Status != http.StatusAccepted {
+					return got.Body
 				}
 				return ""
 			})

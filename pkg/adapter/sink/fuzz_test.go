@@ -9,8 +9,10 @@ import (
 	"strings"
 	"testing"
 
+	"go.opentelemetry.io/otel/metric/noop"
 	"go.uber.org/zap"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
@@ -28,7 +30,7 @@ func FuzzHTTP(f *testing.F) {
 		{"POST", "/topics/orders", event + "ce-: 1\nce-a-b: 2\nce-dataschema: %zz\ntraceparent: 00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", ""},
 		{"POST", "/", "content-type: application/cloudevents+json", `{"specversion":"1.0","id":"1","source":"/s","type":"t","data":{"a":[1.5,null]},"x":1,"y":true}`},
 		{"POST", "/", "content-type: application/cloudevents+json", `{"specversion":"1.0","id":"1","source":"/s","type":"t","data_base64":1}`},
-		{"POST", "/", "content-type: application/cloudevents-batch+json", batchOf("1", "2")},
+		{"POST", "/", "content-type: application/cloudevents-batch+json", ingresstest.BatchOf("1", "2")},
 		{"POST", "/", "content-type: application/cloudevents-batch+json", `[null,1,{},"x"`},
 		{"POST", "/requests/orders", event, "{}"},
 		{"GET", "/readiness", "user-agent: kube-probe/1.34", ""},
@@ -93,5 +95,9 @@ func working(f *testing.F, url string, subscribers string) http.Handler {
 	}
 	f.Cleanup(func() { _ = p.Close() })
 	<-connected
-	return newServer(c, newHandler(c, p, zap.NewNop().Sugar()), zap.NewNop().Sugar()).Handler
+	handler, err := newFace(c, p, nil, noop.Meter{}, zap.NewNop().Sugar())
+	if err != nil {
+		f.Fatal(err)
+	}
+	return handler
 }

@@ -3,54 +3,110 @@ package sink
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress"
 )
 
-// guard is a publisher that learns from what becomes of publishes: whether EventMesh confirms any, and takes the credentials.
+// publisher is what the sink needs of an [eventmesh.Publisher].
+type publisher interface {
+	Publish(ctx context.Context, topic string, e event.Event) error
+	Request(ctx context.Context, topic string, e event.Event) (*event.Event, error)
+	Ready() error
+}
+
+// guard is between the HTTP server and EventMesh's client. It learns from what becomes of publishes whether EventMesh confirms any, and
+// takes the credentials; it counts and measures them; and its errors tell senders what they mean to them.
 type guard struct {
 	publisher
 	circuit       circuit
 	authorization authorization
+	metrics       *metrics
 	logger        *zap.SugaredLogger
 }
 
-func (g *guard) Publish(ctx context.Context, topic string, e event.Event) error {
-	_, err := g.do(ctx, topic, e, func() (*event.Event, error) { return nil, g.publisher.Publish(ctx, topic, e) })
-	return err
+// newGuard returns a guard that counts from 0 for the topics.
+func newGuard(p publisher, meter metric.Meter, topics []string, logger *zap.SugaredLogger) (*guard, error) {
+	g := &guard{publisher: p, logger: logger}
+	var err error
+	g.metrics, err = newMetrics(meter, topics, func() (connected, open bool) { return p.Ready() == nil, g.circuit.open() })
+	return g, err
 }
 
+func (g *guard) close() error { return g.metrics.close() }
+
+// Publish returns when EventMesh has confirmed the event, or an error that tells its status.
+func (g *guard) Publish(ctx context.Context, topic string, e event.Event) (*event.Event, error) {
+	return g.do(ctx, topic, operationPublish, e, func() (*event.Event, error) { return nil, g.publisher.Publish(ctx, topic, e) })
+}
+
+// Request returns the reply to the event, or an error that tells its status.
 func (g *guard) Request(ctx context.Context, topic string, e event.Event) (*event.Event, error) {
-	return g.do(ctx, topic, e, func() (*event.Event, error) { return g.publisher.Request(ctx, topic, e) })
+	return g.do(ctx, topic, operationRequest, e, func() (*event.Event, error) { return g.publisher.Request(ctx, topic, e) })
 }
 
-func (g *guard) do(ctx context.Context, topic string, e event.Event, call func() (*event.Event, error)) (reply *event.Event, err error) {
-	if ctx.Err() != nil { // which says nothing about EventMesh
-		return nil, fmt.Errorf("publishing to %s: %w: no time was left for it", topic, eventmesh.ErrUnconfirmed)
-	}
-	attempt := g.circuit.begin(topic, e.Source()+" "+e.ID(), time.Now())
+func (g *guard) do(ctx context.Context, topic, operation string, e event.Event, ask func() (*event.Event, error)) (reply *event.Event, err error) {
+	began := time.Now()
+	attempt := g.circuit.begin(topic, e.Source()+" "+e.ID(), began)
 	if attempt == nil {
-		return nil, refusef(http.StatusServiceUnavailable,
+		return nil, ingress.Refusef(http.StatusServiceUnavailable,
 			"publishing to %s: EventMesh has not confirmed the latest %d events in time, and is asked for one at a time until it does", topic, tripAfter)
 	}
-	defer func() {
-		// Events of a batch have goroutines of their own: one that makes a library panic must not end the process.
-		if reason := recover(); reason != nil {
-			g.logger.Errorw("an event could not be published: panic", "topic", topic, "reason", reason, zap.StackSkip("stack", 1))
-			reply, err = nil, fmt.Errorf("publishing to %s: %w", topic, errPanic)
-		}
-		g.learn(attempt, err)
-	}()
-	return call()
+	err = errPanic // unless the call returns
+	defer func() { g.learn(attempt, err) }()
+	reply, err = ask()
+	o := outcomeOf(err)
+	g.metrics.published(ctx, call{topic, operation, o.errorType}, time.Since(began))
+	if err != nil {
+		err = &ingress.RefusalError{Status: o.status, Err: err}
+	}
+	return reply, err
 }
 
-var errPanic = errors.New("internal error")
+var errPanic = errors.New("the event made a library panic")
+
+// outcome is what an error of the client means: the value of error.type in metrics, and the status for the sender.
+type outcome struct {
+	kind      error
+	errorType string
+	status    int
+}
+
+// outcomes are all that are known. The first that fits counts.
+var outcomes = []outcome{
+	{eventmesh.ErrNoReply, "no_reply", http.StatusGatewayTimeout},
+	{eventmesh.ErrInvalidReply, "invalid_reply", http.StatusBadGateway},
+	{eventmesh.ErrUnconfirmed, "unconfirmed", http.StatusServiceUnavailable},
+	{eventmesh.ErrNotConnected, "not_connected", http.StatusServiceUnavailable},
+	{eventmesh.ErrRateLimited, "rate_limited", http.StatusTooManyRequests},
+	{eventmesh.ErrNoSubscriber, "no_subscriber", http.StatusServiceUnavailable},
+	{eventmesh.ErrRefused, "refused", http.StatusServiceUnavailable},
+	{eventmesh.ErrUnauthorized, "unauthorized", http.StatusServiceUnavailable}, // an operator can mend that
+	{eventmesh.ErrInvalidEvent, "invalid_event", http.StatusBadRequest},
+	{eventmesh.ErrTooLarge, "too_large", http.StatusRequestEntityTooLarge},
+	{eventmesh.ErrInvalidTopic, errorOther, http.StatusBadRequest},
+	{eventmesh.ErrUnsupported, errorOther, http.StatusForbidden},
+}
+
+// outcomeOf returns what an error means, and the zero value for none. One of no known kind is no fault of the event, and the sender's to
+// repeat.
+func outcomeOf(err error) outcome {
+	if err == nil {
+		return outcome{}
+	}
+	for _, o := range outcomes {
+		if errors.Is(err, o.kind) {
+			return o
+		}
+	}
+	return outcome{errorType: errorOther, status: http.StatusServiceUnavailable}
+}
 
 // learn takes note of what became of a publish, and logs what is new by it.
 func (g *guard) learn(a *attempt, err error) {

@@ -1,18 +1,17 @@
 package sink
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 	"strings"
 
 	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/token"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress"
 )
 
 // OIDC is the part of the configuration that says who may send.
@@ -38,13 +37,8 @@ func (o *OIDC) validateTokens() error {
 		return adapter.Invalid("OIDC_ISSUER", withoutUser(u), "an https URL without user, query and fragment")
 	}
 	if o.IssuerCAFile != "" {
-		pem, err := os.ReadFile(o.IssuerCAFile)
-		if err != nil {
-			return fmt.Errorf("OIDC_CA_FILE: %w", err)
-		}
-		if !x509.NewCertPool().AppendCertsFromPEM(pem) {
-			return adapter.Invalid("OIDC_CA_FILE", o.IssuerCAFile, "a file with certificates in PEM")
-		}
+		_, err := adapter.Authorities("OIDC_CA_FILE", o.IssuerCAFile)
+		return err
 	}
 	return nil
 }
@@ -80,45 +74,23 @@ func (s Subjects) match(subject string) bool { return Topics(s).match(subject) }
 
 // authenticator asks senders for their tokens.
 type authenticator struct {
-	audience string
-	subjects Subjects
-	tokens   *token.Verifier
+	OIDC
+	tokens *token.Verifier
 }
 
+// newAuthenticator returns nil where nobody is asked for a token.
 func newAuthenticator(o OIDC, logger *zap.SugaredLogger) *authenticator {
-	tokens := token.New(token.Options{Issuer: o.Issuer, CAFile: o.IssuerCAFile, Logger: logger})
-	return &authenticator{audience: o.Audience, subjects: o.Subjects, tokens: tokens}
-}
-
-// ready returns nil, or why no token can be verified.
-func (a *authenticator) ready() error {
-	if a == nil {
+	if o.Audience == "" {
 		return nil
 	}
-	return a.tokens.Ready()
+	return &authenticator{o, token.New(token.Options{Issuer: o.Issuer, CAFile: o.IssuerCAFile, Logger: logger})}
 }
 
-// authenticate returns nil for a request that may be served, without reading its body. What it says of a token is no more
-// than its subject.
-func (a *authenticator) authenticate(w http.ResponseWriter, r *http.Request) error {
-	if a == nil {
-		return nil
+// authenticate returns nil for a request that may be served.
+func (a *authenticator) authenticate(r *http.Request) error {
+	subject, err := ingress.Subject(r, a.tokens, a.Audience)
+	if err == nil && len(a.Subjects) > 0 && !a.Subjects.match(subject) {
+		return ingress.Refusef(http.StatusForbidden, "subject %q may not send: it is not one of OIDC_SUBJECTS", subject)
 	}
-	scheme, presented, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if presented = strings.TrimSpace(presented); presented == "" || !strings.EqualFold(scheme, "Bearer") {
-		w.Header().Set("WWW-Authenticate", "Bearer")
-		return refusef(http.StatusUnauthorized, "a bearer token is needed")
-	}
-	subject, err := a.tokens.Verify(r.Context(), presented, a.audience)
-	var invalid token.InvalidError
-	switch {
-	case errors.As(err, &invalid):
-		w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer error="invalid_token", error_description=%q`, string(invalid)))
-		return refusef(http.StatusUnauthorized, "%w", invalid)
-	case err != nil:
-		return refusef(http.StatusServiceUnavailable, "%w", err)
-	case len(a.subjects) > 0 && !a.subjects.match(subject):
-		return refusef(http.StatusForbidden, "subject %q may not send: it is not one of OIDC_SUBJECTS", subject)
-	}
-	return nil
+	return err
 }

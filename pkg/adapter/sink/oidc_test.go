@@ -14,19 +14,19 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/token/tokentest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
-// guarded serves a handler that wants tokens.
-func guarded(t *testing.T, p publisher, environment ...string) (*handler, *httptest.Server, *observer.ObservedLogs) {
+// guarded serves a sink that wants tokens.
+func guarded(t *testing.T, p publisher, environment ...string) (*served, *observer.ObservedLogs) {
 	t.Helper()
-	h, server, logs := serve(t, p, environment...)
-	h.senders = newAuthenticator(h.config.OIDC, h.logger)
+	server, logs := serve(t, p, environment...)
 	ctx, cancel := context.WithCancel(t.Context())
-	t.Cleanup(h.senders.tokens.Start(ctx))
+	t.Cleanup(server.senders.tokens.Start(ctx))
 	cancel() // as at the start of a shutdown, during which requests are served
-	return h, server, logs
+	return server, logs
 }
 
 // tokensOf is the environment of a sink that wants tokens of an issuer.
@@ -34,17 +34,17 @@ func tokensOf(issuer *tokentest.Issuer, more ...string) []string {
 	return append([]string{"OIDC_AUDIENCE=" + tokentest.Audience, "OIDC_ISSUER=" + issuer.URL, "OIDC_CA_FILE=" + issuer.CAFile}, more...)
 }
 
-func awaitReady(t *testing.T, h *handler) {
+func awaitReady(t *testing.T, s *served) {
 	t.Helper()
 	eventually(t, func() string {
-		if err := h.ready(); err != nil {
+		if err := s.ready(); err != nil {
 			return err.Error()
 		}
 		return ""
 	})
 }
 
-func bearer(token string) http.Header { return binary("Authorization=Bearer " + token) }
+func bearer(token string) http.Header { return ingresstest.Binary("Authorization=Bearer " + token) }
 
 // unread is a body that must not be read before the sender is known.
 type unread struct{ *testing.T }
@@ -85,27 +85,27 @@ func TestAuthentication(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := &fake{}
-			h, server, logs := guarded(t, p, tokensOf(issuer, "OIDC_SUBJECTS="+tokentest.Subject+", system:serviceaccount:knative-eventing:*")...)
-			awaitReady(t, h)
-			header := binary()
+			server, logs := guarded(t, p, tokensOf(issuer, "OIDC_SUBJECTS="+tokentest.Subject+", system:serviceaccount:knative-eventing:*")...)
+			awaitReady(t, server)
+			header := ingresstest.Binary()
 			if c.authorization != "" {
 				header.Set("Authorization", c.authorization)
 			}
-			got := send(t, server.Client(), http.MethodPost, server.URL, header, strings.NewReader("{}"))
-			if got.status != c.status || !strings.Contains(got.body, c.why) {
-				t.Errorf("got %d %q, want %d with %q", got.status, got.body, c.status, c.why)
+			got := ingresstest.Send(t, server.Client(), http.MethodPost, server.URL, header, strings.NewReader("{}"))
+			if got.Status != c.status || !strings.Contains(got.Body, c.why) {
+				t.Errorf("got %d %q, want %d with %q", got.Status, got.Body, c.status, c.why)
 			}
-			if challenge := got.header.Get("Www-Authenticate"); !strings.Contains(challenge, c.challenge) || (challenge == "") != (c.status != http.StatusUnauthorized) {
+			if challenge := got.Header.Get("Www-Authenticate"); !strings.Contains(challenge, c.challenge) || (challenge == "") != (c.status != http.StatusUnauthorized) {
 				t.Errorf("got challenge %q, want %q", challenge, c.challenge)
 			}
 			events, _ := p.taken()
 			if taken := len(events) == 1; taken != (c.status == http.StatusAccepted) {
 				t.Errorf("got %d events published", len(events))
 			}
-			if strings.Count(got.body, "\n") > 1 {
-				t.Errorf("got %q, want one line", got.body)
+			if strings.Count(got.Body, "\n") > 1 {
+				t.Errorf("got %q, want one line", got.Body)
 			}
-			said := got.body + fmt.Sprint(got.header, logs.All())
+			said := got.Body + fmt.Sprint(got.Header, logs.All())
 			if strings.Contains(said, secret) || strings.Contains(said, signature[1:]) || strings.Contains(said, valid[:20]) {
 				t.Errorf("answer or log tells what is in the token: %s", said)
 			}
@@ -115,8 +115,8 @@ func TestAuthentication(t *testing.T) {
 
 func TestAuthenticationComesFirst(t *testing.T) {
 	issuer := tokentest.New(t)
-	h, server, _ := guarded(t, &fake{}, tokensOf(issuer)...)
-	awaitReady(t, h)
+	server, _ := guarded(t, &fake{}, tokensOf(issuer)...)
+	awaitReady(t, server)
 	for _, c := range []struct {
 		name, method, path string
 		status             int
@@ -130,17 +130,17 @@ func TestAuthenticationComesFirst(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil)
-			r.Header = binary()
+			r.Header = ingresstest.Binary()
 			r.Body = io.NopCloser(unread{t})
 			w := httptest.NewRecorder()
-			server.Config.Handler.ServeHTTP(w, r)
+			server.ServeHTTP(w, r)
 			if w.Code != c.status {
 				t.Errorf("got %d %q, want %d", w.Code, w.Body, c.status)
 			}
 		})
 	}
-	if got := send(t, server.Client(), http.MethodPost, server.URL, bearer(issuer.Token(t, map[string]any{"sub": "anybody"})), strings.NewReader("{}")); got.status != http.StatusAccepted {
-		t.Errorf("any subject, without OIDC_SUBJECTS: got %d %q, want 202", got.status, got.body)
+	if got := ingresstest.Send(t, server.Client(), http.MethodPost, server.URL, bearer(issuer.Token(t, map[string]any{"sub": "anybody"})), strings.NewReader("{}")); got.Status != http.StatusAccepted {
+		t.Errorf("any subject, without OIDC_SUBJECTS: got %d %q, want 202", got.Status, got.Body)
 	}
 }
 
@@ -151,11 +151,11 @@ func TestStartAsksSendersForTokens(t *testing.T) {
 		t.Run("subjects "+subjects, func(t *testing.T) {
 			s := start(t, tokensOf(issuer, "EVENTMESH_URL="+server.GRPCURL(), "EVENTMESH_TOPIC=orders", "OIDC_SUBJECTS="+subjects)...)
 			s.awaitReadiness(t, http.StatusOK)
-			if got := post(t, s.url); got.status != http.StatusUnauthorized {
-				t.Errorf("without a token: got %d %q, want 401", got.status, got.body)
+			if got := ingresstest.Post(t, s.url); got.Status != http.StatusUnauthorized {
+				t.Errorf("without a token: got %d %q, want 401", got.Status, got.Body)
 			}
-			if got := send(t, http.DefaultClient, http.MethodPost, s.url, bearer(issuer.Token(t, nil)), strings.NewReader("{}")); got.status != http.StatusAccepted {
-				t.Errorf("got %d %q, want 202", got.status, got.body)
+			if got := ingresstest.Send(t, http.DefaultClient, http.MethodPost, s.url, bearer(issuer.Token(t, nil)), strings.NewReader("{}")); got.Status != http.StatusAccepted {
+				t.Errorf("got %d %q, want 202", got.Status, got.Body)
 			}
 			if warned := s.logs.FilterMessageSnippet("OIDC_SUBJECTS is not set").Len() == 1; warned != (subjects == "") {
 				t.Errorf("got a warning that everybody may send: %t, want %t", warned, subjects == "")
@@ -167,27 +167,27 @@ func TestStartAsksSendersForTokens(t *testing.T) {
 func TestIssuerThatComesLater(t *testing.T) {
 	issuer := tokentest.New(t)
 	issuer.BreakDown(true)
-	h, server, logs := guarded(t, &fake{}, tokensOf(issuer)...)
+	server, logs := guarded(t, &fake{}, tokensOf(issuer)...)
 	eventually(t, func() string {
-		if err := h.ready(); err == nil || !strings.Contains(err.Error(), "502 Bad Gateway") {
+		if err := server.ready(); err == nil || !strings.Contains(err.Error(), "502 Bad Gateway") {
 			return fmt.Sprintf("ready: %v", err)
 		}
 		return ""
 	})
-	if err := h.ready(); strings.Contains(err.Error(), "\n") {
+	if err := server.ready(); strings.Contains(err.Error(), "\n") {
 		t.Errorf("readiness says %q, want one line", err)
 	}
-	got := send(t, server.Client(), http.MethodPost, server.URL, bearer(issuer.Token(t, nil)), strings.NewReader("{}"))
-	if got.status != http.StatusServiceUnavailable || got.header.Get("Retry-After") == "" {
-		t.Errorf("got %d %q, want 503 with Retry-After", got.status, got.body)
+	got := ingresstest.Send(t, server.Client(), http.MethodPost, server.URL, bearer(issuer.Token(t, nil)), strings.NewReader("{}"))
+	if got.Status != http.StatusServiceUnavailable || got.Header.Get("Retry-After") == "" {
+		t.Errorf("got %d %q, want 503 with Retry-After", got.Status, got.Body)
 	}
-	if got := send(t, server.Client(), http.MethodPost, server.URL, binary(), strings.NewReader("{}")); got.status != http.StatusUnauthorized {
-		t.Errorf("without a token: got %d %q, want 401", got.status, got.body)
+	if got := ingresstest.Send(t, server.Client(), http.MethodPost, server.URL, ingresstest.Binary(), strings.NewReader("{}")); got.Status != http.StatusUnauthorized {
+		t.Errorf("without a token: got %d %q, want 401", got.Status, got.Body)
 	}
 	issuer.BreakDown(false)
-	awaitReady(t, h)
-	if got := send(t, server.Client(), http.MethodPost, server.URL, bearer(issuer.Token(t, nil)), strings.NewReader("{}")); got.status != http.StatusAccepted {
-		t.Errorf("got %d %q, want 202", got.status, got.body)
+	awaitReady(t, server)
+	if got := ingresstest.Send(t, server.Client(), http.MethodPost, server.URL, bearer(issuer.Token(t, nil)), strings.NewReader("{}")); got.Status != http.StatusAccepted {
+		t.Errorf("got %d %q, want 202", got.Status, got.Body)
 	}
 	if n := logs.FilterMessageSnippet("cannot get the keys").Len(); n != 1 {
 		t.Errorf("got %d lines of an issuer without keys, want 1", n)

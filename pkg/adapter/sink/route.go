@@ -1,10 +1,14 @@
 package sink
 
 import (
+	"context"
 	"net/http"
 	"strings"
 
+	"github.com/cloudevents/sdk-go/v2/event"
+
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress"
 )
 
 const (
@@ -12,40 +16,47 @@ const (
 	requestsPath = "/requests/"
 )
 
-// destination is what the path of a request stands for.
-type destination struct {
-	topic   string
-	request bool // rather than an event that nobody answers
+// router knows what the paths of requests stand for.
+type router struct {
+	*Config
+	guard *guard
 }
 
 // route finds the destination. It redirects nothing, unlike http.ServeMux: to Knative's senders that is an error.
-func (h *handler) route(r *http.Request) (to destination, err error) {
+func (o router) route(r *http.Request) (to ingress.Destination, err error) {
 	path := r.URL.Path
 	root := path == "/" || path == ""
 	switch { // the pattern becomes the route in metrics, which a path must not
 	case root:
 		r.Pattern = "/"
-		to.topic = h.config.Topic
+		to.Topic = o.Topic
 	case strings.HasPrefix(path, topicsPath):
 		r.Pattern = topicsPath + "{topic}"
-		to.topic = strings.TrimPrefix(path, topicsPath)
+		to.Topic = strings.TrimPrefix(path, topicsPath)
 	case strings.HasPrefix(path, requestsPath):
 		r.Pattern = requestsPath + "{topic}"
-		to = destination{topic: strings.TrimPrefix(path, requestsPath), request: true}
+		to.Topic, to.Single = strings.TrimPrefix(path, requestsPath), true
 	default:
-		return to, refusef(http.StatusNotFound, "no such path: events go to %s{topic}, %s{topic} or /", topicsPath, requestsPath)
+		return to, ingress.Refusef(http.StatusNotFound, "no such path: events go to %s{topic}, %s{topic} or /", topicsPath, requestsPath)
 	}
 	if r.Method != http.MethodPost && r.Method != http.MethodOptions {
-		return to, refusef(http.StatusMethodNotAllowed, "events are sent with POST")
+		return to, ingress.Refusef(http.StatusMethodNotAllowed, "events are sent with POST")
 	}
-	if root && to.topic == "" {
-		return to, refusef(http.StatusForbidden, "no topic for /: send to %s{topic}, or set EVENTMESH_TOPIC at the sink", topicsPath)
+	if root && to.Topic == "" {
+		return to, ingress.Refusef(http.StatusForbidden, "no topic for /: send to %s{topic}, or set EVENTMESH_TOPIC at the sink", topicsPath)
 	}
-	if err := eventmesh.ValidateTopic(to.topic); err != nil {
-		return to, err
+	if err := eventmesh.ValidateTopic(to.Topic); err != nil {
+		return to, ingress.Refusef(http.StatusBadRequest, "%w", err)
 	}
-	if !h.config.open(to.topic) {
-		return to, refusef(http.StatusForbidden, "topic %s is not open: it has to be in EVENTMESH_TOPICS at the sink", to.topic)
+	if !o.open(to.Topic) {
+		return to, ingress.Refusef(http.StatusForbidden, "topic %s is not open: it has to be in EVENTMESH_TOPICS at the sink", to.Topic)
+	}
+	topic := to.Topic
+	if to.Timeout = o.PublishTimeout; to.Single {
+		to.Timeout = o.RequestTimeout
+		to.Deliver = func(ctx context.Context, e event.Event) (*event.Event, error) { return o.guard.Request(ctx, topic, e) }
+	} else {
+		to.Deliver = func(ctx context.Context, e event.Event) (*event.Event, error) { return o.guard.Publish(ctx, topic, e) }
 	}
 	return to, nil
 }

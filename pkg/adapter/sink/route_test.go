@@ -1,13 +1,14 @@
 package sink
 
 import (
+	"context"
 	"net/http"
 	"strings"
 	"testing"
 
-	"context"
-
 	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 )
 
 func TestRoutes(t *testing.T) {
@@ -43,10 +44,10 @@ func TestRoutes(t *testing.T) {
 			reply.SetSource("/s")
 			reply.SetType("t")
 			p := &fake{request: func(context.Context, string) (*event.Event, error) { return &reply, nil }}
-			_, server, _ := serve(t, p)
-			got := send(t, server.Client(), c.method, server.URL+c.path, binary(), strings.NewReader("{}"))
-			if got.status != c.status || !strings.Contains(got.body, c.why) || got.header.Get("Allow") != c.allow {
-				t.Errorf("got %d %q, Allow %q; want %d %q, Allow %q", got.status, got.body, got.header.Get("Allow"), c.status, c.why, c.allow)
+			server, _ := serve(t, p)
+			got := ingresstest.Send(t, server.Client(), c.method, server.URL+c.path, ingresstest.Binary(), strings.NewReader("{}"))
+			if got.Status != c.status || !strings.Contains(got.Body, c.why) || got.Header.Get("Allow") != c.allow {
+				t.Errorf("got %d %q, Allow %q; want %d %q, Allow %q", got.Status, got.Body, got.Header.Get("Allow"), c.status, c.why, c.allow)
 			}
 			_, topics := p.taken()
 			if got := strings.Join(topics, ","); got != c.topic {
@@ -57,9 +58,9 @@ func TestRoutes(t *testing.T) {
 }
 
 func TestRootWithoutTopic(t *testing.T) {
-	_, server, _ := serve(t, &fake{}, "EVENTMESH_TOPIC=")
-	got := post(t, server.URL)
-	if got.status != http.StatusForbidden || !strings.Contains(got.body, "EVENTMESH_TOPIC") || !strings.Contains(got.body, "/topics/") {
-		t.Errorf("got %d %q, want 403 that says what to do", got.status, got.body)
+	server, _ := serve(t, &fake{}, "EVENTMESH_TOPIC=")
+	got := ingresstest.Post(t, server.URL)
+	if got.Status != http.StatusForbidden || !strings.Contains(got.Body, "EVENTMESH_TOPIC") || !strings.Contains(got.Body, "/topics/") {
+		t.Errorf("got %d %q, want 403 that says what to do", got.Status, got.Body)
 	}
 }

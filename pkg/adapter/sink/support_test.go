@@ -1,17 +1,19 @@
 package sink
 
 import (
-	"bytes"
 	"context"
-	"io"
+	"errors"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
@@ -107,81 +109,50 @@ func load(t *testing.T, environment ...string) (*Config, error) {
 	return c, adapter.Load(c)
 }
 
-// serve serves a handler as the sink does, and returns its address and its log.
-func serve(t *testing.T, p publisher, environment ...string) (*handler, *httptest.Server, *observer.ObservedLogs) {
+// served is a sink that serves on a port of the loopback.
+type served struct {
+	*face
+	URL, host string
+	client    *http.Client
+}
+
+// serve serves as the sink does, but for its connection to EventMesh, and returns its log.
+func serve(t *testing.T, p publisher, environment ...string) (*served, *observer.ObservedLogs) {
 	t.Helper()
-	c := config(t, append([]string{"EVENTMESH_URL=grpc://eventmesh", "EVENTMESH_TOPIC=orders", "EVENTMESH_TOPICS=orders,stock-*"}, environment...)...)
+	return serveMeasured(t, noop.NewMeterProvider(), p, environment...)
+}
+
+// serveMeasured serves with metrics.
+func serveMeasured(t *testing.T, provider metric.MeterProvider, p publisher, environment ...string) (*served, *observer.ObservedLogs) {
+	t.Helper()
+	before := otel.GetMeterProvider()
+	otel.SetMeterProvider(provider)
+	t.Cleanup(func() { otel.SetMeterProvider(before) })
+	c := config(t, append([]string{"EVENTMESH_URL=grpc://eventmesh", "EVENTMESH_TOPIC=orders", "EVENTMESH_TOPICS=orders,stock-*", "EVENTMESH_SHUTDOWN_DELAY=0s"}, environment...)...)
 	core, logs := observer.New(zapcore.DebugLevel)
-	logger := zap.New(core).Sugar()
-	h := newHandler(c, p, logger)
-	server := httptest.NewUnstartedServer(nil)
-	server.Config = newServer(c, h, logger)
-	server.Start()
-	t.Cleanup(server.Close)
-	return h, server, logs
-}
-
-// binary are the headers of an event in binary mode.
-func binary(more ...string) http.Header {
-	h := http.Header{
-		"Ce-Specversion": {"1.0"}, "Ce-Id": {"1"}, "Ce-Type": {"order.placed"}, "Ce-Source": {"/shop"}, "Content-Type": {"application/json"},
-	}
-	for _, pair := range more {
-		name, value, _ := strings.Cut(pair, "=")
-		h[name] = []string{value}
-	}
-	return h
-}
-
-const structuredType = "application/cloudevents+json"
-
-func structured() http.Header { return http.Header{"Content-Type": {structuredType}} }
-
-const batchType = "application/cloudevents-batch+json"
-
-func batched() http.Header { return http.Header{"Content-Type": {batchType}} }
-
-type answer struct {
-	status int
-	header http.Header
-	body   string
-	proto  string
-	last   bool // on its connection
-}
-
-// send sends a request, and returns the answer.
-func send(t *testing.T, client *http.Client, method, url string, header http.Header, body io.Reader) answer {
-	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), method, url, body)
+	f, err := newFace(c, p, nil, provider.Meter(telemetryScope), zap.New(core).Sugar())
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header = header
-	response, err := client.Do(r)
+	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = response.Body.Close() }()
-	text, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer{response.StatusCode, response.Header, string(text), response.Proto, response.Close}
+	s := &served{face: f, host: listener.Addr().String(), client: &http.Client{Transport: &http.Transport{}}}
+	s.URL = "http://" + s.host
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- f.Serve(ctx, listener) }()
+	t.Cleanup(func() {
+		s.client.CloseIdleConnections()
+		http.DefaultClient.CloseIdleConnections()
+		cancel()
+		if err := errors.Join(<-ended, f.guard.close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return s, logs
 }
 
-// post posts an event in binary mode.
-func post(t *testing.T, url string) answer {
-	t.Helper()
-	return send(t, http.DefaultClient, http.MethodPost, url, binary(), strings.NewReader(`{"n":1}`))
-}
-
-// same tells in which way two events differ, or "".
-func same(got, want event.Event) string {
-	if got.Context.String() != want.Context.String() {
-		return "got event\n" + got.Context.String() + "want\n" + want.Context.String()
-	}
-	if !bytes.Equal(got.Data(), want.Data()) {
-		return "got data " + string(got.Data()) + ", want " + string(want.Data())
-	}
-	return ""
-}
+// Client returns a client of connections of its own.
+func (s *served) Client() *http.Client { return s.client }

@@ -9,21 +9,17 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
-	"go.uber.org/zap/zaptest/observer"
-
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
 func TestTLSFiles(t *testing.T) {
-	ca := newAuthority(t)
-	cert, key, _ := ca.issue(t)
-	_, otherKey, _ := ca.issue(t)
-	files := newSecretVolume(t, map[string][]byte{"tls.crt": cert, "tls.key": key, "other.key": otherKey, "none": []byte("hunter2")})
-	certFile, keyFile := "TLS_CERT_FILE="+files.path("tls.crt"), "TLS_KEY_FILE="+files.path("tls.key")
+	ca := ingresstest.NewAuthority(t)
+	cert, key, _ := ca.Issue(t)
+	_, otherKey, _ := ca.Issue(t)
+	files := ingresstest.NewSecretVolume(t, map[string][]byte{"tls.crt": cert, "tls.key": key, "other.key": otherKey, "none": []byte("hunter2")})
+	certFile, keyFile := "TLS_CERT_FILE="+files.Path("tls.crt"), "TLS_KEY_FILE="+files.Path("tls.key")
 	for _, c := range []struct {
 		name        string
 		environment []string
@@ -35,10 +31,10 @@ func TestTLSFiles(t *testing.T) {
 		{"no certificate", []string{keyFile}, []string{"TLS_CERT_FILE is missing"}},
 		{"no certificate file", []string{certFile + "2", keyFile}, []string{"TLS_CERT_FILE", "tls.crt2", "no such file"}},
 		{"no key file", []string{certFile, keyFile + "2"}, []string{"TLS_KEY_FILE", "tls.key2", "no such file"}},
-		{"key of another certificate", []string{certFile, "TLS_KEY_FILE=" + files.path("other.key")}, []string{"TLS_CERT_FILE", "TLS_KEY_FILE", "does not match"}},
-		{"certificate that is none", []string{"TLS_CERT_FILE=" + files.path("none"), keyFile}, []string{"TLS_CERT_FILE", files.path("none"), "PEM"}},
-		{"key that is none", []string{certFile, "TLS_KEY_FILE=" + files.path("none")}, []string{"TLS_KEY_FILE", files.path("none"), "PEM"}},
-		{"directory", []string{"TLS_CERT_FILE=" + files.dir, keyFile}, []string{"TLS_CERT_FILE", files.dir, "directory"}},
+		{"key of another certificate", []string{certFile, "TLS_KEY_FILE=" + files.Path("other.key")}, []string{"TLS_CERT_FILE", "TLS_KEY_FILE", "does not match"}},
+		{"certificate that is none", []string{"TLS_CERT_FILE=" + files.Path("none"), keyFile}, []string{"TLS_CERT_FILE", files.Path("none"), "PEM"}},
+		{"key that is none", []string{certFile, "TLS_KEY_FILE=" + files.Path("none")}, []string{"TLS_KEY_FILE", files.Path("none"), "PEM"}},
+		{"directory", []string{"TLS_CERT_FILE=" + files.Dir, keyFile}, []string{"TLS_CERT_FILE", files.Dir, "directory"}},
 		{"bad version", []string{certFile, keyFile, "TLS_MIN_VERSION=1.1"}, []string{"TLS_MIN_VERSION", "1.1", "1.2"}},
 		{"no version left", []string{certFile, keyFile, "TLS_MAX_VERSION=1.2"}, []string{"TLS_MAX_VERSION", "TLS_MIN_VERSION"}},
 	} {
@@ -65,67 +61,12 @@ func TestTLSFiles(t *testing.T) {
 	}
 }
 
-func TestCertificateIsReadAgain(t *testing.T) {
-	ca := newAuthority(t)
-	issue := func() (map[string][]byte, int64) {
-		cert, key, serial := ca.issue(t)
-		return map[string][]byte{"tls.crt": cert, "tls.key": key}, serial
-	}
-	first, serial := issue()
-	files := newSecretVolume(t, first)
-	core, logs := observer.New(zapcore.DebugLevel)
-	now := time.Now()
-	c := &certificate{certFile: files.path("tls.crt"), keyFile: files.path("tls.key"), logger: zap.New(core).Sugar(), now: func() time.Time { return now }}
-	if err := c.load(); err != nil {
-		t.Fatal(err)
-	}
-	check := func(what string, want int64, failures, renewals int) {
-		t.Helper()
-		pair, err := c.get(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := pair.Leaf.SerialNumber.Int64(); got != want {
-			t.Errorf("%s: got certificate %d, want %d", what, got, want)
-		}
-		if got := logs.FilterMessageSnippet("cannot be used").Len(); got != failures {
-			t.Errorf("%s: got %d lines of files that cannot be used, want %d", what, got, failures)
-		}
-		if got := logs.FilterMessageSnippet("took a new").Len(); got != renewals {
-			t.Errorf("%s: got %d lines of new certificates, want %d", what, got, renewals)
-		}
-	}
-	pass := func() { now = now.Add(certificateCheck) }
-
-	check("at the start", serial, 0, 0)
-	second, newer := issue()
-	files.replace(t, second)
-	check("replaced a moment ago", serial, 0, 0)
-	pass()
-	check("replaced", newer, 0, 1)
-
-	files.replace(t, map[string][]byte{"tls.crt": first["tls.crt"], "tls.key": second["tls.key"]})
-	for range 3 {
-		pass()
-		check("replaced by what does not match", newer, 1, 1)
-	}
-	files.replace(t, map[string][]byte{})
-	for range 3 {
-		pass()
-		check("gone", newer, 2, 1)
-	}
-	third, newest := issue()
-	files.replace(t, third)
-	pass()
-	check("there again", newest, 2, 2)
-}
-
 func TestServesHTTPS(t *testing.T) {
-	ca := newAuthority(t)
-	cert, key, serial := ca.issue(t)
-	files := newSecretVolume(t, map[string][]byte{"tls.crt": cert, "tls.key": key})
+	ca := ingresstest.NewAuthority(t)
+	cert, key, serial := ca.Issue(t)
+	files := ingresstest.NewSecretVolume(t, map[string][]byte{"tls.crt": cert, "tls.key": key})
 	server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
-	s := start(t, "EVENTMESH_URL="+server.GRPCURL(), "EVENTMESH_TOPIC=orders", "TLS_CERT_FILE="+files.path("tls.crt"), "TLS_KEY_FILE="+files.path("tls.key"))
+	s := start(t, "EVENTMESH_URL="+server.GRPCURL(), "EVENTMESH_TOPIC=orders", "TLS_CERT_FILE="+files.Path("tls.crt"), "TLS_KEY_FILE="+files.Path("tls.key"))
 	host := strings.TrimPrefix(s.url, "http://")
 	s.url = "https://" + host
 
@@ -135,24 +76,24 @@ func TestServesHTTPS(t *testing.T) {
 		proto string
 	}{{"HTTP/1.1", false, "HTTP/1.1"}, {"HTTP/2", true, "HTTP/2.0"}} {
 		t.Run(c.name, func(t *testing.T) {
-			transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.pool()}, ForceAttemptHTTP2: c.http2}
+			transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: ca.Pool()}, ForceAttemptHTTP2: c.http2}
 			client := &http.Client{Transport: transport}
 			t.Cleanup(client.CloseIdleConnections)
 			eventually(t, func() string {
-				if got := send(t, client, http.MethodGet, s.url+"/readiness", nil, nil); got.status != http.StatusOK {
-					return got.body
+				if got := ingresstest.Send(t, client, http.MethodGet, s.url+"/readiness", nil, nil); got.Status != http.StatusOK {
+					return got.Body
 				}
 				return ""
 			})
-			if got := send(t, client, http.MethodPost, s.url, binary(), strings.NewReader("{}")); got.status != http.StatusAccepted || got.proto != c.proto {
-				t.Errorf("got %d by %s, want 202 by %s", got.status, got.proto, c.proto)
+			if got := ingresstest.Send(t, client, http.MethodPost, s.url, ingresstest.Binary(), strings.NewReader("{}")); got.Status != http.StatusAccepted || got.Proto != c.proto {
+				t.Errorf("got %d by %s, want 202 by %s", got.Status, got.Proto, c.proto)
 			}
 		})
 	}
 
 	// In each of many handshakes at once the certificate is whole, and in the end it is the new one.
-	cert, key, newer := ca.issue(t)
-	files.replace(t, map[string][]byte{"tls.crt": cert, "tls.key": key})
+	cert, key, newer := ca.Issue(t)
+	files.Replace(t, map[string][]byte{"tls.crt": cert, "tls.key": key})
 	eventually(t, func() string {
 		var mu sync.Mutex
 		var seen []int64
@@ -183,7 +124,7 @@ func TestServesHTTPS(t *testing.T) {
 		version uint16
 		works   bool
 	}{{"TLS 1.3", tls.VersionTLS13, true}, {"TLS 1.2", tls.VersionTLS12, false}} {
-		conn, err := (&tls.Dialer{Config: &tls.Config{RootCAs: ca.pool(), MaxVersion: c.version}}).DialContext(t.Context(), "tcp", host)
+		conn, err := (&tls.Dialer{Config: &tls.Config{RootCAs: ca.Pool(), MaxVersion: c.version}}).DialContext(t.Context(), "tcp", host)
 		if (err == nil) != c.works {
 			t.Errorf("%s: got %v, want that it works: %t", c.name, err, c.works)
 		}
@@ -191,8 +132,8 @@ func TestServesHTTPS(t *testing.T) {
 			_ = conn.Close()
 		}
 	}
-	if got := send(t, http.DefaultClient, http.MethodPost, "http://"+host, binary(), strings.NewReader("{}")); got.status != http.StatusBadRequest || !strings.Contains(got.body, "HTTPS") {
-		t.Errorf("without TLS: got %d %q, want 400", got.status, got.body)
+	if got := ingresstest.Send(t, http.DefaultClient, http.MethodPost, "http://"+host, ingresstest.Binary(), strings.NewReader("{}")); got.Status != http.StatusBadRequest || !strings.Contains(got.Body, "HTTPS") {
+		t.Errorf("without TLS: got %d %q, want 400", got.Status, got.Body)
 	}
 	if got := len(server.Published("orders")); got != 2 {
 		t.Errorf("got %d events in EventMesh, want 2", got)
@@ -200,9 +141,9 @@ func TestServesHTTPS(t *testing.T) {
 }
 
 // serialOf returns the serial number of the certificate that a host shows.
-func serialOf(t *testing.T, host string, ca *authority) int64 {
+func serialOf(t *testing.T, host string, ca *ingresstest.Authority) int64 {
 	t.Helper()
-	conn, err := (&tls.Dialer{Config: &tls.Config{RootCAs: ca.pool()}}).DialContext(t.Context(), "tcp", host)
+	conn, err := (&tls.Dialer{Config: &tls.Config{RootCAs: ca.Pool()}}).DialContext(t.Context(), "tcp", host)
 	if err != nil {
 		t.Error(err)
 		return 0
@@ -213,8 +154,8 @@ func serialOf(t *testing.T, host string, ca *authority) int64 {
 
 // Broken connections differ in their addresses, and must not flood the log for all that.
 func TestBrokenConnectionsAreSampledInTheLog(t *testing.T) {
-	ca := newAuthority(t)
-	cert, key, _ := ca.issue(t)
+	ca := ingresstest.NewAuthority(t)
+	cert, key, _ := ca.Issue(t)
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key")
 	for path, content := range map[string][]byte{certFile: cert, keyFile: key} {

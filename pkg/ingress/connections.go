@@ -1,4 +1,4 @@
-package sink
+package ingress
 
 import (
 	"container/list"
@@ -44,16 +44,7 @@ func newConnections(limit int, unreadable func(errorType string, from net.Addr))
 	return &connections{limit: limit, unreadable: unreadable}
 }
 
-// bound makes a server and its listener keep to the limit. It returns the listener to serve.
-func (c *connections) bound(server *http.Server, listener net.Listener) net.Listener {
-	server.ConnState = c.changed
-	server.ConnContext = func(ctx context.Context, conn net.Conn) context.Context {
-		return context.WithValue(ctx, connectionKey{}, connectionOf(conn))
-	}
-	server.Handler = handled(server.Handler)
-	return &boundListener{Listener: listener, connections: c}
-}
-
+// boundListener keeps to the limit.
 type boundListener struct {
 	net.Listener
 	connections *connections
@@ -158,26 +149,40 @@ func (c *connections) unused() []*connection {
 	return all
 }
 
-// begin keeps the connection of a request open until end is called.
-func begin(ctx context.Context) (end func()) {
-	one, _ := ctx.Value(connectionKey{}).(*connection)
-	if one == nil {
-		return func() {}
+// begin keeps a connection open until end is called, for an event. Requests that came by none have a nil connection.
+func (o *connection) begin() {
+	if o == nil {
+		return
 	}
-	one.all.mu.Lock()
-	defer one.all.mu.Unlock()
-	one.busy++
-	one.remove()
-	return func() {
-		one.all.mu.Lock()
-		defer one.all.mu.Unlock()
-		if one.busy--; one.busy == 0 && !one.closed {
-			one.put()
-		}
+	o.all.mu.Lock()
+	defer o.all.mu.Unlock()
+	o.busy++
+	o.remove()
+}
+
+func (o *connection) end() {
+	if o == nil {
+		return
+	}
+	o.all.mu.Lock()
+	defer o.all.mu.Unlock()
+	if o.busy--; o.busy == 0 && !o.closed {
+		o.put()
 	}
 }
 
 type connectionKey struct{}
+
+// withConnection lets requests find their connection.
+func withConnection(ctx context.Context, conn net.Conn) context.Context {
+	return context.WithValue(ctx, connectionKey{}, connectionOf(conn))
+}
+
+// connectionIn returns the connection of a request, or nil.
+func connectionIn(ctx context.Context) *connection {
+	one, _ := ctx.Value(connectionKey{}).(*connection)
+	return one
+}
 
 // connectionOf finds what is below TLS.
 func connectionOf(conn net.Conn) *connection {

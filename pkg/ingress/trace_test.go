@@ -1,4 +1,4 @@
-package sink
+package ingress
 
 import (
 	"net/http"
@@ -8,6 +8,8 @@ import (
 	"go.opentelemetry.io/otel"
 	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 )
 
 func TestTraceGoesOn(t *testing.T) { testTraces(t) }
@@ -34,23 +36,23 @@ func testTraces(t *testing.T) {
 		header        http.Header
 		parent, state any
 	}{
-		{"no trace", binary(), nil, nil},
-		{"request's", binary("Traceparent="+request, "Tracestate=a=1,b=2"), request, "a=1,b=2"},
-		{"event's", binary("Ce-Traceparent="+own, "Ce-Tracestate=c=3"), own, "c=3"},
-		{"event's before the request's", binary("Traceparent="+request, "Tracestate=a=1", "Ce-Traceparent="+own), own, nil},
-		{"state of the event", binary("Traceparent="+request, "Tracestate=a=1", "Ce-Tracestate=c=3"), request, "c=3"},
-		{"invalid", binary("Traceparent=00-xyz"), nil, nil},
-		{"request's, in a batch", http.Header{"Content-Type": {batchType}, "Traceparent": {request}, "Tracestate": {"a=1,b=2"}}, request, "a=1,b=2"},
+		{"no trace", ingresstest.Binary(), nil, nil},
+		{"request's", ingresstest.Binary("Traceparent="+request, "Tracestate=a=1,b=2"), request, "a=1,b=2"},
+		{"event's", ingresstest.Binary("Ce-Traceparent="+own, "Ce-Tracestate=c=3"), own, "c=3"},
+		{"event's before the request's", ingresstest.Binary("Traceparent="+request, "Tracestate=a=1", "Ce-Traceparent="+own), own, nil},
+		{"state of the event", ingresstest.Binary("Traceparent="+request, "Tracestate=a=1", "Ce-Tracestate=c=3"), request, "c=3"},
+		{"invalid", ingresstest.Binary("Traceparent=00-xyz"), nil, nil},
+		{"request's, in a batch", http.Header{"Content-Type": {ingresstest.BatchType}, "Traceparent": {request}, "Tracestate": {"a=1,b=2"}}, request, "a=1,b=2"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := &fake{}
-			_, server, _ := serve(t, p)
+			server, _ := serve(t, p)
 			body := "{}"
-			if c.header.Get("Content-Type") == batchType {
-				body = batchOf("1")
+			if c.header.Get("Content-Type") == ingresstest.BatchType {
+				body = ingresstest.BatchOf("1")
 			}
-			if got := send(t, server.Client(), http.MethodPost, server.URL, c.header, strings.NewReader(body)); got.status != http.StatusAccepted {
-				t.Fatalf("got %d %q", got.status, got.body)
+			if got := ingresstest.Send(t, server.Client(), http.MethodPost, server.URL, c.header, strings.NewReader(body)); got.Status != http.StatusAccepted {
+				t.Fatalf("got %d %q", got.Status, got.Body)
 			}
 			events, _ := p.taken()
 			extensions := events[0].Extensions()

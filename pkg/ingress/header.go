@@ -1,18 +1,14 @@
-package sink
+package ingress
 
 import (
-	"context"
 	"crypto/tls"
 	"errors"
 	"net"
-	"net/http"
 	"os"
 	"strings"
 	"sync/atomic"
 	"time"
 
-	"go.opentelemetry.io/otel/attribute"
-	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.41.0"
 )
 
@@ -31,16 +27,6 @@ type header struct {
 	late    atomic.Bool
 	handled atomic.Bool            // by a handler, since the last answer
 	answer  atomic.Pointer[string] // the start of what was written unless handled
-}
-
-// handled lets connections know which requests have a handler.
-func handled(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if one, _ := r.Context().Value(connectionKey{}).(*connection); one != nil {
-			one.header.handled.Store(true)
-		}
-		next.ServeHTTP(w, r)
-	})
 }
 
 // SetReadDeadline notes when what comes is not of the handshake of TLS, or of the request before, any more: net/http then takes the
@@ -105,19 +91,3 @@ func (h *header) errorType(conn net.Conn) string {
 	}
 	return ""
 }
-
-// unreadable counts and logs a request that no handler has seen.
-func (h *handler) unreadable(errorType string, from net.Addr) {
-	h.unread.Add(context.Background(), 1, metric.WithAttributes(errorTypeOf(errorType)))
-	const message = "a request could not be read: "
-	switch errorType {
-	case headerLate:
-		h.logger.Warnw(message+"its header did not come in time, no answer", "sender", from.String())
-	case semconv.ErrorTypeOther.Value.AsString():
-		h.logger.Warnw(message+"answered by the HTTP server, over TLS", "sender", from.String())
-	default:
-		h.logger.Warnw(message+"answered "+errorType, "sender", from.String())
-	}
-}
-
-func errorTypeOf(name string) attribute.KeyValue { return semconv.ErrorTypeKey.String(name) }

@@ -1,15 +1,14 @@
-package sink
+package ingress
 
 import (
 	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
-	"github.com/eventing-eventmesh/eventing-eventmesh/internal/token/tokentest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 )
 
 // granted tells in which way a header does not grant what Knative's ingress grants, or "".
@@ -23,7 +22,6 @@ func granted(header http.Header) string {
 }
 
 func TestHandshake(t *testing.T) {
-	issuer := tokentest.New(t)
 	question := http.Header{"Webhook-Request-Origin": {"sender.example"}, "Webhook-Request-Rate": {"120"}}
 	for _, c := range []struct {
 		name, path string
@@ -32,33 +30,30 @@ func TestHandshake(t *testing.T) {
 		status     int
 	}{
 		{name: "topic", path: "/topics/orders", header: question, status: 200},
-		{name: "topic by prefix", path: "/topics/stock-eu", header: question, status: 200},
 		{name: "request", path: "/requests/orders", header: question, status: 200},
 		{name: "root", path: "/", header: question, status: 200},
 		{name: "without an origin", path: "/topics/orders", status: 200},
 		{name: "from the kubelet", path: "/topics/orders", header: http.Header{"User-Agent": {"kube-probe/1.34"}}, status: 200},
-		{name: "closed topic", path: "/topics/other", header: question, status: 403},
-		{name: "invalid topic", path: "/topics/a%20b", header: question, status: 400},
+		{name: "closed topic", path: "/topics/closed", header: question, status: 403},
 		{name: "unknown path", path: "/topic/orders", header: question, status: 404},
 		{name: "probe", path: "/readiness", header: question, status: 405},
 		{name: "without a token", path: "/topics/orders", header: question, tokens: true, status: 200},
-		{name: "closed topic without a token", path: "/topics/other", header: question, tokens: true, status: 200},
+		{name: "closed topic without a token", path: "/topics/closed", header: question, tokens: true, status: 200},
 		{name: "unknown path without a token", path: "/topic/orders", header: question, tokens: true, status: 404},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := &fake{}
-			var server *httptest.Server
-			if c.tokens {
-				_, server, _ = guarded(t, p, tokensOf(issuer, "EVENTMESH_TOPICS=orders")...)
-			} else {
-				_, server, _ = serve(t, p)
+			server, _ := serve(t, p, func(o *Options) {
+				if c.tokens {
+					o.Authenticate = func(*http.Request) error { return Refusef(http.StatusUnauthorized, "no token") }
+				}
+			})
+			got := ingresstest.Send(t, server.Client(), http.MethodOptions, server.URL+c.path, c.header, nil)
+			if complaint := granted(got.Header); got.Status != c.status || (complaint == "") != (c.status == http.StatusOK) {
+				t.Errorf("got %d %q, %s; want %d", got.Status, got.Body, complaint, c.status)
 			}
-			got := send(t, server.Client(), http.MethodOptions, server.URL+c.path, c.header, nil)
-			if complaint := granted(got.header); got.status != c.status || (complaint == "") != (c.status == http.StatusOK) {
-				t.Errorf("got %d %q, %s; want %d", got.status, got.body, complaint, c.status)
-			}
-			if got.status == http.StatusOK && got.body != "" {
-				t.Errorf("got body %q, want none", got.body)
+			if got.Status == http.StatusOK && got.Body != "" {
+				t.Errorf("got body %q, want none", got.Body)
 			}
 			if events, _ := p.taken(); len(events) > 0 {
 				t.Error("an event was published")
@@ -68,13 +63,13 @@ func TestHandshake(t *testing.T) {
 }
 
 func TestHandshakeOverEveryProtocol(t *testing.T) {
-	ca := newAuthority(t)
-	cert, key, _ := ca.issue(t)
+	ca := ingresstest.NewAuthority(t)
+	cert, key, _ := ca.Issue(t)
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	trust := &tls.Config{RootCAs: ca.pool()}
+	trust := &tls.Config{RootCAs: ca.Pool()}
 	var h2c http.Protocols
 	h2c.SetUnencryptedHTTP2(true)
 	for _, c := range []struct {
@@ -92,15 +87,15 @@ func TestHandshakeOverEveryProtocol(t *testing.T) {
 			if c.scheme == "https" {
 				secure = &tls.Config{Certificates: []tls.Certificate{pair}}
 			}
-			_, host := serveBounded(t, &fake{}, 10, secure)
+			server, _ := serve(t, &fake{}, func(o *Options) { o.TLS = secure })
 			client := &http.Client{Transport: c.transport}
 			t.Cleanup(client.CloseIdleConnections)
-			got := send(t, client, http.MethodOptions, c.scheme+"://"+host+"/", http.Header{"Webhook-Request-Origin": {"sender.example"}}, nil)
-			if complaint := granted(got.header); got.status != http.StatusOK || complaint != "" || got.proto != c.proto {
-				t.Errorf("got %s %d, %s; want %s 200", got.proto, got.status, complaint, c.proto)
+			got := ingresstest.Send(t, client, http.MethodOptions, server.URL, http.Header{"Webhook-Request-Origin": {"sender.example"}}, nil)
+			if complaint := granted(got.Header); got.Status != http.StatusOK || complaint != "" || got.Proto != c.proto {
+				t.Errorf("got %s %d, %s; want %s 200", got.Proto, got.Status, complaint, c.proto)
 			}
-			if got := send(t, client, http.MethodPost, c.scheme+"://"+host+"/", binary(), strings.NewReader("{}")); got.status != http.StatusAccepted {
-				t.Errorf("the event afterwards: got %d %q, want 202", got.status, got.body)
+			if got := ingresstest.Send(t, client, http.MethodPost, server.URL, ingresstest.Binary(), strings.NewReader("{}")); got.Status != http.StatusAccepted {
+				t.Errorf("the event afterwards: got %d %q, want 202", got.Status, got.Body)
 			}
 		})
 	}
@@ -112,8 +107,8 @@ func TestHandshakeCallsNobody(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, host := serveBounded(t, &fake{}, 10, nil)
-	conn := dial(t, host)
+	server, _ := serve(t, &fake{})
+	conn := ingresstest.Dial(t, server.host)
 	_, err = io.WriteString(conn, "OPTIONS / HTTP/1.1\r\nHost: sink\r\nWebHook-Request-Origin: sender.example\r\n"+
 		"WebHook-Request-Callback: http://"+listener.Addr().String()+"/\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 	if err != nil {
@@ -128,7 +123,7 @@ func TestHandshakeCallsNobody(t *testing.T) {
 			t.Errorf("got %q, want %q", answer, want)
 		}
 	}
-	own := dial(t, listener.Addr().String()) // is the first that the listener accepts, unless the sink has called
+	own := ingresstest.Dial(t, listener.Addr().String()) // is the first that the listener accepts, unless the sink has called
 	first, err := listener.Accept()
 	if err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-package sink
+package ingress
 
 import (
 	"bufio"
@@ -15,6 +15,8 @@ import (
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 )
 
 func TestBodyIsReadWhole(t *testing.T) {
@@ -29,14 +31,14 @@ func TestBodyIsReadWhole(t *testing.T) {
 				if known {
 					r.ContentLength = int64(size)
 				}
-				got, release, err := room.read(httptest.NewRecorder(), r, most)
-				if err != nil || !bytes.Equal(got, want) {
-					t.Fatalf("%d bytes, length known: %t, %s: got %d bytes and %v", size, known, name, len(got), err)
+				got, err := room.read(httptest.NewRecorder(), r, most)
+				if err != nil || !bytes.Equal(got.content, want) {
+					t.Fatalf("%d bytes, length known: %t, %s: got %v and %v", size, known, name, got, err)
 				}
 				if room.held < int64(size) || room.held > max(2*int64(size), bodyStart) {
 					t.Errorf("%d bytes take room for %d", size, room.held)
 				}
-				release()
+				got.release()
 				if room.held != 0 || room.arriving.Len() != 0 {
 					t.Errorf("%d bytes: %d are held after the release, %d bodies arrive", size, room.held, room.arriving.Len())
 				}
@@ -45,16 +47,24 @@ func TestBodyIsReadWhole(t *testing.T) {
 	}
 }
 
+// arrival is a body whose connection notes that it is cut.
+type arrival struct {
+	*body
+	http.ResponseWriter
+	wasCut bool
+}
+
+func (a *arrival) SetReadDeadline(time.Time) error {
+	a.wasCut = true
+	return nil
+}
+
 func TestRoomForBodies(t *testing.T) {
 	room := newBodies(1000)
 	room.grace = time.Hour
-	type arrival struct {
-		*body
-		wasCut bool
-	}
 	begin := func() *arrival {
-		a := &arrival{}
-		a.body = room.begin(func() { a.wasCut = true })
+		a := &arrival{ResponseWriter: httptest.NewRecorder()}
+		a.body = room.begin(a)
 		return a
 	}
 	reserve := func(what string, a *arrival, size int64, want error) {
@@ -96,14 +106,14 @@ func TestRoomForBodiesAtOnce(t *testing.T) {
 	for n := range 100 {
 		readers.Go(func() {
 			r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", iotest.HalfReader(strings.NewReader(strings.Repeat("x", 10*n+1))))
-			content, release, err := room.read(httptest.NewRecorder(), r, 1000)
+			got, err := room.read(httptest.NewRecorder(), r, 1000)
 			if err != nil {
 				return
 			}
-			if len(content) != 10*n+1 {
-				t.Errorf("got %d bytes, want %d", len(content), 10*n+1)
+			if len(got.content) != 10*n+1 {
+				t.Errorf("got %d bytes, want %d", len(got.content), 10*n+1)
 			}
-			release()
+			got.release()
 		})
 	}
 	readers.Wait()
@@ -113,42 +123,42 @@ func TestRoomForBodiesAtOnce(t *testing.T) {
 }
 
 func TestNoRoomForABody(t *testing.T) {
-	h, server, _ := serve(t, &fake{}, "EVENTMESH_MAX_EVENT_BYTES=1000", "EVENTMESH_BUFFER_BYTES=1000")
-	other := h.bodies.begin(func() {})
+	server, _ := serve(t, &fake{}, bounds(Bounds{BodyBytes: 1000, HeldBytes: 1000}))
+	other := server.bodies.begin(httptest.NewRecorder())
 	if err := other.reserve(1000); err != nil {
 		t.Fatal(err)
 	}
 	other.arrived() // so that it does not give way
-	got := post(t, server.URL)
-	if got.status != http.StatusTooManyRequests || got.header.Get("Retry-After") != "1" || !strings.Contains(got.body, "EVENTMESH_BUFFER_BYTES") {
-		t.Errorf("got %d %q, Retry-After %q; want 429", got.status, got.body, got.header.Get("Retry-After"))
+	got := ingresstest.Post(t, server.URL)
+	if got.Status != http.StatusTooManyRequests || got.Header.Get("Retry-After") != "1" || !strings.Contains(got.Body, "EVENTMESH_BUFFER_BYTES") {
+		t.Errorf("got %d %q, Retry-After %q; want 429", got.Status, got.Body, got.Header.Get("Retry-After"))
 	}
 	other.release()
-	if got := post(t, server.URL); got.status != http.StatusAccepted {
-		t.Errorf("got %d %q when there is room again, want 202", got.status, got.body)
+	if got := ingresstest.Post(t, server.URL); got.Status != http.StatusAccepted {
+		t.Errorf("got %d %q when there is room again, want 202", got.Status, got.Body)
 	}
 }
 
 // stalled sends most of an event, and then nothing. It returns what the answer will be.
-func stalled(t *testing.T, client *http.Client, url string, size int) (answers <-chan answer, goOn func()) {
+func stalled(t *testing.T, client *http.Client, url string, size int) (answers <-chan ingresstest.Answer, goOn func()) {
 	t.Helper()
 	reader, writer := io.Pipe()
 	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header = binary()
-	got := make(chan answer, 1)
+	r.Header = ingresstest.Binary()
+	got := make(chan ingresstest.Answer, 1)
 	go func() {
 		defer close(got)
 		response, err := client.Do(r)
 		if err != nil {
-			got <- answer{body: err.Error()}
+			got <- ingresstest.Answer{Body: err.Error()}
 			return
 		}
 		defer func() { _ = response.Body.Close() }()
 		text, _ := io.ReadAll(response.Body)
-		got <- answer{status: response.StatusCode, body: string(text)}
+		got <- ingresstest.Answer{Status: response.StatusCode, Body: string(text)}
 	}()
 	if _, err := writer.Write([]byte(`"` + strings.Repeat("x", size))); err != nil {
 		t.Fatal(err)
@@ -166,53 +176,53 @@ func TestSlowBodiesHoldNeitherPlacesNorRoom(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			client := &http.Client{Transport: transport}
 			t.Cleanup(client.CloseIdleConnections)
-			h, server, _ := serve(t, &fake{}, "EVENTMESH_MAX_IN_FLIGHT=1", "EVENTMESH_MAX_EVENT_BYTES=1100", "EVENTMESH_BUFFER_BYTES=6000")
-			h.bodies.grace = 0
+			server, _ := serve(t, &fake{}, bounds(Bounds{InFlight: 1, BodyBytes: 1100, HeldBytes: 6000}))
+			server.bodies.grace = 0
 			const slow, size = 4, 1000
-			var answers [slow]<-chan answer
+			var answers [slow]<-chan ingresstest.Answer
 			var goOn [slow]func()
 			for n := range slow {
 				answers[n], goOn[n] = stalled(t, client, server.URL, size)
 				eventually(t, func() string {
-					h.bodies.mu.Lock()
-					defer h.bodies.mu.Unlock()
-					if h.bodies.held < int64(n+1)*size {
-						return fmt.Sprintf("%d bytes are held", h.bodies.held)
+					server.bodies.mu.Lock()
+					defer server.bodies.mu.Unlock()
+					if server.bodies.held < int64(n+1)*size {
+						return fmt.Sprintf("%d bytes are held", server.bodies.held)
 					}
 					return ""
 				})
 			}
 			// There is one place, and room for less than two more.
 			for n := range 3 {
-				if got := send(t, client, http.MethodPost, server.URL, binary(), strings.NewReader(`"`+strings.Repeat("y", size)+`"`)); got.status != http.StatusAccepted {
-					t.Errorf("good event %d: got %d %q, want 202", n, got.status, got.body)
+				if got := ingresstest.Send(t, client, http.MethodPost, server.URL, ingresstest.Binary(), strings.NewReader(`"`+strings.Repeat("y", size)+`"`)); got.Status != http.StatusAccepted {
+					t.Errorf("good event %d: got %d %q, want 202", n, got.Status, got.Body)
 				}
 			}
 			fifth, last := stalled(t, client, server.URL, size)
 			sixth, lastButOne := stalled(t, client, server.URL, size)
-			if got := <-answers[0]; got.status != http.StatusTooManyRequests || !strings.Contains(got.body, "gave way") {
-				t.Errorf("the slowest: got %d %q, want 429", got.status, got.body)
+			if got := <-answers[0]; got.Status != http.StatusTooManyRequests || !strings.Contains(got.Body, "gave way") {
+				t.Errorf("the slowest: got %d %q, want 429", got.Status, got.Body)
 			}
 			last()
 			lastButOne()
-			for n, late := range []<-chan answer{fifth, sixth} {
-				if got := <-late; got.status != http.StatusAccepted && got.status != http.StatusTooManyRequests {
-					t.Errorf("late event %d: got %d %q, want 202 or 429", n, got.status, got.body)
+			for n, late := range []<-chan ingresstest.Answer{fifth, sixth} {
+				if got := <-late; got.Status != http.StatusAccepted && got.Status != http.StatusTooManyRequests {
+					t.Errorf("late event %d: got %d %q, want 202 or 429", n, got.Status, got.Body)
 				}
 			}
 			goOn[slow-1]()
-			if got := <-answers[slow-1]; got.status != http.StatusAccepted {
-				t.Errorf("the last of the slow ones: got %d %q, want 202", got.status, got.body)
+			if got := <-answers[slow-1]; got.Status != http.StatusAccepted {
+				t.Errorf("the last of the slow ones: got %d %q, want 202", got.Status, got.Body)
 			}
 			for n := range slow {
 				goOn[n]()
 				<-answers[n]
 			}
 			eventually(t, func() string {
-				h.bodies.mu.Lock()
-				defer h.bodies.mu.Unlock()
-				if h.bodies.held != 0 {
-					return fmt.Sprintf("%d bytes are held", h.bodies.held)
+				server.bodies.mu.Lock()
+				defer server.bodies.mu.Unlock()
+				if server.bodies.held != 0 {
+					return fmt.Sprintf("%d bytes are held", server.bodies.held)
 				}
 				return ""
 			})
@@ -236,13 +246,13 @@ func TestBodyThatIsTooLargeIsNotReadWhole(t *testing.T) {
 			t.Run(fmt.Sprintf("%s, length %d", name, length), func(t *testing.T) {
 				client := &http.Client{Transport: transport}
 				t.Cleanup(client.CloseIdleConnections)
-				_, server, _ := serve(t, &fake{}, "EVENTMESH_MAX_EVENT_BYTES=100000")
+				server, _ := serve(t, &fake{}, bounds(Bounds{BodyBytes: 100_000}))
 				body := &endless{}
 				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, body)
 				if err != nil {
 					t.Fatal(err)
 				}
-				r.Header, r.ContentLength = binary(), length
+				r.Header, r.ContentLength = ingresstest.Binary(), length
 				response, err := client.Do(r)
 				if err != nil {
 					t.Fatal(err)
@@ -269,8 +279,8 @@ func TestRefusalReachesSendersThatReadLate(t *testing.T) {
 		{"sends everything first", "Content-Length: " + strconv.Itoa(size) + "\r\n", true, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			_, server, _ := serve(t, &fake{}, "EVENTMESH_MAX_EVENT_BYTES=1000")
-			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.Listener.Addr().String())
+			server, _ := serve(t, &fake{}, bounds(Bounds{BodyBytes: 1000}))
+			conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", server.host)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,4 +1,4 @@
-package sink
+package ingress
 
 import (
 	"bufio"
@@ -15,36 +15,30 @@ import (
 	"time"
 
 	sdk "go.opentelemetry.io/otel/sdk/metric"
-	"go.uber.org/zap"
-	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 )
 
-// watched is a sink whose log and metrics are looked at.
+// watched is a Server whose log and metrics are looked at.
 type watched struct {
-	host    string
+	*served
 	logs    *observer.ObservedLogs
 	metrics *sdk.ManualReader
 }
 
-// watch serves a handler of which log and metrics are looked at.
-func watch(t *testing.T, p publisher, secure *tls.Config, prepare ...func(*handler, *http.Server)) *watched {
+// watch serves, once the HTTP server has been prepared.
+func watch(t *testing.T, f *fake, secure *tls.Config, prepare ...func(*http.Server)) *watched {
 	t.Helper()
 	w := &watched{metrics: sdk.NewManualReader()}
-	var core zapcore.Core
-	core, w.logs = observer.New(zapcore.DebugLevel)
-	_, w.host = serveBounded(t, p, 10, secure, append(prepare, func(h *handler, _ *http.Server) {
-		h.logger = zap.New(core).Sugar()
-		stop, err := h.measure(t.Context(), sdk.NewMeterProvider(sdk.WithReader(w.metrics)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() {
-			if err := stop(); err != nil {
-				t.Error(err)
-			}
-		})
-	})...)
+	var s *Server
+	s, w.logs = server(t, f, func(o *Options) {
+		o.TLS, o.Meter = secure, sdk.NewMeterProvider(sdk.WithReader(w.metrics)).Meter("test")
+	})
+	for _, p := range prepare {
+		p(s.http)
+	}
+	w.served = start(t, s)
 	return w
 }
 
@@ -61,18 +55,18 @@ func (w *watched) expect(t *testing.T, errorType, says string, n int) {
 	if n == 0 {
 		want = map[string]int64{}
 	}
-	collect(t, w.metrics).expect(t, "eventmesh.sink.unreadable.requests", want)
+	ingresstest.Collect(t, w.metrics).Expect(t, "eventmesh.ingress.unreadable.requests", want)
 }
 
 func serverPair(t *testing.T) (server, client *tls.Config) {
 	t.Helper()
-	ca := newAuthority(t)
-	cert, key, _ := ca.issue(t)
+	ca := ingresstest.NewAuthority(t)
+	cert, key, _ := ca.Issue(t)
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &tls.Config{Certificates: []tls.Certificate{pair}}, &tls.Config{RootCAs: ca.pool(), ServerName: "127.0.0.1"}
+	return &tls.Config{Certificates: []tls.Certificate{pair}}, &tls.Config{RootCAs: ca.Pool(), ServerName: "127.0.0.1"}
 }
 
 const goodRequest = "POST / HTTP/1.1\r\nHost: sink\r\nCe-Specversion: 1.0\r\nCe-Id: 1\r\nCe-Type: t\r\nCe-Source: /s\r\nContent-Length: 0\r\n"
@@ -110,10 +104,10 @@ func TestHeaderThatIsLateIsNotRefused(t *testing.T) {
 				shorten() // by the one goroutine that serves the connection, and after all that has to be in time
 				return nil
 			}}
-			w := watch(t, p, secure, func(_ *handler, server *http.Server) {
+			w := watch(t, p, secure, func(server *http.Server) {
 				shorten = func() { server.ReadHeaderTimeout = 20 * time.Millisecond }
 			})
-			conn := dial(t, w.host)
+			conn := ingresstest.Dial(t, w.host)
 			if c.secure {
 				conn = tls.Client(conn, client)
 			}
@@ -143,9 +137,9 @@ func TestHeaderThatIsLateIsNotRefused(t *testing.T) {
 
 // The first header of a connection is read in two steps, since it may be one of HTTP/2: the deadline may come between them.
 func TestFirstHeaderThatIsLateIsNotRefused(t *testing.T) {
-	w := watch(t, &fake{}, nil, func(_ *handler, server *http.Server) { server.ReadHeaderTimeout = 100 * time.Millisecond })
+	w := watch(t, &fake{}, nil, func(server *http.Server) { server.ReadHeaderTimeout = 100 * time.Millisecond })
 	for _, part := range []string{goodRequest[:len("POST / HTTP/1.")], goodRequest[:len("POST / HTTP/1.1\r\nHo")]} {
-		conn := dial(t, w.host)
+		conn := ingresstest.Dial(t, w.host)
 		if _, err := io.WriteString(conn, part); err != nil {
 			t.Fatal(err)
 		}
@@ -179,7 +173,7 @@ func TestUnreadableRequests(t *testing.T) {
 		for _, kept := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, on a kept connection %t", c.name, kept), func(t *testing.T) {
 				w := watch(t, &fake{}, nil)
-				got := exchange(t, dial(t, w.host), kept, c.raw)
+				got := exchange(t, ingresstest.Dial(t, w.host), kept, c.raw)
 				if c.name == "of the server" && !strings.Contains(got, "\r\nAllow: POST, OPTIONS\r\n") {
 					t.Errorf("got %q, want what OPTIONS of a path gets", got)
 				}
@@ -196,7 +190,7 @@ func TestUnreadableRequests(t *testing.T) {
 		t.Run(c.name+", over TLS", func(t *testing.T) {
 			for _, kept := range []bool{false, true} {
 				w := watch(t, &fake{}, server)
-				exchange(t, tls.Client(dial(t, w.host), client), kept, c.raw)
+				exchange(t, tls.Client(ingresstest.Dial(t, w.host), client), kept, c.raw)
 				n := 0
 				if c.status != "" {
 					n = 1
@@ -255,13 +249,13 @@ func TestUnreadableOverOtherProtocols(t *testing.T) {
 	} {
 		sender := &http.Client{Transport: c.transport}
 		for range 2 {
-			if got := send(t, sender, http.MethodPost, c.url, binary(), strings.NewReader("{}")); got.status != http.StatusAccepted || got.proto != "HTTP/2.0" {
-				t.Errorf("got %d over %s, want 202 over HTTP/2", got.status, got.proto)
+			if got := ingresstest.Send(t, sender, http.MethodPost, c.url, ingresstest.Binary(), strings.NewReader("{}")); got.Status != http.StatusAccepted || got.Proto != "HTTP/2.0" {
+				t.Errorf("got %d over %s, want 202 over HTTP/2", got.Status, got.Proto)
 			}
 		}
 		sender.CloseIdleConnections()
 		c.sink.expect(t, "", "", 0)
 	}
-	exchange(t, dial(t, secure.host), false, "POST / HTTP/1.1\r\nHost: sink\r\n\r\n")
+	exchange(t, ingresstest.Dial(t, secure.host), false, "POST / HTTP/1.1\r\nHost: sink\r\n\r\n")
 	secure.expect(t, "400", "answered 400", 1)
 }

@@ -1,4 +1,4 @@
-package sink
+package ingress
 
 import (
 	"context"
@@ -19,8 +19,8 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
 )
 
-// batchPublishes bounds how many events of one batch are published at once.
-const batchPublishes = 16
+// batchDeliveries bounds how many events of one batch are delivered at once.
+const batchDeliveries = 16
 
 // maxNamedID is how long an id may be that the answer repeats, in bytes.
 const maxNamedID = 1 << 10
@@ -50,46 +50,45 @@ func isBatch(r *http.Request) bool {
 	return format.Lookup(r.Header.Get(cehttp.ContentType)) == format.JSONBatch
 }
 
-// batch publishes the events of a request, each by itself, and answers for all of them. EventMesh's own call for batches tells
-// nothing about single events, nor whether any of them was taken.
-func (h *handler) batch(w http.ResponseWriter, r *http.Request, to destination) {
-	events, failures, err := h.takeBatch(w, r, to)
+// batch delivers the events of a request, each by itself, and answers for all of them.
+func (s *Server) batch(w http.ResponseWriter, r *http.Request, to Destination) {
+	events, failures, err := s.takeBatch(w, r, to)
 	switch {
 	case err != nil:
-		h.refuse(w, to, err)
+		s.refuse(w, to.Topic, err)
 	case len(failures) > 0:
-		h.refuseBatch(w, to, events, failures)
+		s.refuseBatch(w, to, events, failures)
 	default:
-		accept(w)
+		w.WriteHeader(http.StatusAccepted)
 	}
 }
 
-// takeBatch publishes the events of a batch, and returns how many there are, and which failed. Events are parsed one by one: one
+// takeBatch delivers the events of a batch, and returns how many there are, and which failed. Events are parsed one by one: one
 // that is malformed says nothing about others.
-func (h *handler) takeBatch(w http.ResponseWriter, r *http.Request, to destination) (events int, failures []failure, err error) {
-	if to.request {
-		return 0, nil, refusef(http.StatusBadRequest, "a request is a single event, and has a single reply: Content-Type %s holds a batch", r.Header.Get(cehttp.ContentType))
+func (s *Server) takeBatch(w http.ResponseWriter, r *http.Request, to Destination) (events int, failures []failure, err error) {
+	if to.Single {
+		return 0, nil, Refusef(http.StatusBadRequest, "a request is a single event, and has a single reply: Content-Type %s holds a batch", r.Header.Get(cehttp.ContentType))
 	}
 	if err := httpevent.CheckHeader(r.Header); err != nil {
 		return 0, nil, notAnEvent(err)
 	}
-	body, leave, err := h.admit(w, r)
+	body, err := s.admit(w, r)
 	if err != nil {
 		return 0, nil, err
 	}
-	defer leave()
-	raw, err := splitBatch(body, h.config.MaxBatchEvents)
+	defer s.leave(r.Context(), body)
+	raw, err := splitBatch(body.content, s.options.Bounds.BatchEvents)
 	if err != nil {
 		return 0, nil, err
 	}
-	h.batches.Record(r.Context(), int64(len(raw)))
-	return len(raw), h.publishBatch(r.Context(), to, raw), nil
+	s.metrics.batches.Record(r.Context(), int64(len(raw)))
+	return len(raw), s.deliverBatch(r.Context(), to, raw), nil
 }
 
 func splitBatch(body []byte, limit int) (events [][]byte, err error) {
 	err = jsontext.Elements(body, func(one []byte) error {
 		if len(events) == limit {
-			return refusef(http.StatusRequestEntityTooLarge, "the batch has more than the %d events that EVENTMESH_MAX_BATCH_EVENTS allows", limit)
+			return Refusef(http.StatusRequestEntityTooLarge, "the batch has more than the %d events that EVENTMESH_MAX_BATCH_EVENTS allows", limit)
 		}
 		events = append(events, one)
 		return nil
@@ -100,27 +99,27 @@ func splitBatch(body []byte, limit int) (events [][]byte, err error) {
 	return events, err
 }
 
-var errNoBatch = refusef(http.StatusBadRequest, "not a batch of CloudEvents: want a JSON array of events")
+var errNoBatch = Refusef(http.StatusBadRequest, "not a batch of CloudEvents: want a JSON array of events")
 
-// publishBatch publishes several events at once, and returns those that failed. The time for an event is that for all of them.
-// The request holds one place of those in flight; whatever is published beside its first event takes another, if there is one.
-func (h *handler) publishBatch(ctx context.Context, to destination, events [][]byte) []failure {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), h.config.PublishTimeout)
+// deliverBatch delivers several events at once, and returns those that failed. The time for an event is that for all of them.
+// The request holds one place of those in flight; each event that is delivered beside another takes one more, if there is one.
+func (s *Server) deliverBatch(ctx context.Context, to Destination, events [][]byte) []failure {
+	ctx, cancel := s.deadline(ctx, to)
 	defer cancel()
 	failed := make([]*failure, len(events))
 	var next atomic.Int64
 	work := func() {
 		for i := int(next.Add(1)) - 1; i < len(events); i = int(next.Add(1)) - 1 {
-			failed[i] = h.publishOne(ctx, to, i, events[i])
+			failed[i] = s.deliverOne(ctx, to, i, events[i])
 		}
 	}
 	var others sync.WaitGroup
 spread:
-	for range min(batchPublishes, len(events)) - 1 {
+	for range min(batchDeliveries, len(events)) - 1 {
 		select {
-		case h.inFlight <- struct{}{}:
+		case s.inFlight <- struct{}{}:
 			others.Go(func() {
-				defer func() { <-h.inFlight }()
+				defer func() { <-s.inFlight }()
 				work()
 			})
 		default:
@@ -139,13 +138,11 @@ spread:
 	return failures
 }
 
-func (h *handler) publishOne(ctx context.Context, to destination, index int, raw []byte) *failure {
-	e, err := check(httpevent.ReadJSON(raw))
-	if err == nil {
-		continueTrace(ctx, e)
-		err = h.guard.Publish(ctx, to.topic, *e)
-	}
-	if err == nil {
+func (s *Server) deliverOne(ctx context.Context, to Destination, index int, raw []byte) *failure {
+	e, err := httpevent.ReadJSON(raw)
+	if err != nil {
+		err = notAnEvent(err)
+	} else if _, err = s.deliver(ctx, to, e); err == nil {
 		return nil
 	}
 	var named struct {
@@ -157,8 +154,8 @@ func (h *handler) publishOne(ctx context.Context, to destination, index int, raw
 	return &failure{Index: index, ID: named.ID, Status: statusOf(err), Reason: oneLine(err), err: err}
 }
 
-// refuseBatch answers with the worst status, and which events have not been taken; EventMesh has the others.
-func (h *handler) refuseBatch(w http.ResponseWriter, to destination, events int, failures []failure) {
+// refuseBatch answers with the worst status, and which events have not been accepted; the destination has the others.
+func (s *Server) refuseBatch(w http.ResponseWriter, to Destination, events int, failures []failure) {
 	worst := slices.MinFunc(failures, func(a, b failure) int {
 		return slices.Index(batchStatuses, a.Status) - slices.Index(batchStatuses, b.Status)
 	})
@@ -167,13 +164,13 @@ func (h *handler) refuseBatch(w http.ResponseWriter, to destination, events int,
 		Failed []failure `json:"failed"`
 	}{events, failures})
 	if err != nil {
-		h.refuse(w, to, fmt.Errorf("encoding the answer: %w", err))
+		s.refuse(w, to.Topic, fmt.Errorf("encoding the answer: %w", err))
 		return
 	}
 	setRefusalHeaders(w.Header(), worst.Status)
 	w.Header().Set("Content-Type", event.ApplicationJSON)
 	w.WriteHeader(worst.Status)
 	_, _ = w.Write(append(body, '\n')) // a sender that has gone repeats
-	h.logger.Warnw(fmt.Sprintf("events of a batch not taken: answered %d", worst.Status),
-		"topic", to.topic, "events", events, "failed", len(failures), zap.Error(worst.err))
+	s.options.Logger.Warnw(fmt.Sprintf("events of a batch not taken: answered %d", worst.Status),
+		"topic", to.Topic, "events", events, "failed", len(failures), zap.Error(worst.err))
 }

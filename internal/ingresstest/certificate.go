@@ -1,4 +1,4 @@
-package sink
+package ingresstest
 
 import (
 	"crypto/ecdsa"
@@ -16,16 +16,17 @@ import (
 	"time"
 )
 
-// authority signs certificates for 127.0.0.1.
-type authority struct {
+// Authority signs certificates for 127.0.0.1.
+type Authority struct {
 	certificate *x509.Certificate
 	key         *ecdsa.PrivateKey
 	serial      int64
 }
 
-func newAuthority(t *testing.T) *authority {
+// NewAuthority returns an authority with a key of its own.
+func NewAuthority(t *testing.T) *Authority {
 	t.Helper()
-	a := &authority{key: newKey(t), serial: 1}
+	a := &Authority{key: newKey(t), serial: 1}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(a.serial), Subject: pkix.Name{CommonName: "authority"}, NotAfter: time.Now().Add(time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
@@ -49,14 +50,15 @@ func newKey(t *testing.T) *ecdsa.PrivateKey {
 	return key
 }
 
-func (a *authority) pool() *x509.CertPool {
+// Pool returns what trusts the authority.
+func (a *Authority) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AddCert(a.certificate)
 	return pool
 }
 
-// issue returns a new certificate with its key, and its serial number.
-func (a *authority) issue(t *testing.T) (cert, key []byte, serial int64) {
+// Issue returns a new certificate with its key, and its serial number.
+func (a *Authority) Issue(t *testing.T) (cert, key []byte, serial int64) {
 	t.Helper()
 	a.serial++
 	template := &x509.Certificate{
@@ -76,30 +78,33 @@ func (a *authority) issue(t *testing.T) (cert, key []byte, serial int64) {
 	return cert, key, a.serial
 }
 
-// secretVolume is a directory with the files of a Secret, which are replaced as Kubernetes replaces them: by a link.
-type secretVolume struct {
-	dir      string
+// SecretVolume is a directory with the files of a Secret, which are replaced as Kubernetes replaces them: by a link.
+type SecretVolume struct {
+	Dir      string
 	versions int
 }
 
-func newSecretVolume(t *testing.T, files map[string][]byte) *secretVolume {
+// NewSecretVolume returns a directory with such files.
+func NewSecretVolume(t *testing.T, files map[string][]byte) *SecretVolume {
 	t.Helper()
-	v := &secretVolume{dir: t.TempDir()}
-	v.replace(t, files)
+	v := &SecretVolume{Dir: t.TempDir()}
+	v.Replace(t, files)
 	for name := range files {
-		if err := os.Symlink(filepath.Join("..data", name), v.path(name)); err != nil {
+		if err := os.Symlink(filepath.Join("..data", name), v.Path(name)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return v
 }
 
-func (v *secretVolume) path(name string) string { return filepath.Join(v.dir, name) }
+// Path returns the path of a file.
+func (v *SecretVolume) Path(name string) string { return filepath.Join(v.Dir, name) }
 
-func (v *secretVolume) replace(t *testing.T, files map[string][]byte) {
+// Replace replaces all files at once.
+func (v *SecretVolume) Replace(t *testing.T, files map[string][]byte) {
 	t.Helper()
 	v.versions++
-	dir := v.path("..version" + strconv.Itoa(v.versions))
+	dir := v.Path("..version" + strconv.Itoa(v.versions))
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -108,11 +113,11 @@ func (v *secretVolume) replace(t *testing.T, files map[string][]byte) {
 			t.Fatal(err)
 		}
 	}
-	link := v.path("..data_new")
+	link := v.Path("..data_new")
 	if err := os.Symlink(filepath.Base(dir), link); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Rename(link, v.path("..data")); err != nil {
+	if err := os.Rename(link, v.Path("..data")); err != nil {
 		t.Fatal(err)
 	}
 }

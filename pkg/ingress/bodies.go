@@ -1,4 +1,4 @@
-package sink
+package ingress
 
 import (
 	"container/list"
@@ -33,58 +33,59 @@ type bodies struct {
 	arriving list.List // of *body, the oldest first
 }
 
-// body is what a request holds of the room for bodies. Its fields are guarded by the mutex of bodies.
+// body is what a request holds of the room for bodies. All but content is guarded by the mutex of bodies.
 type body struct {
+	content []byte
 	room    *bodies
 	began   time.Time
 	place   *list.Element
 	held    int64
 	gaveWay bool
-	cut     func() // ends a Read that waits; not called after arrived
+	sender  http.ResponseWriter // not used after arrived
 }
 
 func newBodies(limit int64) *bodies { return &bodies{limit: limit, grace: bodyGrace} }
 
-// read returns the body of a request, of at most the given size. Release gives its room back.
-func (b *bodies) read(w http.ResponseWriter, r *http.Request, most int64) (content []byte, release func(), err error) {
+// read returns the body of a request, of at most the given size, which is to be released.
+func (b *bodies) read(w http.ResponseWriter, r *http.Request, most int64) (*body, error) {
 	if r.ContentLength > most {
-		return nil, nil, refusef(http.StatusRequestEntityTooLarge, "the body has %d bytes, EVENTMESH_MAX_EVENT_BYTES allows %d", r.ContentLength, most)
+		return nil, Refusef(http.StatusRequestEntityTooLarge, "the body has %d bytes, EVENTMESH_MAX_EVENT_BYTES allows %d", r.ContentLength, most)
 	}
-	one := b.begin(func() { _ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0)) })
+	one := b.begin(w)
 	from := r.Body
 	if r.ContentLength < 0 {
 		from = http.MaxBytesReader(w, from, most)
 	}
-	content, err = one.readAll(from, r.ContentLength, most)
+	err := one.readAll(from, r.ContentLength, most)
 	gaveWay := one.arrived()
 	if err == nil {
-		return content, one.release, nil
+		return one, nil
 	}
 	one.release()
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &tooLarge):
-		return nil, nil, refusef(http.StatusRequestEntityTooLarge, "the body has more than the %d bytes that EVENTMESH_MAX_EVENT_BYTES allows", most)
+		return nil, Refusef(http.StatusRequestEntityTooLarge, "the body has more than the %d bytes that EVENTMESH_MAX_EVENT_BYTES allows", most)
 	case gaveWay:
-		return nil, nil, refusef(http.StatusTooManyRequests, "%w", errGaveWay)
+		return nil, Refusef(http.StatusTooManyRequests, "%w", errGaveWay)
 	case errors.Is(err, errBodiesFull):
-		return nil, nil, refusef(http.StatusTooManyRequests, "%w", err)
+		return nil, Refusef(http.StatusTooManyRequests, "%w", err)
 	default:
-		return nil, nil, refusef(http.StatusRequestTimeout, "reading the body: %w", err)
+		return nil, Refusef(http.StatusRequestTimeout, "reading the body: %w", err)
 	}
 }
 
-func (b *bodies) begin(cut func()) *body {
+func (b *bodies) begin(w http.ResponseWriter) *body {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	one := &body{room: b, began: time.Now(), cut: cut}
+	one := &body{room: b, began: time.Now(), sender: w}
 	one.place = b.arriving.PushBack(one)
 	return one
 }
 
 // readAll reads to the end. Its buffer grows with what comes, up to the length, which is negative where it is not known, or
 // to the most that is allowed; one byte more is room to see the end.
-func (o *body) readAll(from io.Reader, length, most int64) ([]byte, error) {
+func (o *body) readAll(from io.Reader, length, most int64) error {
 	if length < 0 {
 		length = most
 	}
@@ -93,7 +94,7 @@ func (o *body) readAll(from io.Reader, length, most int64) ([]byte, error) {
 		if len(content) == cap(content) {
 			size := min(max(bodyStart, 2*int64(cap(content))), length+1)
 			if err := o.reserve(size - int64(cap(content))); err != nil {
-				return nil, err
+				return err
 			}
 			content = append(make([]byte, 0, size), content...)
 		}
@@ -101,11 +102,12 @@ func (o *body) readAll(from io.Reader, length, most int64) ([]byte, error) {
 		content = content[:len(content)+n]
 		switch {
 		case errors.Is(err, io.EOF):
-			return content, nil
+			o.content = content
+			return nil
 		case err != nil:
-			return nil, err
+			return err
 		case int64(len(content)) > length: // which net/http allows neither
-			return nil, io.ErrUnexpectedEOF
+			return io.ErrUnexpectedEOF
 		}
 	}
 }
@@ -131,7 +133,7 @@ func (o *body) reserve(size int64) error {
 		oldest.place, oldest.gaveWay = nil, true
 		b.held -= oldest.held // a moment before it lets go
 		oldest.held = 0
-		oldest.cut()
+		_ = http.NewResponseController(oldest.sender).SetReadDeadline(time.Unix(1, 0)) // which ends a Read that waits
 	}
 	b.held += size
 	o.held += size
