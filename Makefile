@@ -106,6 +106,10 @@ bench: ## measure what the adapters cost beside the least that does the same, so
 bench-check: ## fail when the adapters cost a fifth more than docs/performance says, half a minute
 	$(GO) run ./test/bench -check docs/performance/report.json
 
+.PHONY: bench-stores
+bench-stores: ## compare what could keep events on disk, four minutes on a quiet machine; prints tables
+	$(GO) -C pkg/dispatch/internal/journal/compare run .
+
 .PHONY: fuzz
 fuzz: ## a minute for each fuzz target
 	$(GO) test -run='^$$' -fuzz=FuzzMapping -fuzztime=1m ./pkg/eventmesh/internal/wire
@@ -127,3 +131,4 @@ fuzz: ## a minute for each fuzz target
 	$(GO) test -run='^$$' -fuzz=FuzzSurvivesParsing -fuzztime=1m ./pkg/eventmesh/internal/wire
 	$(GO) test -run='^$$' -fuzz=FuzzRead -fuzztime=1m ./internal/httpevent
 	$(GO) test -run='^$$' -fuzz=FuzzRead -fuzztime=1m -fuzzminimizetime=1s ./internal/boltfile
+	$(GO) test -run='^$$' -fuzz=FuzzOpen -fuzztime=1m ./pkg/dispatch/internal/journal
