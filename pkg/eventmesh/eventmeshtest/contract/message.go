@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -136,8 +135,7 @@ func told(invalid string) error {
 
 func messages(t *testing.T, target Target) {
 	topic, group := target.topic(t), unique("group")
-	subscription := eventmesh.Subscription{Topics: []string{topic}}
-	s := target.subscriber(t, group, subscription)
+	s := target.subscriber(t, group, eventmesh.Subscription{Topics: []string{topic}})
 	target.warm(t, target.publisher(t), topic, s)
 	const nameless = "a property without a name"
 	rows := map[string]struct {
@@ -185,25 +183,27 @@ func messages(t *testing.T, target Target) {
 			}
 		})
 	}
-	if !target.tcp() {
-		return
+	if target.tcp() {
+		t.Run("delivered again", func(t *testing.T) { messageAgain(t, target, topic, group, s) })
 	}
-	t.Run("delivered again", func(t *testing.T) {
-		if _, err := target.send(t, newMessage(topic, "", "again", nil), false); err != nil {
-			t.Fatalf("publishing: %v", err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), timeout)
-		defer cancel()
-		d, err := s.Receive(ctx)
-		if err != nil {
-			t.Fatal(err)
-		}
-		second := target.subscriber(t, group, subscription)
-		_ = s.Close()
-		if again := receive(t, second); again.Event.ID() != d.Event.ID() {
-			t.Errorf("got id %s, want %s again", again.Event.ID(), d.Event.ID())
-		}
-	})
+}
+
+// messageAgain has another member get what s did not acknowledge, as the same event.
+func messageAgain(t *testing.T, target Target, topic, group string, s *eventmesh.Subscriber) {
+	if _, err := target.send(t, newMessage(topic, "", "again", nil), false); err != nil {
+		t.Fatalf("publishing: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	d, err := s.Receive(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := target.subscriber(t, group, eventmesh.Subscription{Topics: []string{topic}})
+	_ = s.Close()
+	if again := receive(t, second); again.Event.ID() != d.Event.ID() {
+		t.Errorf("got id %s, want %s again", again.Event.ID(), d.Event.ID())
+	}
 }
 
 func messageRequest(t *testing.T, target Target) {
@@ -220,30 +220,16 @@ func messageRequest(t *testing.T, target Target) {
 	reply := newEvent("reply")
 	reply.SetDataContentType(event.ApplicationJSON)
 	reply.DataEncoded = []byte(`{"answer": 42.0}`)
-	answering, stop := context.WithCancel(t.Context())
-	var responding sync.WaitGroup
-	responding.Go(func() {
-		for {
-			d, err := responder.Receive(answering)
-			if err != nil {
-				return
-			}
-			_ = d.Ack(answering)
-			if d.Event.Type() != eventmesh.MessageType {
-				continue
-			}
-			if string(d.Event.Data()) == "bad question" {
-				err = d.ReplyInvalid(answering, errors.New("it is no event"))
-			} else {
-				err = d.Reply(answering, reply)
-			}
-			if err != nil && !errors.Is(err, context.Canceled) {
-				t.Errorf("replying: %v", err)
-			}
+	defer respond(t, responder, func(ctx context.Context, d *eventmesh.Delivery) error {
+		switch {
+		case d.Event.Type() != eventmesh.MessageType:
+			return nil
+		case string(d.Event.Data()) == "bad question":
+			return d.ReplyInvalid(ctx, errors.New("it is no event"))
+		default:
+			return d.Reply(ctx, reply)
 		}
-	})
-	defer responding.Wait()
-	defer stop()
+	})()
 	// As with the client's own requests, the first replies can get lost.
 	for deadline := time.Now().Add(3 * timeout); ; {
 		got, err := target.send(t, request, true)
