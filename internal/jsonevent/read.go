@@ -14,16 +14,15 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
 )
 
-// Unmarshal reads an event that has been taken before, and is to be kept as far as that is possible: of a member that is there twice
-// the last counts, and a number that is no integer of CloudEvents becomes the text that it is. Of the extensions that are to be left
-// out nothing is read; nil leaves out none. The event shares nothing with text. It may lack what an event must have, and hold what
-// CloudEvents forbids.
+// Unmarshal reads an event that was accepted before, and keeps as much of it as it can: where a member is there twice the last one
+// counts, and a number that CloudEvents does not allow becomes its text. It passes over the extensions to leave out; nil leaves out
+// none. The event shares no memory with text. It may lack what an event must have, and hold what CloudEvents forbids.
 func Unmarshal(text []byte, leaveOut func(name []byte) bool) (event.Event, error) {
 	return unmarshal(text, &reader{leaveOut: leaveOut})
 }
 
-// UnmarshalStrict reads an event of a sender, who can be told what is wrong with it: it refuses all that Unmarshal would change, what
-// is no URI reference, no time of RFC 3339 or no UTF-8, and more attributes than an [attribute.Budget] has, before they take memory.
+// UnmarshalStrict reads an event whose sender can be told what is wrong with it. It refuses all that Unmarshal would change, anything
+// but a URI reference, a time of RFC 3339 or UTF-8 where one has to be, and more attributes than an [attribute.Budget] has, before they need memory.
 func UnmarshalStrict(text []byte) (event.Event, error) {
 	if !utf8.Valid(text) {
 		return event.Event{}, attribute.ErrNoUTF8

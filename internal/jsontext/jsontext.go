@@ -9,7 +9,7 @@ import (
 	"unicode/utf16"
 )
 
-// What is not valid JSON of the kind, or is nested more than 10,000 deep, which encoding/json does not take either.
+// What is not valid JSON of the kind, or is nested more than 10,000 deep, which encoding/json refuses too.
 var (
 	ErrNoObject = errors.New("it is no JSON object")
 	ErrNoArray  = errors.New("it is no JSON array")

@@ -7,7 +7,7 @@ import (
 
 // The functions below return where that ends which begins at i, and -1 where it is not valid.
 
-// value does not call itself for what is nested in it: 10,000 calls take a stack of fifty times the text, which the goroutine keeps.
+// value does not call itself for what is nested in it: 10,000 calls would need a stack of fifty times the text, which the goroutine keeps.
 func value(text []byte, i int) int {
 	var few [32]byte
 	open := few[:0] // the brackets whose ends have not come yet

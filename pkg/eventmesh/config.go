@@ -15,7 +15,7 @@ import (
 // Config says which EventMesh a [Publisher] or [Subscriber] talks to, and as who. Addresses, ClientID and Group are
 // required.
 type Config struct {
-	// Addresses are tried in turn, until one takes the session.
+	// Addresses are tried in turn, until one accepts the session.
 	Addresses []Address
 	// ClientID names this replica. It has to stay the same across a restart, so that EventMesh lets the restarted replica
 	// replace its own dead session, and no two live replicas may share it.
@@ -28,13 +28,11 @@ type Config struct {
 	TLS *tls.Config
 	// Env, IDC and Subsystem are EventMesh's labels for where a client runs; defaults PRD, DEFAULT and 0000.
 	Env, IDC, Subsystem string
-	// Subscribers names the transport of those that a Publisher publishes for, as its URLs do without TLS: one of the transports
-	// that the Publisher is given. The default is that of Addresses.
+	// Subscribers is the scheme, without TLS, of the subscribers that a Publisher publishes for. The default is that of Addresses.
 	Subscribers string
 	// Timeout bounds a Publish or Request whose context has no deadline; default 10 s.
 	Timeout time.Duration
-	// Notify, if set, is told of each change: connected, disconnected and why. Calls do not overlap, and it must not call
-	// the Publisher or Subscriber.
+	// Notify, if set, is told of each change. Calls do not overlap, and it must not call the Publisher or Subscriber.
 	Notify func(Status)
 }
 

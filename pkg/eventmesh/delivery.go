@@ -18,29 +18,29 @@ type Delivery struct {
 	Event event.Event
 	// Topic is where it was published, empty where EventMesh did not say.
 	Topic string
-	// Err says why there is no event: what came could not be decoded, and no other attempt will change that.
+	// Err, if set, says why there is no event: EventMesh delivered something that cannot be decoded, now or later.
 	Err error
-	// Raw is what came, where Err is set, without the publisher's credentials that EventMesh hands on.
+	// Raw is what EventMesh delivered, if Err is set, without the publisher's credentials.
 	Raw []byte
 
-	// Acknowledger is the session that the event came by, nil where there is nothing to acknowledge, and Receipt what it knows the
-	// delivery by. Both are the transport's.
+	// The transport sets these: Acknowledger, if it acknowledges, a Receipt that it knows the delivery by, and ReplyFunc for a request.
 	Acknowledger Acknowledger
 	Receipt      any
-	// ReplyFunc is what Reply calls: nil where nobody waits for a reply. It is the transport's.
-	ReplyFunc func(context.Context, event.Event) error
+	ReplyFunc    func(context.Context, event.Event) error
 }
 
-// Acknowledger is a session whose deliveries can be acknowledged. The first call for a delivery counts; others do nothing.
+// Acknowledger is a session whose deliveries can be acknowledged. Only the first call for a delivery has an effect.
 type Acknowledger interface {
-	// Acknowledge acknowledges deliveries of this session. The context bounds the wait for an answer, where there is one.
+	// Acknowledge acknowledges deliveries of this session. The context bounds the wait for an answer, if the transport has one.
 	Acknowledge(ctx context.Context, deliveries []*Delivery) error
-	// Release gives one back. Where EventMesh knows no such thing, it does not say anything to EventMesh.
+	// Release gives a delivery back, if the transport can.
 	Release(ctx context.Context, d *Delivery) error
 }
 
-// Acknowledge tells EventMesh that the events of deliveries are safe with the receiver: in one write or request for all that came by
-// one session, where the transport can. After an error EventMesh may deliver some of them again. [Delivery.Ack] says more.
+// Acknowledge tells EventMesh that the receiver has the events safe, in one write for all that came by one session. Over gRPC it does
+// nothing: EventMesh has forgotten them already. Over TCP EventMesh gives an event that is not acknowledged to another session of the
+// group, or to this client after a reconnect, within the 3 to 8 seconds after which it acknowledges by itself. An error means that some
+// events may come again: their session is over. Acknowledging a second time does nothing.
 func Acknowledge(ctx context.Context, deliveries ...*Delivery) error {
 	var failures error
 	for len(deliveries) > 0 {
@@ -57,15 +57,11 @@ func Acknowledge(ctx context.Context, deliveries ...*Delivery) error {
 	return failures
 }
 
-// Ack tells EventMesh that the event is safe with the receiver. Over gRPC it does nothing, since EventMesh has forgotten
-// the event already. Over TCP EventMesh gives an unacknowledged event to another session of the group, or again to this
-// one after a reconnect, but only within the 3 to 8 seconds after which it acknowledges by itself. It fails when the session
-// that the event came by is over. A second call does nothing.
+// Ack acknowledges one delivery, as [Acknowledge] does.
 func (d *Delivery) Ack(ctx context.Context) error { return Acknowledge(ctx, d) }
 
-// Release gives the event back instead of acknowledging it. EventMesh 1.12 has no word for that: over TCP an event that was released
-// goes to another session of the group when this one ends, if that is within the seconds of [Delivery.Ack], and [Subscriber.Leave] does
-// not wait for its acknowledgement; over gRPC EventMesh has forgotten it.
+// Release gives the event back instead of acknowledging it. EventMesh 1.12 has no message for that: over TCP the event goes to another
+// session of the group if this one ends within those 3 to 8 seconds, and [Subscriber.Leave] does not wait for it; over gRPC nothing happens.
 func (d *Delivery) Release(ctx context.Context) error {
 	if d.Acknowledger == nil {
 		return nil
@@ -81,15 +77,12 @@ func (d *Delivery) Reply(ctx context.Context, e event.Event) error {
 	return d.ReplyFunc(ctx, e)
 }
 
-// InvalidReplyType is the type of the event that [Delivery.ReplyInvalid] replies with.
-const InvalidReplyType = wire.InvalidReplyType
-
 // invalidReply is an extension of such an event: of a message in EventMesh's own protocol it is all that tells it from a reply.
 const invalidReply = "invalidreply"
 
-// ReplyInvalid answers a request to which there is no usable reply, and says why, which must hold nothing that is secret:
-// [Publisher.Request] fails with an ErrInvalidReply, and other requesters get an event of type [InvalidReplyType] with the reason as
-// data, in text/plain, and the extension invalidreply, which is "true".
+// ReplyInvalid tells a requester why it gets no reply; the reason must not hold secrets. [Publisher.Request] then fails with
+// ErrInvalidReply. Other requesters get an event of [InvalidReplyType]: its data is the reason, in text/plain, its extension
+// invalidreply is "true".
 func (d *Delivery) ReplyInvalid(ctx context.Context, reason error) error {
 	e := event.New()
 	e.SetID(rand.Text())

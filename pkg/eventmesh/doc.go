@@ -9,11 +9,10 @@
 // [Publisher.Publish] returns nil only when EventMesh has confirmed the event. Publishing is at least once: an event
 // whose confirmation got lost is in EventMesh although Publish failed, and again when the caller repeats it.
 //
-// Receiving is what EventMesh makes of it. Over gRPC an event counts as delivered as soon as the server has written it
-// to the stream; what it could not write to the stream of a session that had died, it delivers late where its storage is RocketMQ,
-// and loses elsewhere. Over TCP the server waits for [Delivery.Ack], but only 3 to 8 seconds, and then acknowledges the event
-// itself. Past these an event exists only in the receiver: whoever must not lose it keeps it safe before doing anything
-// else with it.
+// How safe an event is on its way to a receiver depends on the transport. Over gRPC it counts as acknowledged as soon as the server has
+// written it to the stream; an event that the server could not write, since the session had died, is late where the storage is
+// RocketMQ, and lost elsewhere. Over TCP the server waits 3 to 8 seconds for [Acknowledge], and then acknowledges the event itself.
+// From then on only the receiver has it: a receiver that must not lose an event stores it before it does anything else.
 //
 // # Order
 //
@@ -21,10 +20,10 @@
 //
 // # Events survive unchanged
 //
-// EventMesh takes the subject for its own purpose, refuses or loses some kinds of data, and adds attributes to every
-// event, among them the publisher's user name and password. Publisher and Subscriber undo all that: an event published with
-// this package is received by it equal in every attribute and byte, whichever transport carried it; of a time it is the instant that is
-// equal. What EventMesh or CloudEvents would not take, [Validate] and Publish refuse.
+// EventMesh uses the subject for its own purpose, refuses or loses some kinds of data, and adds attributes to every event, among them
+// the publisher's user name and password. Publisher and Subscriber undo all that: an event that this package publishes is equal in every
+// attribute and byte when this package receives it, over any transport; times are equal as instants. [Validate] and Publish refuse what
+// EventMesh or CloudEvents would not accept.
 //
-// What was published with EventMesh's own message protocol is received as an event of [MessageType].
+// Messages of EventMesh's own protocol are received as events of [MessageType].
 package eventmesh

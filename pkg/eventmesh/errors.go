@@ -7,40 +7,37 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
-// What a publish can fail for; errors.Is tells which. [Temporary] tells those that another attempt can mend.
+// Why a publish can fail; errors.Is tells which. [Temporary] tells whether to try again.
 var (
 	// ErrNotConnected: no EventMesh server can be reached at the moment.
 	ErrNotConnected = errors.New("not connected to EventMesh")
 	// ErrUnconfirmed: EventMesh has not confirmed in time. It may have the event.
 	ErrUnconfirmed = errors.New("not confirmed by EventMesh in time")
-	// ErrRateLimited: EventMesh takes no more events at the moment.
+	// ErrRateLimited: EventMesh accepts no more events at the moment.
 	ErrRateLimited = errors.New("rate limit of EventMesh reached")
 	// ErrNoSubscriber: the storage holds no events for absent subscribers, and nobody subscribes to the topic.
 	ErrNoSubscriber = wire.ErrNoSubscriber
 	// ErrNoReply: the event was published, and no reply came in time.
 	ErrNoReply = errors.New("no reply in time")
-	// ErrInvalidReply: the event was published, and there is no usable reply to it: the subscriber says so, or what came is no event.
+	// ErrInvalidReply: the event was published, and the reply is not an event, or says that there is none.
 	ErrInvalidReply = wire.ErrInvalidReply
-	// ErrRefused: EventMesh failed to take the event, for a reason of its own.
+	// ErrRefused: EventMesh failed to accept the event, for a reason of its own.
 	ErrRefused = wire.ErrRefused
-	// ErrUnauthorized: EventMesh does not take the credentials, or does not let them do this.
+	// ErrUnauthorized: EventMesh does not accept the credentials, or does not allow them to do this.
 	ErrUnauthorized = errors.New("not authorized by EventMesh")
-
 	// ErrInvalidEvent: EventMesh cannot carry the event, now or later.
 	ErrInvalidEvent = wire.ErrInvalidEvent
 	// ErrInvalidTopic: EventMesh cannot carry a topic of this name.
 	ErrInvalidTopic = wire.ErrInvalidTopic
-	// ErrTooLarge: the event is larger than the transport or the server takes.
+	// ErrTooLarge: the event is larger than the transport or the server accepts.
 	ErrTooLarge = wire.ErrTooLarge
-
 	// ErrUnsupported: EventMesh has no such thing.
 	ErrUnsupported = errors.New("not supported by EventMesh")
-
 	// ErrClosed: the Publisher or Subscriber has been closed.
 	ErrClosed = errors.New("closed")
 )
 
-// Temporary tells whether the same call can succeed later, when neither the event nor the configuration has changed.
+// Temporary tells whether the same call can succeed later without a change.
 func Temporary(err error) bool {
 	for _, permanent := range []error{ErrInvalidEvent, ErrInvalidTopic, ErrTooLarge, ErrUnauthorized, ErrUnsupported, ErrClosed} {
 		if errors.Is(err, permanent) {

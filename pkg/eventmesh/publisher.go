@@ -69,10 +69,9 @@ func NewPublisher(cfg Config, transports ...Transport) (*Publisher, error) {
 	return p, nil
 }
 
-// Publish publishes the event to topic, and returns nil only when EventMesh has confirmed that it has it. When the connection
-// breaks it publishes again over the next one, if the first attempt to open that succeeds; without a connection it fails at once
-// with ErrNotConnected. Any other error is one of this package's, as [Temporary] tells them apart; after a temporary one EventMesh
-// may have the event all the same.
+// Publish publishes the event to topic, and returns nil only when EventMesh has confirmed it. When the connection breaks it publishes
+// again over the next one, if that opens at the first attempt; without a connection it fails at once with ErrNotConnected. After an
+// error that is [Temporary] EventMesh may have the event all the same.
 func (p *Publisher) Publish(ctx context.Context, topic string, e event.Event) error {
 	_, err := p.do(ctx, topic, func(ctx context.Context, session *openPublisher) (*event.Event, error) {
 		for {
@@ -89,9 +88,8 @@ func (p *Publisher) Publish(ctx context.Context, topic string, e event.Event) er
 }
 
 // Request publishes the event to topic, and returns what a [Sync] subscriber replies. It fails as Publish does, and with
-// ErrNoReply and ErrInvalidReply. EventMesh's standalone storage has no requests over TCP, and refuses them. Where the Publisher publishes for
-// subscribers of another transport than its own, requests are an ErrUnsupported: a subscriber replies in the form of its own
-// transport, which EventMesh does not deliver to the requester.
+// ErrNoReply and ErrInvalidReply. EventMesh's standalone storage refuses requests over TCP. A Publisher for subscribers of another transport
+// fails with ErrUnsupported, since EventMesh would not deliver their replies.
 func (p *Publisher) Request(ctx context.Context, topic string, e event.Event) (*event.Event, error) {
 	if p.crosses {
 		return nil, fmt.Errorf("requesting from %s: %w: a reply does not come back from subscribers of another transport", topic, ErrUnsupported)
@@ -164,11 +162,10 @@ func (p *Publisher) renew(session *openPublisher) {
 	}
 }
 
-// Ready returns nil while a session is up, and otherwise says why there is none.
+// Ready returns nil while a session is up, and otherwise says why not.
 func (p *Publisher) Ready() error { return p.supervisor.ready() }
 
-// Close ends the session, fails calls that are under way, and waits for the Publisher's goroutines. Wait for those calls
-// before, to keep them. It may be called more than once.
+// Close ends the session and calls that are under way, and waits for the Publisher's goroutines. It may be called more than once.
 func (p *Publisher) Close() error {
 	p.supervisor.quit()
 	<-p.supervisor.done

@@ -9,10 +9,8 @@ import (
 	"sync"
 )
 
-// Subscriber receives the events of a [Subscription], as one member of a consumer group.
-//
-// It holds at most one delivery that nobody has received. While nobody calls Receive it stays in the group and keeps
-// its session alive, and what EventMesh sends meanwhile waits in the connection and in the server.
+// Subscriber receives the events of a [Subscription], as one member of a consumer group. While nobody calls Receive it stays in the group
+// and holds at most one delivery; others wait in the connection and in the server.
 type Subscriber struct {
 	deliveries chan *Delivery
 	supervisor supervisor[SubscriberSession]
@@ -115,7 +113,7 @@ func (s *Subscriber) serve(session SubscriberSession) error {
 }
 
 // Receive returns the next delivery. It may be called by several goroutines, which then share the deliveries. It fails with the
-// context's error, with ErrClosed after Close, and, once everything that was under way has been handed out, after Leave.
+// context's error, and with ErrClosed after Close, and after Leave once it has returned everything that was under way.
 func (s *Subscriber) Receive(ctx context.Context) (*Delivery, error) {
 	select {
 	case d := <-s.deliveries:
@@ -127,9 +125,9 @@ func (s *Subscriber) Receive(ctx context.Context) (*Delivery, error) {
 	}
 }
 
-// Leave takes this member out of its group, so that EventMesh sends it nothing more. What is under way still comes: call
-// Receive until it returns ErrClosed. Over gRPC this ends the streams of the group's other members too, which have to
-// subscribe again at once, as a Subscriber does. Leaving is slow or fails while EventMesh does not answer: bound it by the context.
+// Leave ends the membership in the group, so that EventMesh sends nothing more. What is under way still comes: call
+// Receive until it returns ErrClosed. Over gRPC the other members of the group lose their streams too, and have to
+// subscribe again, as a Subscriber does at once. The context bounds the wait for EventMesh's answer.
 func (s *Subscriber) Leave(ctx context.Context) error {
 	session := s.quit()
 	if session == nil {
@@ -145,7 +143,7 @@ func (s *Subscriber) Leave(ctx context.Context) error {
 func (s *Subscriber) Ready() error { return s.supervisor.ready() }
 
 // Close ends the session without leaving the group, drops what nobody has received, and waits for the Subscriber's goroutines.
-// Deliveries that were received and not acknowledged can no longer be. It may be called more than once.
+// Deliveries can no longer be acknowledged then. It may be called more than once.
 func (s *Subscriber) Close() error {
 	s.once.Do(func() { close(s.closed) })
 	if session := s.quit(); session != nil {

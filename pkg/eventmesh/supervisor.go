@@ -19,7 +19,7 @@ const (
 	// heartbeatDeadline bounds one heartbeat. A machine that is busy answers late, and is not away: the end of a session costs events
 	// over gRPC, and on EventMesh's standalone storage the topic.
 	heartbeatDeadline = 15 * time.Second
-	// openTimeout bounds one attempt to open a session; the first call to a cold server takes up to 2 s.
+	// openTimeout bounds one attempt to open a session; the first call to a cold server can last 2 s.
 	openTimeout = 10 * time.Second
 	// healthyAfter is how long a session has to last for the next attempt to be the first again, which is made at once:
 	// while no member of a gRPC group is subscribed, EventMesh loses what is published.

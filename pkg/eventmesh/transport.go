@@ -9,8 +9,8 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
-// Transport opens sessions with an EventMesh server: packages grpc and tcp have one each. This and the types that it uses are for them,
-// not for their users. It neither retries nor reconnects: [Publisher] and [Subscriber] do. Its methods may be called from several goroutines.
+// Transport opens sessions with an EventMesh server. Users need no more of it than that packages grpc and tcp have one each. [Publisher] and
+// [Subscriber] reconnect, not a Transport. Its methods may be called from several goroutines.
 type Transport interface {
 	// Traits tell it from others. They do not change.
 	Traits() Traits
@@ -22,8 +22,7 @@ type Transport interface {
 
 // Traits are the facts that differ between transports.
 type Traits struct {
-	// Scheme is that of its addresses' URLs. It names the transport, and does not end with an s: with one added, connections are
-	// encrypted.
+	// Scheme names the transport in URLs. It does not end with an s: with one added, connections are encrypted.
 	Scheme string
 	// Port is that of EventMesh's default configuration.
 	Port string
@@ -46,12 +45,12 @@ type Client struct {
 	TLS *tls.Config
 	// Rendering is that of the subscribers that the client publishes for.
 	Rendering wire.Rendering
-	// Returning says that the client has had a session before, which has ended without its leaving. Where EventMesh holds what it
-	// could not write to a dead session until somebody asks for it, OpenSubscriber does. Of an earlier process it finds out itself.
+	// Returning says that the client had a session before, which it did not leave. If EventMesh holds events that it could not write
+	// to a dead session, OpenSubscriber asks for them. It finds out by itself about sessions of an earlier process.
 	Returning bool
 }
 
-// Session is what every session can do. Its methods may be called from several goroutines.
+// Session is what all sessions can do, for several goroutines at once.
 type Session interface {
 	// Heartbeat tells EventMesh that the client is alive. An error means that the session is of no further use.
 	Heartbeat(ctx context.Context) error
@@ -73,10 +72,9 @@ type PublisherSession interface {
 // SubscriberSession receives over one connection.
 type SubscriberSession interface {
 	Session
-	// Receive returns the next delivery. It is called by one goroutine, and not called while there is no room for another
-	// delivery. After an error the session is over; io.EOF says that EventMesh ended it.
+	// Receive returns the next delivery. One goroutine calls it. After an error the session is over; after io.EOF EventMesh ended it.
 	Receive() (*Delivery, error)
-	// Leave takes the client out of its group. Deliveries that are under way still come, then io.EOF.
+	// Leave ends the membership in the group. Deliveries that are under way still come, then io.EOF.
 	Leave(ctx context.Context) error
 }
 
@@ -105,8 +103,7 @@ type Subscription struct {
 	// Topics are subscribed to together, from the start: EventMesh's standalone storage loses a group's first topic when
 	// another is added later. At least one is required.
 	Topics []string
-	// Mode defaults to Clustering.
+	// Mode defaults to Clustering, and Type to Async.
 	Mode Mode
-	// Type defaults to Async.
 	Type Type
 }

@@ -6,11 +6,15 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
-// MessageType is the type of the events that a Subscriber makes of messages of EventMesh's own, older protocol. Their source is
-// eventmesh:<topic>, and the content of the message is their data, byte for byte.
-const MessageType = wire.MessageType
+// Types of events that this package makes.
+const (
+	// MessageType is that of a message of EventMesh's own, older protocol. Its source is eventmesh:<topic>, its data the message's content.
+	MessageType = wire.MessageType
+	// InvalidReplyType is that of the event which [Delivery.ReplyInvalid] replies with.
+	InvalidReplyType = wire.InvalidReplyType
+)
 
-// ValidateTopic returns an ErrInvalidTopic for a name that no storage of EventMesh takes.
+// ValidateTopic returns an ErrInvalidTopic for a name that no storage of EventMesh accepts.
 func ValidateTopic(topic string) error { return wire.ValidateTopic(topic) }
 
 // Validate returns an ErrInvalidEvent that says why, where EventMesh would refuse an event for good, or lose it, or CloudEvents forbids

@@ -39,7 +39,7 @@ const (
 	fieldNanos   = 2
 )
 
-// messages is the codec of a connection: it takes messages that are encoded already, and reads of an answer what it says.
+// messages is the codec of a connection: it sends messages that are encoded already, and reads of an answer what it says.
 type messages struct{ encoding.CodecV2 }
 
 func newMessages() messages { return messages{encoding.GetCodecV2("proto")} }

@@ -97,7 +97,7 @@ func TestWhatDecodeLeavesOutIsNotMissed(t *testing.T) {
 	}
 }
 
-// TestDeliveriesOfOthers: events of other publishers come whole, or as what is no event; never as one that nobody could write.
+// TestDeliveriesOfOthers: events of other publishers come whole, or as a delivery without an event; never as one that nobody could write.
 func TestDeliveriesOfOthers(t *testing.T) {
 	uri := func(s string) *pb.CloudEvent_AttributeValue {
 		return &pb.CloudEvent_AttributeValue{Attr: &pb.CloudEvent_AttributeValue_CeUri{CeUri: s}}

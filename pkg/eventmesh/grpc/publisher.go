@@ -22,7 +22,7 @@ import (
 const timeToLive = 24 * time.Hour
 
 // windowBytes may be under way from the server before they are read. Where it is not set the library asks the server for a ping
-// with every answer, to find a better one: for confirmations, which have some hundred bytes, there is none.
+// with every answer, to find a better one. Confirmations have some hundred bytes, and gain nothing from that.
 const windowBytes = 1 << 20
 
 // published is the lifetime of an event that nobody replies to.
@@ -112,7 +112,7 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 	return wire.DecodeReply(fromProto(answer))
 }
 
-// invoke calls a method of the server. gRPC takes the end of the session for the caller's wish.
+// invoke calls a method of the server. gRPC reports the end of the session as if the caller had ended the call.
 func (p *publisher) invoke(ctx context.Context, method string, request, answer any) error {
 	err := p.conn.Invoke(ctx, method, request, answer)
 	if status.Code(err) == codes.Canceled && ctx.Err() == nil {

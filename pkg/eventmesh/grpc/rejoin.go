@@ -14,7 +14,7 @@ const (
 	rejoinTimeout = 5 * time.Second
 	// rejoinSubscription is to a topic that nobody publishes to.
 	rejoinSubscription = `[{"topic":"eventing-eventmesh-rejoin","mode":"CLUSTERING","type":"ASYNC"}]`
-	// noTopic is the name of a topic that RocketMQ does not take. Other storages have no requests.
+	// noTopic is the name of a topic that RocketMQ refuses. Other storages have no requests.
 	noTopic = "no/topic"
 )
 

@@ -32,7 +32,7 @@ type subscriber struct {
 
 	subscription, heartbeat string // JSON
 
-	sending sync.Mutex  // a stream takes one message at a time
+	sending sync.Mutex  // a stream sends one message at a time
 	ended   atomic.Bool // by EventMesh
 }
 

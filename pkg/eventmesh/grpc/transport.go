@@ -19,7 +19,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
-// MaxMessageSize is the largest message in bytes that a server takes by default: the event with the client's attributes.
+// MaxMessageSize is the largest message in bytes that a server accepts by default: the event with the client's attributes.
 const MaxMessageSize = 4 << 20
 
 const (
@@ -72,7 +72,7 @@ func dial(a eventmesh.Address, c eventmesh.Client, options ...grpc.DialOption) (
 	}
 	return grpc.NewClient(a.Host, append(options,
 		grpc.WithTransportCredentials(security),
-		grpc.WithIdleTimeout(0), // a session without traffic is one all the same
+		grpc.WithIdleTimeout(0), // a session without traffic goes on
 		grpc.WithMaxHeaderListSize(maxHeaderSize),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReceiveSize), grpc.MaxCallSendMsgSize(MaxMessageSize), grpc.ForceCodecV2(newMessages())),
 		grpc.WithDisableServiceConfig(),
@@ -163,7 +163,7 @@ func callError(err error) error {
 }
 
 // exhausted tells by its text what the status means by which gRPC says that a message is too large, on whichever side, and proxies
-// that a rate limit is reached. Nothing but a request that the server does not take is too large for good: this side refuses its own
+// that a rate limit is reached. Nothing but a request that the server refuses is too large for good: this side refuses its own
 // beforehand, and an answer comes when EventMesh has the event.
 func exhausted(message string) error {
 	own := strings.HasSuffix(message, fmt.Sprintf("vs. %d)", maxReceiveSize))

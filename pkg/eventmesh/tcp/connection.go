@@ -140,7 +140,7 @@ func (c *connection) overtaken(own *call) bool {
 	return own.overtaken
 }
 
-// answered takes the first call that a frame is the answer to off those that wait; nil where there is none. A confirmation says that
+// answered removes the first call that a frame answers from those that wait, and returns it, or nil. A confirmation says that
 // EventMesh has done with that publish, and had come to those before it; a refusal does not, since it does not wait for the storage.
 func (c *connection) answered(f frame.Frame) *call {
 	is := answeredBy(f)

@@ -1,13 +1,12 @@
 // Package tcp is EventMesh's TCP transport.
 //
-// EventMesh waits for the acknowledgement of a delivery, and gives it to another session of the group when this one ends
-// before; but 3 to 8 seconds after it sent an event it acknowledges it by itself. It has no window: it sends on whether or not
-// events have been acknowledged.
+// EventMesh waits for the acknowledgement of a delivery, and gives it to another session of the group if this one ends first. But 3 to 8
+// seconds after it sent an event it acknowledges it by itself. It does not wait for acknowledgements before it sends more.
 //
-// Confirmations of publishes can get lost in the server, or reach another connection, and a session's permits with them: a publish
-// that is not confirmed within [ConfirmTimeout], or soon after a later one to its topic is, is sent again, so an event may be in
-// EventMesh twice; and a session without permits ends.
+// EventMesh can lose the confirmation of a publish, or send it to another connection; the session then also loses a permit to publish.
+// A publish without confirmation is sent again after [ConfirmTimeout], or soon after a later one to its topic is confirmed, so that
+// EventMesh may have an event twice. A session without permits ends.
 //
-// Data above 1,000 characters is refused unless the server's eventMesh.server.maxEventSize is raised. What is published here
-// reaches TCP subscribers only, or those of another transport only where the configuration names it.
+// EventMesh refuses data above 1,000 characters unless its eventMesh.server.maxEventSize is raised. Events reach TCP subscribers only,
+// or those of one other transport, if the configuration names it.
 package tcp

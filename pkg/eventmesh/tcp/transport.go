@@ -70,7 +70,7 @@ type hello struct {
 	Unack     int    `json:"unack"`
 }
 
-// connect returns a connection on which EventMesh has taken the hello.
+// connect returns a connection on which EventMesh has accepted the hello.
 func connect(ctx context.Context, a eventmesh.Address, c eventmesh.Client, purpose string) (*connection, error) {
 	var conn net.Conn
 	var err error
@@ -140,7 +140,7 @@ func decode(f frame.Frame) (event.Event, error) {
 // reserved tells the members that EventMesh has added, some 25 of 30, which [wire.Decode] would leave out.
 func reserved(name []byte) bool { return wire.Reserved(string(name)) }
 
-// withoutReserved returns a JSON object without those members; what is no object as it is.
+// withoutReserved returns a JSON object without those members, and returns any other text as it is.
 func withoutReserved(body []byte) []byte {
 	left := make([]byte, 0, len(body))
 	left = append(left, '{')

@@ -25,7 +25,7 @@ const (
 // EventMesh 1.12 may have fewer permits than the session's slots: its configuration can say so, and it returns permits by a field
 // that all sessions share, so that they move from one session to another. A slot without a permit rests for a while.
 type window struct {
-	slots     chan struct{} // each taken by a publish, or at rest
+	slots     chan struct{} // each in use by a publish, or at rest
 	publishes atomic.Int32  // in slots
 	resting   atomic.Int32  // slots
 	lost      atomic.Int32  // confirmations

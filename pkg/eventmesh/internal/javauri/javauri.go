@@ -1,4 +1,4 @@
-// Package javauri knows what EventMesh takes for a URI: what Java's java.net.URI parses. That is RFC 2396 with some of RFC 2732 and
+// Package javauri knows what EventMesh accepts as a URI: what Java's java.net.URI parses. That is RFC 2396 with some of RFC 2732 and
 // of 3986, and letters beyond ASCII.
 package javauri
 
@@ -35,7 +35,7 @@ func setOf(characters string) *set {
 	return &s
 }
 
-// Valid tells whether java.net.URI takes text, which is UTF-8.
+// Valid tells whether java.net.URI accepts text, which is UTF-8.
 func Valid(text string) bool {
 	rest, fragment, _ := strings.Cut(text, "#")
 	if !consists(fragment, inRest) {

@@ -18,7 +18,7 @@ import (
 // maxTopic is how long the name of a topic may be, for RocketMQ.
 const maxTopic = 127
 
-// ValidateTopic returns an ErrInvalidTopic for a name that no storage of EventMesh takes.
+// ValidateTopic returns an ErrInvalidTopic for a name that no storage of EventMesh accepts.
 func ValidateTopic(topic string) error {
 	if topic == "" || len(topic) > maxTopic || strings.ContainsFunc(topic, notInTopics) {
 		return fmt.Errorf("%w %q: a name has 1 to 127 letters, digits and characters of ._%%|-", ErrInvalidTopic, topic)
@@ -26,7 +26,7 @@ func ValidateTopic(topic string) error {
 	return nil
 }
 
-// notInTopics tells the characters that one of EventMesh's storages does not take: RocketMQ takes letters, digits and %|_-, Kafka
+// notInTopics tells the characters that one of EventMesh's storages refuses: RocketMQ accepts letters, digits and %|_-, Kafka
 // the dot besides.
 func notInTopics(r rune) bool {
 	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._%|-", r)

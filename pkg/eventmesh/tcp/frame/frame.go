@@ -2,7 +2,7 @@
 //
 //	"EventMesh" (9) | "0000" (4) | uint32 length = 13 + header + body | uint32 length of the header | header JSON | body JSON
 //
-// Both integers are big endian. The package knows the commands' names, and not what they mean.
+// Both integers are big endian. The package knows the names of the commands, and not what they mean.
 package frame
 
 import (
@@ -14,11 +14,11 @@ import (
 	"io"
 )
 
-// MaxSize is the largest value of a frame's first length, in bytes, that EventMesh 1.12 takes. It resets a connection
+// MaxSize is the largest value of a frame's first length, in bytes, that EventMesh 1.12 accepts. It resets a connection
 // that sends more.
 const MaxSize = 4 << 20
 
-// MaxHeaderSize is how many bytes of a frame Read takes for a header. EventMesh's have less than 1,000, with a stack trace some 10,000.
+// MaxHeaderSize is how long a header may be that Read accepts, in bytes. EventMesh's have less than 1,000, with a stack trace some 10,000.
 const MaxHeaderSize = 256 << 10
 
 const (
@@ -105,7 +105,7 @@ func Append(b []byte, f Frame) ([]byte, error) {
 	return append(append(b, header...), f.Body...), nil
 }
 
-// errNoCode refuses what would else be taken for success.
+// errNoCode refuses a header that would otherwise mean success.
 var errNoCode = errors.New("it has no code")
 
 func readHeader(encoded []byte) (Header, error) {
