@@ -3,6 +3,7 @@ package ingress
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -80,6 +81,14 @@ func TestConnectionsThatWaitForLongestAreClosed(t *testing.T) {
 			if got := <-status; got != http.StatusAccepted {
 				t.Errorf("the one in flight: got %d, want 202", got)
 			}
+			eventually(t, func() string {
+				all.mu.Lock()
+				defer all.mu.Unlock()
+				if all.waiting.Len() != all.open {
+					return fmt.Sprintf("%d of %d connections wait, though none has an event in flight", all.waiting.Len(), all.open)
+				}
+				return ""
+			})
 		})
 	}
 }
