@@ -11,7 +11,7 @@ BUILD_FLAGS = -trimpath -tags=grpcnotrace
 
 .PHONY: help
 help: ## list the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 .PHONY: build
 build: ## build the programs into bin/
@@ -26,7 +26,7 @@ images: tools ## build the images, and push them to KO_DOCKER_REPO
 	bin/tools/ko build --base-import-paths $(wildcard ./cmd/*)
 
 .PHONY: image-size
-image-size: ## fail when the program of an adapter takes more than 17 MB in its image, compressed as quickly as ko does; the base is below 1 MB
+image-size: ## fail when the program of an adapter needs more than 17 MB in its image, compressed as ko does it; the base is below 1 MB
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	for program in source sink; do \
 		CGO_ENABLED=0 $(GO) build $(BUILD_FLAGS) -ldflags='-s -w' -o "$$dir/$$program" ./cmd/$$program && \
@@ -36,23 +36,23 @@ image-size: ## fail when the program of an adapter takes more than 17 MB in its 
 	done
 
 .PHONY: demo
-demo: build ## play both directions of events with separate processes
+demo: build ## send events in both directions, between separate processes
 	$(GO) run ./test/demo --bin bin
 
 .PHONY: test
-test: lint check-generate check-monitoring unit coverage ## everything that needs no cluster
+test: lint check-generate check-monitoring unit coverage ## run every check that needs no cluster
 
 .PHONY: lint
-lint: ## vet and linters
+lint: ## run vet and the linters
 	$(GO) vet ./...
 	$(TOOL) golangci-lint run
 
 .PHONY: unit
-unit: ## all tests with the race detector
+unit: ## run all tests with the race detector
 	$(TOOL) gotestsum --format pkgname-and-test-fails -- -race -timeout=30m -coverpkg=./pkg/... -coverprofile=coverage.out ./...
 
 .PHONY: coverage
-coverage: ## fail below the least coverage of pkg/
+coverage: ## fail when the last make unit covered too little of pkg/
 	@$(GO) tool cover -func=coverage.out | awk '/^total:/ { sub("%", "", $$3); print "coverage of pkg/: " $$3 " %"; if ($$3 < $(COVERAGE_MIN)) { print "want at least $(COVERAGE_MIN) %"; exit 1 }; seen = 1 } END { exit !seen }'
 
 .PHONY: generate
@@ -61,7 +61,7 @@ generate: ## regenerate code and documents
 	$(GO) run ./internal/configdoc > docs/configuration.md
 
 .PHONY: check-generate
-check-generate: ## fail when generated files are not what make generate makes
+check-generate: ## fail when generated files differ from what make generate writes
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
 	$(TOOL) buf generate --output "$$dir" && \
 	for f in eventmesh.pb.go eventmesh_grpc.pb.go; do \
@@ -69,16 +69,16 @@ check-generate: ## fail when generated files are not what make generate makes
 	done && \
 	$(GO) run ./internal/configdoc | diff -u docs/configuration.md - || { echo "run make generate"; exit 1; }
 
-# With -count=1, as Go's cache of results does not see that a file outside the module has changed.
+# With -count=1, since Go's cache of results does not notice changes of files outside the module.
 .PHONY: check-monitoring
-check-monitoring: ## fail when Prometheus would refuse a query of config/monitoring, or find nothing by it
+check-monitoring: ## fail when Prometheus would refuse a query of config/monitoring, or could find nothing with it
 	$(GO) -C test/monitoring test -count=1 ./...
 
-# The cluster beside the repository, for when KUBECONFIG names none.
+# The cluster beside the repository is used when KUBECONFIG names none.
 CLUSTER ?= ../shared/cluster
 
 .PHONY: e2e
-e2e: tools ## what is deployed, in the cluster that KUBECONFIG names, with images by KO_DOCKER_REPO
+e2e: tools ## test what is deployed, in the cluster that KUBECONFIG names, with images pushed to KO_DOCKER_REPO
 	@if test -z "$$KUBECONFIG" && test -x $(CLUSTER)/up; then \
 		variables=$$($(CLUSTER)/up) && eval "$$variables" && export PATH="$$(cd $(CLUSTER) && pwd):$$PATH"; \
 	fi && \
@@ -86,24 +86,24 @@ e2e: tools ## what is deployed, in the cluster that KUBECONFIG names, with image
 	$(GO) test -tags=e2e -count=1 -timeout=25m -v ./test/e2e
 
 .PHONY: contract
-contract: ## the transports' suite; against a real EventMesh where EVENTMESH_GRPC_URL or EVENTMESH_TCP_URL names one
+contract: ## run the suite that every transport passes; with a real EventMesh where EVENTMESH_GRPC_URL or EVENTMESH_TCP_URL names one
 	$(GO) test -count=1 -v ./test/contract
 
 .PHONY: test-faults
-test-faults: ## break everything around the source, and count its events; FAULTS=long takes a quarter of an hour
+test-faults: ## break everything around the source, and account for each event; FAULTS=long runs a quarter of an hour
 	$(GO) -C test/faults test $(if $(filter long,$(FAULTS)),,-race) -count=1 -timeout 2h
 
 .PHONY: test-load
-test-load: ## the load tests of the sink in full, one to four minutes; needs 12,000 open files
+test-load: ## run the load tests of the sink in full, one to four minutes; needs 12,000 open files
 	LOAD=full $(GO) test -count=1 -v -timeout 30m -run '^TestLoad' ./cmd/sink
 
 .PHONY: bench
-bench: ## measure what the adapters cost beside the least that does the same, some nine minutes on a quiet machine; write docs/performance
+bench: ## compare the adapters' cost with the least that can do the same, and write docs/performance; some nine minutes on a quiet machine
 	$(GO) run ./test/bench -out docs/performance
 	$(GO) -C test/bench/plot run . ../../../docs/performance
 
 .PHONY: bench-check
-bench-check: ## fail when the adapters cost a fifth more than docs/performance says, half a minute
+bench-check: ## fail when the adapters cost a fifth more than docs/performance says; half a minute
 	$(GO) run ./test/bench -check docs/performance/report.json
 
 .PHONY: bench-stores
@@ -111,7 +111,7 @@ bench-stores: ## compare what could keep events on disk, four minutes on a quiet
 	$(GO) -C pkg/dispatch/internal/journal/compare run .
 
 .PHONY: fuzz
-fuzz: ## a minute for each fuzz target
+fuzz: ## run each fuzz target for a minute
 	$(GO) test -run='^$$' -fuzz=FuzzMapping -fuzztime=1m ./pkg/eventmesh/internal/wire
 	$(GO) test -run='^$$' -fuzz=FuzzDecode -fuzztime=1m ./pkg/eventmesh/internal/wire
 	$(GO) test -run='^$$' -fuzz=FuzzMessage -fuzztime=1m ./pkg/eventmesh/internal/wire
