@@ -177,7 +177,7 @@ func (e *evidence) loss(id string, p publication, h *handOuts, asked bool) strin
 		switch why := e.lossOf(d, asked); {
 		case why == lostBySource:
 			return lostBySource
-		case why != "":
+		case why != "" && p.confirmed: // else its publisher has to repeat it
 			reason = why
 		}
 	}

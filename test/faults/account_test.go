@@ -17,13 +17,16 @@ func TestAccountOfALoss(t *testing.T) {
 	lost := handedOut(eventmeshtest.ByServer, eventmeshtest.Gone)
 	lost.Lost = "written to the dead stream of client x"
 	for name, test := range map[string]struct {
-		deliveries []eventmeshtest.Delivery
-		killed     bool
-		held       bool
-		asked      bool
-		want       string
+		deliveries  []eventmeshtest.Delivery
+		killed      bool
+		held        bool
+		asked       bool
+		unconfirmed bool
+		want        string
 	}{
-		"never handed out": {want: neverHandedOut},
+		"never handed out":                                     {want: neverHandedOut},
+		"not confirmed, nor acknowledged":                      {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.Unacknowledged, eventmeshtest.Gone)}, unconfirmed: true},
+		"not confirmed, and acknowledged by the source":        {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.ByClient, eventmeshtest.Gone)}, unconfirmed: true, want: lostBySource},
 		"acknowledged by the source, and its connection cut":   {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.ByClient, eventmeshtest.Cut)}, want: lostBySource},
 		"acknowledged by the source, and the source killed":    {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.ByClient, eventmeshtest.Gone)}, killed: true, want: lostBySource},
 		"in the spool of a killed source":                      {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.ByServer, eventmeshtest.Gone)}, killed: true, held: true, want: lostBySource},
@@ -47,7 +50,7 @@ func TestAccountOfALoss(t *testing.T) {
 				rest.asked["e"] = 1
 			}
 			e := evidence{
-				published: map[string]publication{"e": {confirmed: true}}, deliveries: test.deliveries,
+				published: map[string]publication{"e": {confirmed: !test.unconfirmed}}, deliveries: test.deliveries,
 				runs: map[string]*sourceRun{"run1": run}, sinks: []*sink{rest},
 			}
 			a := e.account()
