@@ -117,7 +117,7 @@ fuzz: ## run each fuzz target for a minute
 	$(GO) test -run='^$$' -fuzz=FuzzMessage -fuzztime=1m ./pkg/eventmesh/internal/wire
 	$(GO) test -run='^$$' -fuzz=FuzzJSONTravels -fuzztime=1m ./pkg/eventmesh/internal/wire
 	$(GO) test -run='^$$' -fuzz=FuzzJSONThroughTCP -fuzztime=1m ./pkg/eventmesh/eventmeshtest
-	$(GO) test -run='^$$' -fuzz=FuzzRecord -fuzztime=1m ./pkg/adapter/source
+	$(GO) test -run='^$$' -fuzz=FuzzRecord -fuzztime=1m ./pkg/dispatch
 	$(GO) test -run='^$$' -fuzz=FuzzHTTP -fuzztime=1m -fuzzminimizetime=1s ./pkg/adapter/sink
 	$(GO) test -run='^$$' -fuzz=FuzzVerify -fuzztime=1m ./internal/token
 	$(GO) test -run='^$$' -fuzz=FuzzRead -fuzztime=1m ./pkg/eventmesh/tcp/frame

@@ -37,7 +37,7 @@ var (
 	ErrDamaged = errors.New("is damaged")
 	ErrInUse   = errors.New("is in use by another process")
 	// ErrNotBolt says that no page tells where the others are. Damage to both of those pages looks the same.
-	ErrNotBolt = errors.New("is not a file of bbolt")
+	ErrNotBolt = errors.New("is damaged, or is not a file of bbolt")
 )
 
 // Read checks a whole file of bbolt, and calls each for every key of every bucket at the top, in the order of buckets and keys. A bucket

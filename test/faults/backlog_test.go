@@ -2,8 +2,6 @@ package faults
 
 import (
 	"net/http"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -46,11 +44,7 @@ func TestBacklog(t *testing.T) {
 
 func (s *stage) logSpool(r *replica) {
 	s.t.Helper()
-	info, err := os.Stat(filepath.Join(r.spool, spoolFile))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	s.t.Logf("the spool has %d MiB", info.Size()>>20)
+	s.t.Logf("the spool has %d MiB", spoolSize(s.t, r.spool)>>20)
 }
 
 // awaitProgress waits until the sink has taken so many events, for as long as it goes on.

@@ -3,7 +3,6 @@ package faults
 import (
 	"fmt"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -102,7 +101,7 @@ func (r *replica) close(s *sourceRun) {
 	r.t.Helper()
 	s.until = time.Now()
 	if r.spool != "" {
-		s.left = spooled(r.t, filepath.Join(r.spool, spoolFile))
+		s.left = spooled(r.t, r.spool)
 	}
 }
 
@@ -114,7 +113,7 @@ func (r *replica) snapshot() {
 	}
 	r.last().signal(r.t, syscall.SIGSTOP)
 	defer r.last().signal(r.t, syscall.SIGCONT)
-	r.last().held = spooled(r.t, filepath.Join(r.spool, spoolFile))
+	r.last().held = spooled(r.t, r.spool)
 }
 
 func (s *sourceRun) running() bool { return s.until.IsZero() }

@@ -1,73 +1,79 @@
 package faults
 
 import (
-	"encoding/binary"
-	"encoding/json"
+	"context"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
-	bolt "go.etcd.io/bbolt"
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 )
 
-const (
-	// spoolFile is the name of a spool in its folder.
-	spoolFile = "spool.db"
-	// recordStart is how many bytes of a record come before the topic and the attributes.
-	recordStart = 32
-)
+// spoolLane is the name by which a source keeps events for its sink.
+const spoolLane = "sink"
 
-// spooled returns the IDs of the events in a spool that no process writes at the moment. It reads a copy: a source that
-// starts meanwhile wants the file for itself. A spool that is not there is empty.
-func spooled(t *testing.T, path string) map[string]bool {
+// spooled returns the IDs of the events in a spool that no process writes at the moment. It delivers a copy: a source that starts meanwhile
+// wants the directory for itself. A spool that is not there is empty.
+func spooled(t *testing.T, dir string) map[string]bool {
 	t.Helper()
-	ids := map[string]bool{}
-	content, err := os.ReadFile(path) //nolint:gosec // a folder of the test's
-	if errors.Is(err, os.ErrNotExist) {
-		return ids
-	}
-	if err != nil {
+	found := &collector{ids: map[string]bool{}}
+	duplicate := t.TempDir()
+	if err := os.CopyFS(duplicate, os.DirFS(dir)); errors.Is(err, os.ErrNotExist) {
+		return found.ids
+	} else if err != nil {
 		t.Fatal(err)
 	}
-	duplicate := filepath.Join(t.TempDir(), spoolFile)
-	if err := os.WriteFile(duplicate, content, 0o600); err != nil { //nolint:gosec // a folder of the test's
-		t.Fatal(err)
-	}
-	db, err := bolt.Open(duplicate, 0o600, &bolt.Options{ReadOnly: true})
+	defer func() { _ = os.RemoveAll(duplicate) }()
+	disk, err := dispatch.OpenDisk(dispatch.DiskOptions{Dir: duplicate, Older: spoolLane})
 	if err != nil {
-		t.Fatalf("opening a copy of %s: %v", path, err)
+		t.Fatalf("opening a copy of %s: %v", dir, err)
 	}
-	defer db.Close()
-	err = db.View(func(tx *bolt.Tx) error {
-		return tx.Bucket([]byte("events")).ForEach(func(_, record []byte) error {
-			id, err := recordID(record)
-			ids[id] = true
-			return err
-		})
+	d := dispatch.New(dispatch.Options{Disk: disk, Undecodable: func(string, []byte) event.Event {
+		t.Errorf("a record in a copy of %s cannot be read", dir)
+		return event.New()
+	}})
+	d.Lane(dispatch.LaneOptions{Name: spoolLane, Destination: found, DeadLetter: found, Retries: -1})
+	d.Start()
+	eventually(t, func() string {
+		if d.Status().Events > 0 {
+			return "events are left in a copy of " + dir
+		}
+		return ""
 	})
-	if err != nil {
-		t.Fatalf("reading a copy of %s: %v", path, err)
-	}
-	return ids
+	d.Drain(t.Context())
+	return found.ids
 }
 
-// recordID finds the ID of the event in a record of the spool.
-func recordID(record []byte) (string, error) {
-	if len(record) < recordStart {
-		return "", fmt.Errorf("a record has %d bytes", len(record))
+// collector is a destination that notes the IDs of events.
+type collector struct {
+	mu  sync.Mutex
+	ids map[string]bool
+}
+
+func (c *collector) Send(_ context.Context, e event.Event) (dispatch.Answer, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ids[e.ID()] = true
+	return dispatch.Answer{}, nil
+}
+
+func (*collector) String() string { return "collector" }
+
+// spoolSize is how many bytes the files of a spool have.
+func spoolSize(t *testing.T, dir string) (bytes int64) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.journal"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	start := recordStart + int(binary.BigEndian.Uint16(record[18:]))
-	end := start + int(binary.BigEndian.Uint32(record[20:]))
-	if end > len(record) {
-		return "", fmt.Errorf("a record of %d bytes ends before its attributes at %d", len(record), end)
+	for _, file := range files {
+		if info, err := os.Stat(file); err == nil { // it may have been removed since
+			bytes += info.Size()
+		}
 	}
-	var attributes struct {
-		ID string `json:"id"`
-	}
-	if err := json.Unmarshal(record[start:end], &attributes); err != nil {
-		return "", fmt.Errorf("reading the attributes of a record: %w", err)
-	}
-	return attributes.ID, nil
+	return bytes
 }

@@ -14,7 +14,7 @@ import (
 	"knative.dev/pkg/logging"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 )
 
 // Adapter is the source as Knative's framework runs it.
@@ -55,28 +55,20 @@ func (a *Adapter) Start(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, stopProbes()) }()
 	a.logger.Infow("serving probes", "address", listener.Addr().String())
 
-	spool, err := a.openSpool(ctx)
+	disk, err := a.openDisk(ctx)
 	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	err = a.run(ctx, client, spool)
-	if errors.Is(err, errCutOff) {
-		return nil // the spool may be what hangs
-	}
-	if spool != nil {
-		err = errors.Join(err, spool.close())
-	}
-	return err
-}
-
-func (a *Adapter) run(ctx context.Context, client eventmesh.Config, spool *spool) error {
-	s, err := newSource(a.config, client, spool, a.logger)
+	s, err := newSource(a.config, client, disk, a.logger)
 	if err != nil {
 		return err
 	}
 	ready := s.ready
 	a.readiness.Store(&ready)
-	return s.run(ctx)
+	if err := s.run(ctx); !errors.Is(err, errCutOff) {
+		return err
+	}
+	return nil
 }
 
 func (a *Adapter) notReady(err error) {
@@ -87,9 +79,12 @@ func (a *Adapter) notReady(err error) {
 // besidesBuffer is the RAM in bytes that a source should do with besides the events that it keeps in memory.
 const besidesBuffer = 64 << 20
 
-// openSpool opens the spool that the configuration names, if any. Where the disk is full or cannot be written it waits until it can,
+// reopenAfter is the wait before a disk is opened again that was full.
+const reopenAfter = time.Second
+
+// openDisk opens the directory that the configuration names, if any. Where the disk is full or cannot be written it waits until it can,
 // or the context ends.
-func (a *Adapter) openSpool(ctx context.Context) (*spool, error) {
+func (a *Adapter) openDisk(ctx context.Context) (*dispatch.Disk, error) {
 	bounds := []any{"maxEvents", a.config.BufferEvents, "maxBytes", a.config.BufferBytes}
 	if a.config.SpoolDir == "" {
 		adapter.LimitMemory(besidesBuffer + a.config.BufferBytes)
@@ -97,13 +92,13 @@ func (a *Adapter) openSpool(ctx context.Context) (*spool, error) {
 		return nil, nil
 	}
 	for told := false; ; told = true {
-		s, err := a.tryToOpenSpool(ctx)
-		if ctx.Err() != nil && s == nil {
+		disk, err := a.tryToOpenDisk(ctx)
+		if ctx.Err() != nil && disk == nil {
 			return nil, nil
 		}
 		if err == nil {
-			a.logger.Infow("events are kept on disk until the sink has taken them", append(bounds, "file", s.path, "left", s.found.totals.events)...)
-			return s, nil
+			a.logger.Infow("events are kept on disk until the sink has taken them", append(bounds, "directory", disk.Dir(), "left", disk.Events())...)
+			return disk, nil
 		}
 		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EROFS) && !errors.Is(err, syscall.EDQUOT) {
 			return nil, fmt.Errorf("EVENTMESH_SPOOL_DIR: %w", err)
@@ -113,33 +108,38 @@ func (a *Adapter) openSpool(ctx context.Context) (*spool, error) {
 		}
 		a.notReady(err)
 		select {
-		case <-time.After(rewrite):
+		case <-time.After(reopenAfter):
 		case <-ctx.Done():
 			return nil, nil
 		}
 	}
 }
 
-// tryToOpenSpool returns without a spool when the context ends: a disk that hangs must not keep the source from its end.
-func (a *Adapter) tryToOpenSpool(ctx context.Context) (*spool, error) {
+// tryToOpenDisk returns without a disk when the context ends: one that hangs must not keep the source from its end.
+func (a *Adapter) tryToOpenDisk(ctx context.Context) (*dispatch.Disk, error) {
 	a.notReady(fmt.Errorf("opening the spool in %s", a.config.SpoolDir))
-	slow := time.AfterFunc(stallAfter, func() {
-		a.logger.Errorw("the spool is still being opened: its disk hangs, or is slow", "directory", a.config.SpoolDir, "after", stallAfter.String())
-	})
-	defer slow.Stop()
 	type opened struct {
-		spool *spool
-		err   error
+		disk *dispatch.Disk
+		err  error
 	}
 	result := make(chan opened, 1)
 	go func() {
-		s, err := openSpool(a.config.SpoolDir)
-		result <- opened{s, err}
+		disk, err := dispatch.OpenDisk(dispatch.DiskOptions{Dir: a.config.SpoolDir, Older: laneName, Stalled: a.stalled})
+		result <- opened{disk, err}
 	}()
 	select {
 	case r := <-result:
-		return r.spool, r.err
+		return r.disk, r.err
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+}
+
+// stalled tells of a disk that does not answer.
+func (a *Adapter) stalled(hangs bool) {
+	if hangs {
+		a.logger.Errorw("the disk of the spool hangs: nothing more is received until it answers", "directory", a.config.SpoolDir, "after", dispatch.StallAfter.String())
+	} else {
+		a.logger.Infow("the disk of the spool answers again", "directory", a.config.SpoolDir)
 	}
 }

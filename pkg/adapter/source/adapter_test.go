@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"go.opentelemetry.io/otel/metric/noop"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest/observer"
@@ -237,12 +238,12 @@ func TestKeepAddsExtensions(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			d := &eventmesh.Delivery{Event: sample("a"), Topic: test.topic}
-			k := (&receiver{overrides: test.overrides}).keep(d)
-			if got := k.event.Extensions(); fmt.Sprint(got) != fmt.Sprint(test.want) {
+			m := (&source{config: &Config{Overrides: test.overrides}}).message(d)
+			if got := m.Event.Extensions(); fmt.Sprint(got) != fmt.Sprint(test.want) {
 				t.Errorf("got %v, want %v", got, test.want)
 			}
-			if k.delivery != d || k.event.Subject() != "order/1" || k.event.Validate() != nil {
-				t.Errorf("got %v, want the event as its producer made it", k.event)
+			if m.Origin != d || m.Event.Subject() != "order/1" || m.Event.Validate() != nil {
+				t.Errorf("got %v, want the event as its producer made it", m.Event)
 			}
 		})
 	}
@@ -253,8 +254,14 @@ func TestWhatIsNoEventIsAcknowledged(t *testing.T) {
 		t.Run(fmt.Sprint(failure), func(t *testing.T) {
 			core, logs := observer.New(zap.DebugLevel)
 			var acknowledged atomic.Int32
-			r := &receiver{logger: zap.New(core).Sugar(), metrics: noMetrics(t)}
-			err := r.take(t.Context(), &eventmesh.Delivery{Topic: "orders", Raw: []byte(secret), Err: errors.New("no JSON"), Acknowledger: &acknowledger{count: &acknowledged, failure: failure}})
+			s := &source{config: &Config{}, logger: zap.New(core).Sugar()}
+			var err error
+			if s.telemetry, s.metrics, err = newTelemetry(noop.NewMeterProvider(), s.config, func() bool { return false }); err != nil {
+				t.Fatal(err)
+			}
+			err = s.keep(t.Context(), &eventmesh.Delivery{
+				Topic: "orders", Raw: []byte(secret), Err: errors.New("no JSON"), Acknowledger: &acknowledger{count: &acknowledged, failure: failure},
+			})
 			lines := logs.FilterMessage("received what is no event; it is lost").All()
 			if err != nil || acknowledged.Load() != 1 || len(lines) != 1 || lines[0].ContextMap()["topic"] != "orders" || lines[0].ContextMap()["bytes"] != int64(len(secret)) {
 				t.Errorf("got %v, %d acknowledgements, log %v; want one, and a line with topic and size", err, acknowledged.Load(), logs.All())

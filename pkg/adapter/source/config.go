@@ -18,8 +18,8 @@ import (
 	framework "knative.dev/eventing/pkg/adapter/v2"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
-	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
@@ -37,9 +37,9 @@ type Config struct {
 	// Type says whether publishers wait for replies.
 	Type Type `envconfig:"EVENTMESH_TYPE" default:"async" desc:"whether to receive events, or requests, whose publishers get the event back that the sink answers with" want:"async or sync"`
 	// Ordering is the order of requests.
-	Ordering Ordering `envconfig:"EVENTMESH_ORDERING" default:"unordered" desc:"which events are sent one after the other, in the order in which they were received: none, those with the same extension partitionkey (without it, of the same topic), or all" want:"unordered, key or strict"`
+	Ordering dispatch.Ordering `envconfig:"EVENTMESH_ORDERING" default:"unordered" desc:"which events are sent one after the other, in the order in which they were received: none, those with the same extension partitionkey (without it, of the same topic), or all" want:"unordered, key or strict"`
 	// ContentMode is how events are written to HTTP.
-	ContentMode ContentMode `envconfig:"EVENTMESH_CONTENT_MODE" default:"auto" desc:"how requests to the sink hold events, for a sink that reads one mode of CloudEvents only; auto is binary, and structured for events of which a receiver may not get every attribute in headers as it is; with binary those are refused for good" want:"auto, binary or structured"`
+	ContentMode dispatch.ContentMode `envconfig:"EVENTMESH_CONTENT_MODE" default:"auto" desc:"how requests to the sink hold events, for a sink that reads one mode of CloudEvents only; auto is binary, and structured for events of which a receiver may not get every attribute in headers as it is; with binary those are refused for good" want:"auto, binary or structured"`
 	// SpoolDir is where events are kept.
 	SpoolDir string `envconfig:"EVENTMESH_SPOOL_DIR" desc:"directory that keeps events until the sink has taken them, also when the process dies; one for each replica; without it they are kept in memory, and die with it" want:"the path of a directory on a volume that outlives the container"`
 	// BufferEvents bounds the buffer.
@@ -106,42 +106,6 @@ func (t *Type) Decode(value string) error {
 		return nil
 	default:
 		return fmt.Errorf("%q is neither async nor sync", value)
-	}
-}
-
-// Ordering is the value of EVENTMESH_ORDERING: which events are sent one after the other.
-type Ordering string
-
-const (
-	// Unordered sends events as they come, and those that were not taken later.
-	Unordered Ordering = "unordered"
-	// ByKey keeps the order of events with the same partition key, or without one of the same topic.
-	ByKey Ordering = "key"
-	// Strict keeps the order of all events.
-	Strict Ordering = "strict"
-)
-
-// Decode parses the variable, for envconfig.
-func (o *Ordering) Decode(value string) error {
-	switch *o = Ordering(strings.ToLower(value)); *o {
-	case Unordered, ByKey, Strict:
-		return nil
-	default:
-		return fmt.Errorf("%q is none of unordered, key and strict", value)
-	}
-}
-
-// ContentMode is the value of EVENTMESH_CONTENT_MODE.
-type ContentMode httpevent.Mode
-
-// Decode parses the variable, for envconfig.
-func (m *ContentMode) Decode(value string) error {
-	switch mode := httpevent.Mode(strings.ToLower(value)); mode {
-	case httpevent.Auto, httpevent.Binary, httpevent.Structured:
-		*m = ContentMode(mode)
-		return nil
-	default:
-		return fmt.Errorf("%q is none of auto, binary and structured", value)
 	}
 }
 
@@ -236,7 +200,7 @@ func (c *Config) validateRequests() error {
 	if !httpguts.ValidHeaderFieldValue(c.GetNamespace()) {
 		return errors.New("NAMESPACE has a character that HTTP does not take: want the name of a namespace")
 	}
-	if _, err := (trust{}).config(); err != nil {
+	if _, err := trusted(nil); err != nil {
 		return err
 	}
 	if pem := c.GetCACerts(); pem != nil && *pem != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(*pem)) {
@@ -244,6 +208,9 @@ func (c *Config) validateRequests() error {
 	}
 	return nil
 }
+
+// hasDeadLetters tells whether there is a place for dead letters.
+func (c *Config) hasDeadLetters() bool { return c.DeadLetterSink.URL != nil || c.DeadLetterTopic != "" }
 
 func (c *Config) validateDeadLetters() error {
 	if c.DeadLetterTopic == "" {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
@@ -30,7 +31,7 @@ func TestDefaults(t *testing.T) {
 	}
 	if c.BufferEvents != 10000 || c.BufferBytes != 64<<20 || c.MaxInFlight != 16 || c.Retries != -1 || c.BackoffMin != 100*time.Millisecond ||
 		c.BackoffMax != 30*time.Second || c.DrainTimeout != 20*time.Second || c.GetSinktimeout() != 30 || eventmesh.Mode(c.Mode) != eventmesh.Clustering ||
-		c.Ordering != Unordered || eventmesh.Type(c.Type) != eventmesh.Async || c.SpoolDir != "" || c.DeadLetterSink.URL != nil ||
+		c.Ordering != dispatch.Unordered || eventmesh.Type(c.Type) != eventmesh.Async || c.SpoolDir != "" || c.DeadLetterSink.URL != nil ||
 		c.TokenFile != "/oidc/token" || c.ContentMode != "auto" || len(c.Overrides) != 0 {
 		t.Errorf("got %d events, %d bytes, %d in flight, %d retries, %s to %s, drain %s, timeout %d, mode %s, overrides %v",
 			c.BufferEvents, c.BufferBytes, c.MaxInFlight, c.Retries, c.BackoffMin, c.BackoffMax, c.DrainTimeout, c.GetSinktimeout(), c.Mode, c.Overrides)
@@ -48,7 +49,7 @@ func TestEverythingIsRead(t *testing.T) {
 	if strings.Join(c.Topics, "|") != "orders|returns" || c.Group != "a%|_-1" || eventmesh.Mode(c.Mode) != eventmesh.Broadcasting || c.BufferEvents != 1 ||
 		c.BufferBytes != 2 || c.MaxInFlight != 3 || c.Retries != 4 || c.BackoffMin != 5*time.Millisecond || c.BackoffMax != 5*time.Millisecond ||
 		c.DrainTimeout != 0 || c.ProbesPort != 65535 || c.SinkURL.String() != "https://sink:8443/path?x=1" || c.GetSinktimeout() != 6 ||
-		c.SpoolDir != "/spool" || c.Ordering != ByKey || c.ContentMode != "structured" || c.DeadLetterTopic != "dead" || c.TokenFile != "/token" ||
+		c.SpoolDir != "/spool" || c.Ordering != dispatch.ByKey || c.ContentMode != "structured" || c.DeadLetterTopic != "dead" || c.TokenFile != "/token" ||
 		!maps.Equal(c.Overrides, Overrides{"one": "1", "two": ""}) {
 		t.Errorf("got topics %q, group %q, mode %s, sink %s, overrides %v", c.Topics, c.Group, c.Mode, c.SinkURL, c.Overrides)
 	}

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
@@ -109,10 +110,8 @@ func TestTLSIsTheSameThroughAProxy(t *testing.T) {
 		for scheme, through := range map[string]string{"http": plain, "https": "https://" + secure} {
 			t.Run(strings.Join([]string{test.host, test.want, test.version, scheme}, "/"), func(t *testing.T) {
 				t.Setenv("TLS_MIN_VERSION", test.version)
-				trusted := test.trust
-				s := senderTo(t, "https://"+test.host, func(c *Config) { c.CACerts = &trusted })
-				proxied(t, s, through)
-				_, err := s.send(t.Context(), sample("a"))
+				d := destination(t, "https://"+test.host, trusting(&test.trust), proxied(t, through))
+				_, err := d.Send(t.Context(), sample("a"))
 				switch {
 				case test.want == "" && err != nil:
 					t.Error(err)
@@ -124,15 +123,19 @@ func TestTLSIsTheSameThroughAProxy(t *testing.T) {
 	}
 }
 
-// proxied makes a sender use a proxy, which it would have from the environment of its process.
-func proxied(t *testing.T, s *sender, address string) {
+// proxied makes a destination use a proxy, which it would have from the environment of its process.
+func proxied(t *testing.T, address string) func(*dispatch.HTTPOptions) {
 	t.Helper()
 	u, err := url.Parse(address)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.transport.Proxy = http.ProxyURL(u)
-	s.fresh.Proxy = s.transport.Proxy
+	return func(o *dispatch.HTTPOptions) { o.Proxy = http.ProxyURL(u) }
+}
+
+// trusting makes a destination trust as the source does, with the authorities that K_CA_CERTS has at the time.
+func trusting(caCerts *string) func(*dispatch.HTTPOptions) {
+	return func(o *dispatch.HTTPOptions) { o.TLS = func() (*tls.Config, error) { return trusted(caCerts) } }
 }
 
 // TestTrustChanges is about bundles that are replaced while the source runs.
@@ -146,14 +149,15 @@ func TestTrustChanges(t *testing.T) {
 		{"direct", "https://" + sink, ""}, {"through a proxy", "https://example.com", through},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			trusted := ""
-			s := senderTo(t, test.url, func(c *Config) { c.CACerts = &trusted })
+			caCerts := ""
+			change := []func(*dispatch.HTTPOptions){trusting(&caCerts)}
 			if test.proxy != "" {
-				proxied(t, s, test.proxy)
+				change = append(change, proxied(t, test.proxy))
 			}
+			d := destination(t, test.url, change...)
 			for _, now := range []string{"", authority, ""} {
-				trusted = now
-				if _, err := s.send(t.Context(), sample("a")); (err == nil) != (now == authority) {
+				caCerts = now
+				if _, err := d.Send(t.Context(), sample("a")); (err == nil) != (now == authority) {
 					t.Errorf("got %v, with the authority trusted: %t", err, now == authority)
 				}
 			}
@@ -167,9 +171,8 @@ func TestHTTPThroughAProxyOfTLS(t *testing.T) {
 		asked = r.URL.String()
 		w.WriteHeader(http.StatusAccepted)
 	}), tls.VersionTLS13)
-	s := senderTo(t, "http://sink.example/path", func(c *Config) { c.CACerts = &authority })
-	proxied(t, s, "https://"+address)
-	if _, err := s.send(t.Context(), sample("a")); err != nil || asked != "http://sink.example/path" {
+	d := destination(t, "http://sink.example/path", trusting(&authority), proxied(t, "https://"+address))
+	if _, err := d.Send(t.Context(), sample("a")); err != nil || asked != "http://sink.example/path" {
 		t.Errorf("got %v, the proxy was asked for %q", err, asked)
 	}
 }

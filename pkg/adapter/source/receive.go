@@ -6,12 +6,12 @@ import (
 	"encoding/hex"
 	"net/url"
 	"strings"
-	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
@@ -22,76 +22,68 @@ const (
 	undecodableType = "org.apache.eventmesh.undecodable"
 )
 
-// receiver moves deliveries from EventMesh into the buffer.
-type receiver struct {
-	subscriber *eventmesh.Subscriber
-	buffer     *buffer
-	overrides  Overrides
-	// wrap says that there is a place for what is no event.
-	wrap    bool
-	metrics *metrics
-	logger  *zap.SugaredLogger
-}
-
-// run receives until the subscriber has left its group or was closed, or the context ends.
-func (r *receiver) run(ctx context.Context) {
+// receive moves deliveries from EventMesh into the dispatcher, until the subscriber has left its group or was closed, or the context
+// ends.
+func (s *source) receive(ctx context.Context) {
 	for {
-		d, err := r.subscriber.Receive(ctx)
+		d, err := s.subscriber.Receive(ctx)
 		if err != nil {
 			return // closed, or the context's end: the one who did that knows
 		}
-		if err := r.take(ctx, d); err != nil {
+		if err := s.keep(ctx, d); err != nil {
 			return
 		}
 	}
 }
 
-// take keeps one delivery.
-func (r *receiver) take(ctx context.Context, d *eventmesh.Delivery) error {
-	k := r.keep(d)
+// keep puts one delivery.
+func (s *source) keep(ctx context.Context, d *eventmesh.Delivery) error {
+	m := s.message(d)
 	if d.Err == nil {
-		if d.Err = r.buffer.prepare(k); d.Err != nil {
-			d.Raw = asJSON(&k.event)
+		if d.Err = s.dispatcher.Prepare(m); d.Err != nil {
+			d.Raw = asJSON(&m.Event)
 		}
 	}
 	if d.Err == nil {
-		r.metrics.received(d.Topic)
+		s.metrics.received(d.Topic)
 	} else {
-		r.metrics.undecodable(d.Topic)
-		if !r.becomesDeadLetter(k, d) {
-			r.lose(ctx, d)
-			return nil
+		s.metrics.undecodable(d.Topic)
+		m = &dispatch.Message{Event: noEvent(d.Topic, d.Raw), Topic: d.Topic, Undecodable: d.Err, Origin: d}
+		if !s.config.hasDeadLetters() || s.dispatcher.Prepare(m) != nil { // a topic can be too long for a record
+			s.lose(ctx, d)
+			return nil //nolint:nilerr // it has been told
 		}
-		r.logger.Errorw("received what is no event; it becomes a dead letter", "topic", d.Topic, "bytes", len(d.Raw), zap.Error(d.Err))
+		s.logger.Errorw("received what is no event; it becomes a dead letter", "topic", d.Topic, "bytes", len(d.Raw), zap.Error(d.Err))
 	}
-	if err := r.buffer.put(ctx, k); err != nil {
-		r.logger.Errorw("an event found no room in the buffer before the deadline, and is lost", append(describe(k), zap.Error(err))...)
-		return err
+	err := s.dispatcher.Put(ctx, m, s.lane)
+	if err != nil {
+		s.logger.Errorw("an event found no room in the buffer before the deadline, and is lost", append(describe(m), zap.Error(err))...)
 	}
-	return nil
+	return err
 }
 
-// becomesDeadLetter makes an event of what is none, and tells whether there is a place for it, and a record.
-func (r *receiver) becomesDeadLetter(k *kept, d *eventmesh.Delivery) bool {
-	if !r.wrap {
-		return false
-	}
-	k.event, k.undecodable = noEvent(d.Topic, d.Raw, d.Err), true
-	k.key = orderingKey(&k.event, d.Topic)
-	return r.buffer.prepare(k) == nil // a topic can be too long for one
-}
-
-func (r *receiver) keep(d *eventmesh.Delivery) *kept {
-	e := d.Event
+// message returns a delivery's event with the extensions that it gets.
+func (s *source) message(d *eventmesh.Delivery) *dispatch.Message {
+	m := &dispatch.Message{Event: d.Event, Topic: d.Topic, Origin: d}
 	if d.Err == nil {
 		if d.Topic != "" {
-			e.SetExtension(topicExtension, d.Topic)
+			m.Event.SetExtension(topicExtension, d.Topic)
 		}
-		for name, value := range r.overrides {
-			e.SetExtension(name, value)
+		for name, value := range s.config.Overrides {
+			m.Event.SetExtension(name, value)
 		}
 	}
-	return &kept{delivery: d, event: e, topic: d.Topic, received: time.Now(), key: orderingKey(&e, d.Topic)}
+	return m
+}
+
+func deliveryOf(m *dispatch.Message) *eventmesh.Delivery {
+	d, _ := m.Origin.(*eventmesh.Delivery)
+	return d
+}
+
+// describe names an event in a log: never its data.
+func describe(m *dispatch.Message) []any {
+	return []any{"id", m.Event.ID(), "source", m.Event.Source(), "type", m.Event.Type(), "topic", m.Topic}
 }
 
 // asJSON is an event whose record cannot be read back, as JSON, and where that cannot be written its data.
@@ -104,7 +96,7 @@ func asJSON(e *event.Event) []byte {
 }
 
 // noEvent makes an event of what is none, for the dead letters.
-func noEvent(topic string, raw []byte, failure error) event.Event {
+func noEvent(topic string, raw []byte) event.Event {
 	id := sha256.Sum256(append([]byte(topic+" "), raw...))
 	topic = strings.ToValidUTF8(topic, "\uFFFD")
 	e := event.New()
@@ -119,17 +111,40 @@ func noEvent(topic string, raw []byte, failure error) event.Event {
 	}
 	e.SetDataContentType("application/octet-stream")
 	e.DataEncoded, e.DataBase64 = raw, true
-	addError(&e, "", noResponse, failure.Error())
 	return e
 }
 
 // lose tells of a delivery that holds no event, and never will. It is acknowledged: EventMesh would only send it again.
-func (r *receiver) lose(ctx context.Context, d *eventmesh.Delivery) {
-	r.metrics.dropped(d.Topic, reasonUndecodable)
-	r.logger.Errorw("received what is no event; it is lost", "topic", d.Topic, "bytes", len(d.Raw), zap.Error(d.Err))
-	ctx, cancel := acknowledging(ctx)
-	defer cancel()
-	if err := d.Ack(ctx); err != nil {
-		r.logger.Debugw("acknowledging what is no event", zap.Error(err))
+func (s *source) lose(ctx context.Context, d *eventmesh.Delivery) {
+	s.telemetry.Dropped(d.Topic, dispatch.ReasonUndecodable)
+	s.logger.Errorw("received what is no event; it is lost", "topic", d.Topic, "bytes", len(d.Raw), zap.Error(d.Err))
+	if err := eventmesh.Acknowledge(ctx, d); err != nil {
+		s.logger.Debugw("acknowledging what is no event", zap.Error(err))
 	}
+}
+
+// reply sends the reply in an answer back to the requester, or why it cannot be sent back. Where that fails as well there is nobody
+// any more who waits for it: the event is not sent again.
+func (s *source) reply(ctx context.Context, m *dispatch.Message, answer dispatch.Answer) error {
+	d := deliveryOf(m)
+	if d == nil {
+		return nil
+	}
+	err := answer.Invalid
+	if err == nil {
+		err = eventmesh.Validate(*answer.Reply)
+	}
+	invalid := err != nil
+	if err == nil {
+		err = d.Reply(ctx, *answer.Reply)
+	}
+	s.metrics.replied(err == nil)
+	if invalid || isOfEvent(err) {
+		s.logger.Warnw("a reply cannot be sent back; its requester is told why", append(describe(m), zap.Error(err))...)
+		err = d.ReplyInvalid(ctx, err)
+	}
+	if err != nil {
+		s.logger.Warnw("a reply does not reach its requester", append(describe(m), zap.Error(err))...)
+	}
+	return nil
 }

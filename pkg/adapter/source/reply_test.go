@@ -8,18 +8,25 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
+
+// replyLimit is how large a reply may be, in bytes.
+const replyLimit = 4 << 20
+
+func askingForReplies(o *dispatch.HTTPOptions) { o.Replies = true }
 
 // A reply has to say that it is JSON before it becomes one that is not structured.
 func TestStructuredReplyWithoutAContentType(t *testing.T) {
 	for data, want := range map[string]string{`"data":{"a":1}`: "application/json", `"data":"hi"`: "application/json", `"data_base64":"aGk="`: "", `"x":1`: ""} {
-		s := senderTo(t, answering(t, func(w http.ResponseWriter, _ *http.Request) {
+		d := destination(t, answering(t, func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "application/cloudevents+json")
 			_, _ = io.WriteString(w, `{"specversion":"1.0","id":"r","source":"/","type":"t",`+data+`}`)
-		}))
-		s.replies = true
-		if got, err := s.send(t.Context(), sample("a")); err != nil || got.reply == nil || got.reply.DataContentType() != want {
-			t.Errorf("%s: got %v, %v; want content type %q", data, got.reply, err, want)
+		}), askingForReplies)
+		if got, err := d.Send(t.Context(), sample("a")); err != nil || got.Reply == nil || got.Reply.DataContentType() != want {
+			t.Errorf("%s: got %v, %v; want content type %q", data, got.Reply, err, want)
 		}
 	}
 }
@@ -81,22 +88,23 @@ func TestReplies(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			s := senderTo(t, answering(t, test.handler))
-			s.replies = true
-			got, err := s.send(t.Context(), sample("a"))
-			if (err != nil) != (got.status == http.StatusBadRequest) {
-				t.Errorf("got %d and %v, want that the sink has taken the request unless it refuses it", got.status, err)
+			got, err := destination(t, answering(t, test.handler), askingForReplies).Send(t.Context(), sample("a"))
+			if (err != nil) != (got.Status == http.StatusBadRequest) {
+				t.Errorf("got %d and %v, want that the sink has taken the request unless it refuses it", got.Status, err)
 			}
-			failure := fmt.Sprint(errors.Join(err, got.invalid))
-			if !strings.Contains(failure, test.failure) || test.failure == "" && got.invalid != nil {
+			invalid, data := got.Invalid, ""
+			if got.Reply != nil {
+				invalid = eventmesh.Validate(*got.Reply)
+			}
+			failure := fmt.Sprint(errors.Join(err, invalid))
+			if !strings.Contains(failure, test.failure) || test.failure == "" && invalid != nil {
 				t.Errorf("got %s, want %q", failure, test.failure)
 			}
-			data := ""
-			if got.reply != nil && got.invalid == nil {
-				data = string(got.reply.Data())
+			if got.Reply != nil && invalid == nil {
+				data = string(got.Reply.Data())
 			}
 			if data != test.data {
-				t.Errorf("got %.100q, want %.100q", fmt.Sprint(got.reply), test.data)
+				t.Errorf("got %.100q, want %.100q", fmt.Sprint(got.Reply), test.data)
 			}
 		})
 	}

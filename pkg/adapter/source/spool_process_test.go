@@ -13,27 +13,23 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
-// onDiskNow counts the events in the spool of a running process, by a copy of its file.
+// onDiskNow counts the events in the spool of a running process, by a copy.
 func onDiskNow(t *testing.T, dir string) (int64, error) {
 	t.Helper()
-	content, err := os.ReadFile(filepath.Join(dir, spoolFile))
+	copied := t.TempDir()
+	if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
+		return 0, err // a file has been removed meanwhile
+	}
+	disk, err := dispatch.OpenDisk(dispatch.DiskOptions{Dir: copied, Older: laneName})
 	if err != nil {
 		return 0, err
 	}
-	copied := t.TempDir()
-	if err := os.WriteFile(filepath.Join(copied, spoolFile), content, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, err := openSpool(copied)
-	if err != nil {
-		return 0, err // it was being written
-	}
-	defer func() { _ = s.close() }()
-	return s.found.totals.events, nil
+	return int64(disk.Events()), disk.Close()
 }
 
 func awaitOnDisk(t *testing.T, dir string, want int64) {
@@ -66,7 +62,7 @@ func TestProcessKeepsEventsWhenItIsKilled(t *testing.T) {
 			awaitOnDisk(t, dir, 50)
 
 			second := execFailing(t, append(environment, "EVENTMESH_CLIENT_ID=source-1")...)
-			if !strings.Contains(second, filepath.Join(dir, spoolFile)+" is in use by another process") {
+			if !strings.Contains(second, dir+" is in use by another process") {
 				t.Errorf("a second process says\n%s", second)
 			}
 
@@ -103,7 +99,7 @@ func execFailing(t *testing.T, environment ...string) string {
 func TestProcessLeavesADamagedFileAlone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	path := filepath.Join(dir, spoolFile)
+	path := filepath.Join(dir, "spool.db") // of an earlier version
 	if err := os.WriteFile(path, []byte("not a spool"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -200,10 +196,10 @@ func TestProcessGoesOnWithARecordThatCannotBeRead(t *testing.T) {
 			}
 			awaitOnDisk(t, dir, 3)
 			s.awaitLine(t, "the sink does not take events; they are kept and tried again") // and are on disk alone
-			damage(t, filepath.Join(dir, spoolFile), "damage me")
+			damage(t, dir, "damage me")
 			const message = "a record of the spool cannot be read; it "
 			if place == "none" {
-				s.awaitLine(t, message+"is set aside in the file")
+				s.awaitLine(t, message+"is set aside in the directory")
 			} else {
 				s.awaitLine(t, message+"becomes a dead letter")
 				eventually(t, func() string {
@@ -226,15 +222,26 @@ func TestProcessGoesOnWithARecordThatCannotBeRead(t *testing.T) {
 			s.awaitEnd(t)
 			if place == "none" {
 				s = run(t, environment...)
-				s.awaitLine(t, message+"is set aside in the file")
+				s.awaitLine(t, message+"is set aside in the directory")
 				s.awaitReadiness(t, http.StatusOK)
 			}
 		})
 	}
 }
 
-// damage changes a byte wherever a file has the text.
-func damage(t *testing.T, path, text string) {
+// damage changes a byte wherever the files of a spool have the text.
+func damage(t *testing.T, dir, text string) {
+	t.Helper()
+	paths, err := filepath.Glob(filepath.Join(dir, "*.journal"))
+	if err != nil || len(paths) == 0 {
+		t.Fatalf("got %v, %v, want the files of a spool", paths, err)
+	}
+	for _, path := range paths {
+		damageFile(t, path, text)
+	}
+}
+
+func damageFile(t *testing.T, path, text string) {
 	t.Helper()
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {

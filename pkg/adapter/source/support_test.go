@@ -5,20 +5,23 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/binding"
 	"github.com/cloudevents/sdk-go/v2/event"
 	cehttp "github.com/cloudevents/sdk-go/v2/protocol/http"
-	"go.opentelemetry.io/otel/metric/noop"
 	"go.uber.org/goleak"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
@@ -31,7 +34,8 @@ func TestMain(m *testing.M) {
 	if programDir, err = os.MkdirTemp("", "eventmesh-source-"); err != nil {
 		panic(err)
 	}
-	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+	const watching = "github.com/eventing-eventmesh/eventing-eventmesh/internal/diskfault.attend" // until the process ends
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction(watching), goleak.Cleanup(func(code int) {
 		_ = os.RemoveAll(programDir)
 		os.Exit(code)
 	}))
@@ -43,6 +47,19 @@ const (
 	// secret is what no log, probe and error may hold.
 	secret = "hunter2-is-a-secret"
 )
+
+// acknowledger is a session that counts acknowledgements.
+type acknowledger struct {
+	count   *atomic.Int32
+	failure error
+}
+
+func (a *acknowledger) Acknowledge(_ context.Context, deliveries []*eventmesh.Delivery) error {
+	a.count.Add(int32(len(deliveries)))
+	return a.failure
+}
+
+func (*acknowledger) Release(context.Context, *eventmesh.Delivery) error { return nil }
 
 // eventually waits until check returns "", which otherwise says what is missing.
 func eventually(t *testing.T, check func() string) {
@@ -257,14 +274,28 @@ func (s *fakeSink) await(t *testing.T, id string) event.Event {
 	return s.taken[id]
 }
 
-// noMetrics are metrics that nobody reads.
-func noMetrics(tb testing.TB) *metrics {
-	tb.Helper()
-	m, err := newMetrics(noop.NewMeterProvider(), "g", func() state { return state{} })
+// answering returns the URL of a server that answers so.
+func answering(t *testing.T, h http.HandlerFunc) string {
+	t.Helper()
+	server := httptest.NewServer(h)
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// destination returns one over HTTP.
+func destination(t *testing.T, sink string, change ...func(*dispatch.HTTPOptions)) *dispatch.HTTP {
+	t.Helper()
+	u, err := url.Parse(sink)
 	if err != nil {
-		tb.Fatal(err)
+		t.Fatal(err)
 	}
-	return m
+	o := dispatch.HTTPOptions{URL: u, MaxConnections: 4}
+	for _, f := range change {
+		f(&o)
+	}
+	d := dispatch.NewHTTP(o)
+	t.Cleanup(d.Close)
+	return d
 }
 
 // get returns the answer to a GET.

@@ -1,0 +1,108 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+var errUndecodable = errors.New("it is no event")
+
+// deliver makes one attempt, and decides what becomes of the event. When the context ends meanwhile the event is still kept.
+func (l *Lane) deliver(ctx context.Context, it *item) {
+	var f fate
+	var failure error
+	switch {
+	case it.givenUp != nil:
+		failure = l.bury(ctx, it)
+		f = l.policy().deadFate(it.givenUp.reason, failure)
+	case it.undecodable: // without a place for dead letters none is kept, but one may be on disk
+		failure = errUndecodable
+		f = l.policy().givesUp(verdict{silent: true, final: true}, ReasonUndecodable)
+	default:
+		if failure = l.attempt(ctx, it); failure != nil {
+			it.attempts++
+		}
+		f = l.policy().fate(it.attempts, failure)
+	}
+	if failure != nil && ctx.Err() != nil {
+		return
+	}
+	l.report(it, f, failure)
+	l.dispatcher.settle(it, f, failure)
+}
+
+// attempt sends the event to its destination once.
+func (l *Lane) attempt(ctx context.Context, it *item) error {
+	m := l.dispatcher.options.Telemetry
+	if it.attempts > 0 || it.seq <= l.dispatcher.before {
+		m.redelivered(it.topic)
+	}
+	ctx, span := m.startSpan(ctx, &it.event, it.topic, it.attempts)
+	began := time.Now()
+	answer, err := l.options.Destination.Send(ctx, it.event)
+	m.requested(answer.Status, time.Since(began))
+	endSpan(span, err)
+	if err == nil && l.options.OnReply != nil && (answer.Reply != nil || answer.Invalid != nil) {
+		message := it.message
+		if message == nil {
+			message = &Message{Event: it.event, Topic: it.topic, Received: it.received}
+		}
+		err = l.options.OnReply(ctx, message, answer)
+	}
+	return err
+}
+
+// bury sends the event to the place for dead letters once.
+func (l *Lane) bury(ctx context.Context, it *item) error {
+	letter := it.event
+	if !it.undecodable {
+		letter = deadLetter(it.event, l.options.Destination.String(), it.givenUp.failure)
+	}
+	_, err := l.options.DeadLetter.Send(ctx, letter)
+	return err
+}
+
+// reportChange logs that a place accepts events again, or does not any more.
+func (l *Lane) reportChange(it *item, f fate, failure error) {
+	logger, dead := l.dispatcher.options.Logger, it.givenUp != nil
+	switch {
+	case dead && f.step == stepRest && l.deadFailing.Swap(false):
+		logger.Info("the place for dead letters takes them again")
+	case dead && f.step == stepAgain && !l.deadFailing.Swap(true):
+		logger.Errorw("the place for dead letters does not take them; they are kept and tried again", append(it.describe(), zap.Error(failure))...)
+	case !dead && f.away && !l.failing.Swap(true):
+		logger.Errorw("the sink does not take events; they are kept and tried again", zap.Error(failure))
+	case !dead && !f.away && !f.silent && l.failing.Swap(false):
+		logger.Info("the sink answers again")
+	}
+}
+
+// report counts and logs what became of an attempt.
+func (l *Lane) report(it *item, f fate, failure error) {
+	l.reportChange(it, f, failure)
+	m, logger, dead := l.dispatcher.options.Telemetry, l.dispatcher.options.Logger, it.givenUp != nil
+	switch f.step {
+	case stepRest:
+		if !dead {
+			m.delivered(it.topic)
+			return
+		}
+		logger.Warnw("an event became a dead letter", append(it.describe(), "reason", f.reason, zap.Error(it.givenUp.failure))...)
+		m.deadLettered(it.topic, f.reason)
+	case stepDrop:
+		if dead {
+			failure = fmt.Errorf("the place for dead letters refuses it: %w, after: %w", failure, it.givenUp.failure)
+		}
+		logger.Errorw("dropping an event that the sink does not take", append(it.describe(), "reason", f.reason, zap.Error(failure))...)
+		m.Dropped(it.topic, f.reason)
+	case stepAgain:
+		if !dead && !f.away && it.attempts == 1 {
+			l.dispatcher.sampled.Errorw("the sink refuses an event; it is kept and tried again", append(it.describe(), zap.Error(failure))...)
+		}
+	case stepGiveUp:
+	}
+}

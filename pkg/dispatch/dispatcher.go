@@ -1,0 +1,367 @@
+package dispatch
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"go.opentelemetry.io/otel/metric/noop"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+)
+
+// Options are what the lanes of a dispatcher share.
+type Options struct {
+	// Workers is how many requests are under way at once; by default 16.
+	Workers int
+	// MaxEvents and MaxBytes bound what is kept, in memory or on disk: an event counts once for each of its lanes, with its data, the names
+	// and values of its attributes, 128 bytes for each extension, and 1 KiB. 0 is no bound. A larger event is kept alone.
+	MaxEvents, MaxBytes int64
+	// Disk keeps events, also when the process dies. Without it they are in memory. The dispatcher closes it.
+	Disk *Disk
+	// Acknowledge is told of messages that are safe: on disk, or, in memory, at their places of rest. It may be called by several
+	// goroutines at once, also while the dispatcher drains, and should not take long: nothing is written meanwhile.
+	Acknowledge func([]*Message)
+	// Undecodable makes an event, for dead letters, of what is none: a record on disk that cannot be read. It is needed with a Disk alone.
+	Undecodable func(topic string, raw []byte) event.Event
+	// Telemetry counts and measures; nil: what is measured goes nowhere.
+	Telemetry *Telemetry
+	// Logger is told of changes; nil: nobody is.
+	Logger *zap.SugaredLogger
+}
+
+// Dispatcher keeps events and sends them to the destinations of its lanes. Its methods may be called by several goroutines.
+type Dispatcher struct {
+	options Options
+	store   store
+	sampled *zap.SugaredLogger // for refusals, of which there may be many
+
+	abandon context.CancelFunc // gives up what is under way
+	workers sync.WaitGroup
+
+	mu        sync.Mutex
+	changed   sync.Cond // there may be an event to send
+	room      sync.Cond
+	wakeAt    time.Time // when changed is signalled by a timer, if ever
+	lanes     []*Lane
+	active    []*Lane // those that may have something to send
+	turn      int     // of which of the active lanes it is
+	sequence  uint64
+	before    uint64 // the last event of earlier processes
+	events    int64
+	bytes     int64
+	endless   budget // of repeats that have no end
+	numbered  budget // of those that have
+	inFlight  int64
+	secondary int // attempts in flight that are not their events' first
+	waiting   int // messages for room
+	unbounded bool
+	stopped   bool
+	drained   chan struct{} // closed when stopped and nothing is left to hand out
+	stage     string        // of Drain
+}
+
+// store keeps messages, and their items until they rest.
+type store interface {
+	// attach adds a lane, with what is kept for it already. The dispatcher's lock is held.
+	attach(l *Lane)
+	// prepare tells whether a message can be kept.
+	prepare(m *Message) error
+	// admits tells whether there is room for it, besides the bounds. The lock is held.
+	admits(m *Message) bool
+	// put keeps a message, and adds its items to their lanes once they may be sent. The lock is held.
+	put(m *Message)
+	// rested forgets an item that has found its place of rest. It returns the message where that is to be acknowledged now. The lock is
+	// held.
+	rested(it *item) *Message
+	// refill brings more of a lane's events into its queue.
+	refill(l *Lane)
+	// load brings back the event of an item that is not in memory. An error is one that may pass.
+	load(it *item) error
+	// stop leaves of a lane's items those that are still to be handed out. The lock is held.
+	stop(l *Lane)
+	// status adds what the store has to say. The lock is held.
+	status(s *Status)
+	// start begins to write, flush returns when all that has been put is safe, and finish writes what is to be forgotten, and ends it.
+	start(ctx context.Context)
+	flush(ctx context.Context)
+	finish(ctx context.Context)
+}
+
+// New returns a dispatcher without lanes. It works from Start to Drain.
+func New(o Options) *Dispatcher {
+	if o.Workers <= 0 {
+		o.Workers = 16
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop().Sugar()
+	}
+	if o.Telemetry == nil {
+		o.Telemetry, _ = NewTelemetry(TelemetryOptions{Provider: noop.NewMeterProvider(), Prefix: "dispatch"})
+	}
+	if o.Acknowledge == nil {
+		o.Acknowledge = func([]*Message) {}
+	}
+	d := &Dispatcher{
+		options: o, sampled: sampled(o.Logger), abandon: func() {}, drained: make(chan struct{}),
+		endless: budget{every: repeatEvery}, numbered: budget{every: finiteRepeatEvery},
+	}
+	d.changed.L, d.room.L = &d.mu, &d.mu
+	if o.Disk == nil {
+		d.store = &memory{dispatcher: d}
+	} else {
+		d.store = o.Disk
+		d.before = o.Disk.use(d)
+		d.sequence = d.before
+	}
+	o.Telemetry.dispatcher.Store(d)
+	return d
+}
+
+// sampled returns a logger for failures that repeat: of each message it writes one a second.
+func sampled(logger *zap.SugaredLogger) *zap.SugaredLogger {
+	return logger.Desugar().WithOptions(zap.WrapCore(func(core zapcore.Core) zapcore.Core {
+		return zapcore.NewSamplerWithOptions(core, time.Second, 1, 0)
+	})).Sugar()
+}
+
+// Lane adds a destination. What is kept for a lane of that name on disk is sent to it.
+func (d *Dispatcher) Lane(o LaneOptions) *Lane {
+	l := newLane(d, o)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.lanes = append(d.lanes, l)
+	d.store.attach(l)
+	return l
+}
+
+// Start begins to write and to send.
+func (d *Dispatcher) Start() {
+	var ctx context.Context
+	ctx, d.abandon = context.WithCancel(context.Background())
+	d.store.start(ctx)
+	context.AfterFunc(ctx, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.changed.Broadcast()
+	})
+	for range d.options.Workers {
+		d.workers.Go(func() {
+			for it := d.next(ctx); it != nil; it = d.next(ctx) {
+				it.lane.deliver(ctx, it)
+			}
+		})
+	}
+}
+
+// Prepare tells whether a message can be kept: on disk not everything can that is in memory. Put does so, too, where it was not done.
+func (d *Dispatcher) Prepare(m *Message) error {
+	if m.Received.IsZero() {
+		m.Received = time.Now()
+	}
+	if m.Undecodable != nil {
+		SetError(&m.Event, "", m.Undecodable)
+	}
+	m.key = orderingKey(&m.Event, m.Topic)
+	m.size = sizeOf(&m.Event)
+	if err := d.store.prepare(m); err != nil {
+		m.size = 0
+		return err
+	}
+	return nil
+}
+
+// Put keeps a message for lanes, and waits until there is room for it. With a Disk it does not wait until the event is there: see
+// [Options.Acknowledge]. A message for no lane is acknowledged at once. Put is called before Drain. The error is the context's, or
+// Prepare's.
+func (d *Dispatcher) Put(ctx context.Context, m *Message, lanes ...*Lane) error {
+	if m.size == 0 {
+		if err := d.Prepare(m); err != nil {
+			return err
+		}
+	}
+	if len(lanes) == 0 {
+		d.options.Acknowledge([]*Message{m})
+		return nil
+	}
+	m.items = make([]item, len(lanes))
+	m.open = len(lanes)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.awaitRoom(ctx, m); err != nil {
+		return err
+	}
+	d.sequence++
+	m.seq = d.sequence
+	for i, l := range lanes {
+		m.items[i] = item{
+			lane: l, message: m, seq: m.seq, key: m.key, topic: m.Topic, received: m.Received, size: m.size, event: m.Event,
+			undecodable: m.Undecodable != nil,
+		}
+		l.events, l.bytes = l.events+1, l.bytes+m.size
+	}
+	d.events, d.bytes = d.events+int64(len(lanes)), d.bytes+m.size*int64(len(lanes))
+	d.store.put(m)
+	return nil
+}
+
+func (d *Dispatcher) awaitRoom(ctx context.Context, m *Message) error {
+	if d.fits(m) {
+		return nil
+	}
+	defer context.AfterFunc(ctx, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.room.Broadcast()
+	})()
+	for !d.fits(m) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		full := !d.bounded(m)
+		if full {
+			d.waiting++
+		}
+		d.room.Wait()
+		if full {
+			d.waiting--
+		}
+	}
+	return nil
+}
+
+func (d *Dispatcher) fits(m *Message) bool {
+	return d.unbounded || d.bounded(m) && d.store.admits(m)
+}
+
+// bounded tells whether a message is within the bounds.
+func (d *Dispatcher) bounded(m *Message) bool {
+	n, o := int64(len(m.items)), d.options
+	return d.events == 0 || (o.MaxEvents == 0 || d.events+n <= o.MaxEvents) && (o.MaxBytes == 0 || d.bytes+n*m.size <= o.MaxBytes)
+}
+
+// Unbound lets Put keep whatever comes, where that is on disk: for the time in which a program ends what it receives.
+func (d *Dispatcher) Unbound() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.unbounded = d.options.Disk != nil
+	d.room.Broadcast()
+}
+
+// ready adds an item to those that may be sent.
+func (d *Dispatcher) ready(it *item) {
+	it.lane.queue.add(it)
+	d.activate(it.lane)
+	d.changed.Signal()
+}
+
+func (d *Dispatcher) activate(l *Lane) {
+	if !l.active {
+		l.active = true
+		d.active = append(d.active, l)
+	}
+}
+
+// settle does what was decided of an item that has been attempted.
+func (d *Dispatcher) settle(it *item, f fate, failure error) {
+	var safe *Message
+	d.with(func() {
+		it.lane.heard(it, f.verdict)
+		switch {
+		case f.step == stepRest, f.step == stepDrop:
+			safe = d.release(it, it.givenUp == nil && f.step == stepRest)
+		case f.step == stepGiveUp:
+			it.givenUp = &givenUp{reason: f.reason, failure: failure}
+			d.again(it, 0)
+		case it.givenUp != nil:
+			it.givenUp.attempts++
+			d.again(it, f.wait(it.lane.options.Backoff, it.givenUp.attempts))
+		default:
+			d.again(it, f.wait(it.lane.options.Backoff, it.attempts))
+		}
+	})
+	if safe != nil {
+		d.options.Acknowledge([]*Message{safe})
+	}
+}
+
+// again keeps an event that was not accepted, for another attempt after a while.
+func (d *Dispatcher) again(it *item, wait time.Duration) {
+	d.returned(it)
+	if d.stopped && it.saved {
+		d.checkDrained() // it stays on disk
+		return
+	}
+	it.lane.queue.wait(it, time.Now().Add(wait))
+	d.activate(it.lane)
+	d.changed.Signal()
+}
+
+// release forgets an event that has found its place of rest, be it its destination. It returns the message where that is to be
+// acknowledged now.
+func (d *Dispatcher) release(it *item, delivered bool) (safe *Message) {
+	l := it.lane
+	d.returned(it)
+	l.budget().rested(it, delivered)
+	l.queue.done(it)
+	l.events, l.bytes = l.events-1, l.bytes-it.size
+	d.events, d.bytes = d.events-1, d.bytes-it.size
+	safe = d.store.rested(it)
+	d.activate(l)
+	d.room.Broadcast()
+	d.changed.Signal()
+	if d.stopped {
+		d.checkDrained()
+	}
+	return safe
+}
+
+// returned takes back what choose noted of an attempt.
+func (d *Dispatcher) returned(it *item) {
+	d.inFlight--
+	it.lane.inFlight--
+	if it.secondary {
+		it.secondary = false
+		d.secondary--
+	}
+	if it.probe != nil {
+		it.probe.end(it)
+	}
+}
+
+// Status is what a dispatcher tells of itself.
+type Status struct {
+	// Events and Bytes are kept, as the bounds count them.
+	Events, Bytes int64
+	// Oldest is when the oldest event was received that is kept; zero without one.
+	Oldest time.Time
+	// InFlight counts requests that have no answer yet.
+	InFlight int64
+	// Full says that a message waits for room.
+	Full bool
+	// Writing is why the disk accepts nothing, if so.
+	Writing error
+	// Unsaved counts messages that are not on disk yet, where there is one, Unremoved the events that have found their place of rest and
+	// are still there, and Aside those that are set aside there since their records cannot be read.
+	Unsaved, Unremoved, Aside int64
+	// Stage is what Drain waits for.
+	Stage string
+}
+
+// Status returns the present one.
+func (d *Dispatcher) Status() Status {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := Status{Events: d.events, Bytes: d.bytes, InFlight: d.inFlight, Full: d.waiting > 0, Stage: d.stage}
+	d.store.status(&s)
+	return s
+}
+
+// Available tells whether all destinations answer.
+func (d *Dispatcher) Available() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !slices.ContainsFunc(d.lanes, func(l *Lane) bool { return !l.Available() })
+}

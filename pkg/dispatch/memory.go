@@ -1,0 +1,65 @@
+package dispatch
+
+import "context"
+
+// memory keeps messages in memory. A message is acknowledged when its last item has found its place of rest.
+type memory struct {
+	dispatcher     *Dispatcher
+	oldest, newest *Message // in the order of reception
+}
+
+func (*memory) attach(*Lane) {}
+
+func (*memory) prepare(*Message) error { return nil }
+
+func (*memory) admits(*Message) bool { return true }
+
+func (s *memory) put(m *Message) {
+	m.older = s.newest
+	if m.older == nil {
+		s.oldest = m
+	} else {
+		m.older.newer = m
+	}
+	s.newest = m
+	for i := range m.items {
+		s.dispatcher.ready(&m.items[i])
+	}
+}
+
+func (s *memory) rested(it *item) *Message {
+	m := it.message
+	if m.open--; m.open > 0 {
+		return nil
+	}
+	if m.older == nil {
+		s.oldest = m.newer
+	} else {
+		m.older.newer = m.newer
+	}
+	if m.newer == nil {
+		s.newest = m.older
+	} else {
+		m.newer.older = m.older
+	}
+	m.older, m.newer = nil, nil
+	return m
+}
+
+func (s *memory) status(status *Status) {
+	if s.oldest != nil {
+		status.Oldest = s.oldest.Received
+	}
+}
+
+func (*memory) refill(*Lane) {}
+
+func (*memory) load(*item) error { return nil }
+
+func (*memory) stop(*Lane) {}
+
+func (*memory) start(context.Context) {}
+
+func (*memory) flush(context.Context) {}
+
+func (*memory) finish(context.Context) {}

@@ -1,0 +1,203 @@
+package dispatch
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.41.0"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/telemetry"
+)
+
+var (
+	// dispatchBounds in seconds are those of kn.eventing.dispatch.duration in Knative's broker and channels.
+	dispatchBounds = []float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}
+	// commitBounds in seconds span what an fsync takes, from fast disks to those that are stuck.
+	commitBounds = []float64{0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10}
+	groupBounds  = []float64{1, 2, 5, 10, 20, 50, 100, 200, 500, 1000}
+
+	// errorNoAnswer is a request that got no answer: refused, cut, or out of time.
+	errorNoAnswer = semconv.ErrorTypeKey.String("no_answer")
+	// reasonKey is for why an event was given up.
+	reasonKey = attribute.Key("eventmesh.reason")
+)
+
+// TelemetryOptions say how a dispatcher is measured.
+type TelemetryOptions struct {
+	// Provider is where metrics go.
+	Provider metric.MeterProvider
+	// Scope names the program to OpenTelemetry, in metrics and traces.
+	Scope string
+	// Prefix starts the names of the metrics that no convention names, such as eventmesh.source.
+	Prefix string
+	// System is the attribute messaging.system of traces.
+	System attribute.KeyValue
+	// Attributes are those of all metrics.
+	Attributes []attribute.KeyValue
+	// Topics are those of which counters start at 0. Of a counter that starts at 1 Prometheus sees no increase.
+	Topics []string
+}
+
+// Telemetry counts and measures what a dispatcher does, and traces it. Its methods may be called by several goroutines. They allocate
+// nothing once a topic or a status has been seen.
+type Telemetry struct {
+	options    TelemetryOptions
+	dispatcher atomic.Pointer[Dispatcher]
+
+	deliveries, repeats, deadLetters, drops metric.Int64Counter
+	dispatch, commit                        metric.Float64Histogram
+	commitEvents                            metric.Int64Histogram
+	gauges                                  metric.Registration
+
+	topics   telemetry.Names
+	events   *telemetry.Series[givenUpKey]
+	statuses *telemetry.Series[int]
+	commits  *telemetry.Series[bool]
+}
+
+// givenUpKey tells the time series of events apart. The reason is that of those that were given up.
+type givenUpKey struct{ topic, reason string }
+
+// NewTelemetry creates the instruments. It is for one dispatcher, which may come later.
+func NewTelemetry(o TelemetryOptions) (*Telemetry, error) {
+	t := &Telemetry{options: o}
+	with := func(more ...attribute.KeyValue) []attribute.KeyValue {
+		return append(append([]attribute.KeyValue{}, o.Attributes...), more...)
+	}
+	t.events = telemetry.NewSeries(func(key givenUpKey) []attribute.KeyValue {
+		of := with(semconv.MessagingDestinationName(key.topic))
+		if key.reason != "" {
+			of = append(of, reasonKey.String(key.reason))
+		}
+		return of
+	})
+	t.statuses = telemetry.NewSeries(func(status int) []attribute.KeyValue {
+		switch {
+		case status == 0:
+			return with(errorNoAnswer)
+		case status < http.StatusOK || status >= http.StatusMultipleChoices:
+			return with(semconv.HTTPResponseStatusCode(status), semconv.ErrorTypeKey.String(strconv.Itoa(status)))
+		default:
+			return with(semconv.HTTPResponseStatusCode(status))
+		}
+	})
+	t.commits = telemetry.NewSeries(func(ok bool) []attribute.KeyValue {
+		if !ok {
+			return with(semconv.ErrorTypeOther)
+		}
+		return with()
+	})
+	in := &telemetry.Instruments{Meter: o.Provider.Meter(o.Scope)}
+	t.deliveries = in.Counter(o.Prefix+".delivered", "{event}", "Events that the sink has taken.")
+	t.repeats = in.Counter(o.Prefix+".redelivered", "{request}", "Requests to the sink that repeat an event.")
+	t.deadLetters = in.Counter(o.Prefix+".dead_lettered", "{event}", "Events given up that a dead letter place has taken.")
+	t.drops = in.Counter(o.Prefix+".dropped", "{event}", "Events given up that are lost.")
+	t.dispatch = in.Seconds("kn.eventing.dispatch.duration", "The duration to dispatch the event", dispatchBounds...)
+	t.commit = in.Seconds(o.Prefix+".spool.commit.duration", "Duration of a commit of the spool, for a group of events.", commitBounds...)
+	t.commitEvents = in.Histogram(o.Prefix+".spool.commit.events", "{event}", "Events in a commit of the spool.", groupBounds...)
+	t.observe(in)
+	if in.Err() != nil {
+		return nil, in.Err()
+	}
+	for _, topic := range append([]string{""}, o.Topics...) {
+		t.of(topic, "")
+	}
+	return t, nil
+}
+
+// observe makes the instruments that show the state, and registers the one callback that asks for it.
+func (t *Telemetry) observe(in *telemetry.Instruments) {
+	prefix := t.options.Prefix
+	events := in.Level(prefix+".buffer.events", "{event}", "Events in the buffer: received, and neither delivered nor given up.")
+	bytes := in.Level(prefix+".buffer.bytes", "By", "Size of the events in the buffer.")
+	maxEvents := in.Level(prefix+".buffer.limit.events", "{event}", "Events that the buffer may hold.")
+	maxBytes := in.Level(prefix+".buffer.limit.bytes", "By", "Size of the events that the buffer may hold.")
+	inFlight := in.Level(prefix+".in_flight", "{request}", "Requests to the sink that have no answer yet.")
+	age := in.Age(prefix+".buffer.oldest.age", "Time since the oldest event in the buffer was received, 0 when the buffer is empty.")
+	available := in.Flag(prefix+".sink.available", "{sink}", "Whether the sink answers, and not with 429, 502, 503 or 504: 1, or 0.")
+	writable := in.Flag(prefix+".spool.writable", "{spool}", "Whether the spool can be written: 1, or 0. 1 without a spool.")
+	unreadable := in.Level(prefix+".spool.unreadable", "{record}", "Records of the spool that cannot be read, and are set aside.")
+	attributes := metric.WithAttributeSet(attribute.NewSet(t.options.Attributes...))
+	t.gauges = in.Observe(func(_ context.Context, o metric.Observer) error {
+		d := t.dispatcher.Load()
+		if d == nil {
+			return nil
+		}
+		s := d.Status()
+		o.ObserveInt64(events, s.Events, attributes)
+		o.ObserveInt64(bytes, s.Bytes, attributes)
+		o.ObserveInt64(maxEvents, d.options.MaxEvents, attributes)
+		o.ObserveInt64(maxBytes, d.options.MaxBytes, attributes)
+		o.ObserveInt64(inFlight, s.InFlight, attributes)
+		o.ObserveFloat64(age, s.age().Seconds(), attributes)
+		o.ObserveInt64(available, telemetry.OK(d.Available()), attributes)
+		o.ObserveInt64(writable, telemetry.OK(s.Writing == nil), attributes)
+		o.ObserveInt64(unreadable, s.Aside, attributes)
+		return nil
+	}, events, bytes, maxEvents, maxBytes, inFlight, age, available, writable, unreadable)
+}
+
+// age is that of the oldest event. It is never negative: what an earlier process has kept was dated by a clock that may have
+// been set back since.
+func (s Status) age() time.Duration {
+	if s.Oldest.IsZero() {
+		return 0
+	}
+	return max(time.Since(s.Oldest), 0)
+}
+
+// Close ends what is observed.
+func (t *Telemetry) Close() error { return t.gauges.Unregister() }
+
+// requested measures one request. status is that of its answer, or 0 where there was none.
+func (t *Telemetry) requested(status int, took time.Duration) {
+	if status < 100 || status > 599 { // HTTP has no classes for others
+		status = 0
+	}
+	t.dispatch.Record(context.Background(), took.Seconds(), t.statuses.Of(status).Record...)
+}
+
+// redelivered counts a request that repeats an event: after a failure, or one that an earlier process left.
+func (t *Telemetry) redelivered(topic string) { t.add(t.repeats, topic, "") }
+
+// delivered counts an event that its destination has accepted.
+func (t *Telemetry) delivered(topic string) { t.add(t.deliveries, topic, "") }
+
+// deadLettered counts an event that was given up, and that the place for dead letters has accepted.
+func (t *Telemetry) deadLettered(topic, reason string) { t.add(t.deadLetters, topic, reason) }
+
+// Dropped counts an event that was given up and is lost. The reason is "rejected", "retries" or "undecodable".
+func (t *Telemetry) Dropped(topic, reason string) { t.add(t.drops, topic, reason) }
+
+func (t *Telemetry) add(counter metric.Int64Counter, topic, reason string) {
+	counter.Add(context.Background(), 1, t.of(topic, reason).Add...)
+}
+
+// committed measures one commit to the disk. Where it failed nothing was committed, and events does not count.
+func (t *Telemetry) committed(events int, took time.Duration, err error) {
+	t.commit.Record(context.Background(), took.Seconds(), t.commits.Of(err == nil).Record...)
+	if err == nil {
+		t.commitEvents.Record(context.Background(), int64(events), t.commits.Of(true).Record...)
+	}
+}
+
+// of returns the attributes of a topic's events, and starts the counters of a new topic at 0.
+func (t *Telemetry) of(topic, reason string) *telemetry.Options {
+	topic, first := t.topics.Bound(topic)
+	if first {
+		ctx, events := context.Background(), t.events.Of(givenUpKey{topic: topic})
+		t.deliveries.Add(ctx, 0, events.Add...)
+		t.repeats.Add(ctx, 0, events.Add...)
+		for _, reason := range []string{reasonRejected, reasonRetries, ReasonUndecodable} {
+			givenUp := t.events.Of(givenUpKey{topic: topic, reason: reason})
+			t.deadLetters.Add(ctx, 0, givenUp.Add...)
+			t.drops.Add(ctx, 0, givenUp.Add...)
+		}
+	}
+	return t.events.Of(givenUpKey{topic: topic, reason: reason})
+}
