@@ -32,14 +32,22 @@ const mostGroup = 4 << 20
 // Commit writes entries, and that readers are done with others. When it returns nil, the entries are safe on disk, in a directory and a
 // segment that are still in place. After an error the same call may be made again: nothing is counted or kept twice, whatever the disk
 // did. It is one write, and one sync if there are entries: without, what has been done is only written, and after a crash of the machine
-// those entries come again.
+// those entries come again. So they do where a full disk has no room even for that: then it is not an error, and the room of what
+// nobody needs is given back.
 //
 // It is not for two at a time. Errors are ErrMoved, and those of the disk.
 func (j *Journal) Commit(add []Entry, done []Done) error {
 	err := j.check(add)
 	if err == nil {
-		err = j.timed(func() error { return j.commit(add, done) })
+		err = j.timed(func() error { return j.commit(add, append(j.owed, done...)) })
 		j.doubtful = err != nil
+	}
+	switch {
+	case err == nil:
+		j.owed = nil
+	case len(add) == 0 && isFull(err):
+		j.owe(done)
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("writing %s: %w", j.path, err)
@@ -103,10 +111,6 @@ func (j *Journal) commit(add []Entry, done []Done) error {
 
 // begin makes a new segment when there is none to write to.
 func (j *Journal) begin() (err error) {
-	number := uint32(1)
-	if len(j.segments) > 0 {
-		number = j.current().number + 1
-	}
 	if j.writing != nil {
 		if j.current().size < j.segmentBytes {
 			return nil
@@ -116,12 +120,12 @@ func (j *Journal) begin() (err error) {
 	}
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // it never fails
-	s := &segment{number: number, mark: binary.BigEndian.Uint32(random[:])}
+	s := &segment{number: j.number + 1, mark: binary.BigEndian.Uint32(random[:])}
 	s.name = segmentName(s.number, s.mark)
 	if j.writing, err = j.disk.open(s.name, os.O_RDWR|os.O_CREATE|os.O_EXCL); err != nil {
 		return err
 	}
-	j.placed = false
+	j.placed, j.number = false, s.number
 	j.mu.Lock()
 	j.segments = append(j.segments, s)
 	j.mu.Unlock()
@@ -205,7 +209,7 @@ const mostRemoved = 16
 // those before it. So each has to be gone for good before the next goes, lest it came back alone.
 func (j *Journal) release() {
 	for range mostRemoved {
-		if len(j.segments) == 1 || j.segments[0].live > 0 || j.unplaced && j.disk.sync() != nil {
+		if len(j.segments) == 0 || len(j.segments) == 1 && len(j.owed) == 0 || j.segments[0].live > 0 || j.unplaced && j.disk.sync() != nil {
 			return
 		}
 		j.unplaced = false

@@ -68,6 +68,8 @@ type Journal struct {
 	placed    bool   // its name is safe on disk
 	unplaced  bool   // the name of a segment has been removed, and that is not yet safe on disk
 	doubtful  bool   // the last call failed
+	number    uint32 // of the last segment that there has been
+	owed      []Done // what there was no room to write
 	group     []byte // what is being written
 	cursor    uint64 // up to which entries have been moved to the end
 	unmovable *segment
@@ -126,7 +128,7 @@ func (j *Journal) readAll() error {
 		if v, ok := parseHead(content); ok && v > version {
 			return fmt.Errorf("%w: %s has version %d", ErrForeign, s.name, v)
 		}
-		s.size = int64(len(content))
+		s.size, j.number = int64(len(content)), s.number
 		j.segments = append(j.segments, s)
 		j.replay(s, content, 0)
 	}
