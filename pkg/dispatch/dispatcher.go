@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -262,106 +261,4 @@ func (d *Dispatcher) activate(l *Lane) {
 		l.active = true
 		d.active = append(d.active, l)
 	}
-}
-
-// settle does what was decided of an item that has been attempted.
-func (d *Dispatcher) settle(it *item, f fate, failure error) {
-	var safe *Message
-	d.with(func() {
-		it.lane.heard(it, f.verdict)
-		switch {
-		case f.step == stepRest, f.step == stepDrop:
-			safe = d.release(it, it.givenUp == nil && f.step == stepRest)
-		case f.step == stepGiveUp:
-			it.givenUp = &givenUp{reason: f.reason, failure: failure}
-			d.again(it, 0)
-		case it.givenUp != nil:
-			it.givenUp.attempts++
-			d.again(it, f.wait(it.lane.options.Backoff, it.givenUp.attempts))
-		default:
-			d.again(it, f.wait(it.lane.options.Backoff, it.attempts))
-		}
-	})
-	if safe != nil {
-		d.options.Acknowledge([]*Message{safe})
-	}
-}
-
-// again keeps an event that was not accepted, for another attempt after a while.
-func (d *Dispatcher) again(it *item, wait time.Duration) {
-	d.returned(it)
-	if d.stopped && it.saved {
-		d.checkDrained() // it stays on disk
-		return
-	}
-	it.lane.queue.wait(it, time.Now().Add(wait))
-	d.activate(it.lane)
-	d.changed.Signal()
-}
-
-// release forgets an event that has found its place of rest, be it its destination. It returns the message where that is to be
-// acknowledged now.
-func (d *Dispatcher) release(it *item, delivered bool) (safe *Message) {
-	l := it.lane
-	d.returned(it)
-	l.budget().rested(it, delivered)
-	l.queue.done(it)
-	l.events, l.bytes = l.events-1, l.bytes-it.size
-	d.events, d.bytes = d.events-1, d.bytes-it.size
-	safe = d.store.rested(it)
-	d.activate(l)
-	d.room.Broadcast()
-	d.changed.Signal()
-	if d.stopped {
-		d.checkDrained()
-	}
-	return safe
-}
-
-// returned takes back what choose noted of an attempt.
-func (d *Dispatcher) returned(it *item) {
-	d.inFlight--
-	it.lane.inFlight--
-	if it.secondary {
-		it.secondary = false
-		d.secondary--
-	}
-	if it.probe != nil {
-		it.probe.end(it)
-	}
-}
-
-// Status is what a dispatcher tells of itself.
-type Status struct {
-	// Events and Bytes are kept, as the bounds count them.
-	Events, Bytes int64
-	// Oldest is when the oldest event was received that is kept; zero without one.
-	Oldest time.Time
-	// InFlight counts requests that have no answer yet.
-	InFlight int64
-	// Full says that a message waits for room.
-	Full bool
-	// Writing is why the disk accepts nothing, if so.
-	Writing error
-	// Unsaved counts messages that are not on disk yet, where there is one, Unremoved the events that have found their place of rest and
-	// are still there, and Aside those that are set aside there since their records cannot be read.
-	Unsaved, Unremoved, Aside int64
-	// Stage is what Drain waits for.
-	Stage string
-}
-
-// Status returns the present one.
-func (d *Dispatcher) Status() Status {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	s := Status{Events: d.events, Bytes: d.bytes, InFlight: d.inFlight, Full: d.waiting > 0, Stage: d.stage}
-	d.store.status(&s)
-	return s
-}
-
-// Available tells whether all destinations answer.
-func (d *Dispatcher) Available() bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return !slices.ContainsFunc(d.lanes, func(l *Lane) bool { return !l.Available() })
 }

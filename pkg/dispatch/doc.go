@@ -19,7 +19,8 @@
 //     event in it. takeover.go reads what earlier versions have kept.
 //   - queue.go holds the events of a lane that may be sent, in the order asked for, and lane.go says which is next: circuit.go holds back
 //     from a destination that is away, and budget.go bounds repeats.
-//   - work.go hands them to workers; deliver.go is one attempt, and fate.go decides, as a pure function, what becomes of the event.
+//   - work.go hands them to workers; deliver.go is one attempt, fate.go decides, as a pure function, what becomes of the event,
+//     and settle.go does it.
 //     http.go sends over HTTP, and deadletter.go marks what is given up.
 //
 // # Guarantees
