@@ -111,12 +111,19 @@ func TestRegressions(t *testing.T) {
 		"more allocations":    {report(60, 30, 121), 1},
 		"everything is worse": {report(40, 40, 140), 3},
 	} {
-		worse, err := regressions(report(60, 30, 100), test.now)
+		worse, err := regressions(report(60, 30, 100).figures(), test.now.figures())
 		if err != nil || len(worse) != test.worse {
 			t.Errorf("%s: got %v, %v, want %d regressions", name, worse, err, test.worse)
 		}
 	}
-	if _, err := regressions(Report{}, report(60, 30, 100)); err == nil {
+	if _, err := regressions(Report{}.figures(), report(60, 30, 100).figures()); err == nil {
 		t.Error("figures that were never committed can be compared")
+	}
+	best := report(60, 30, 121).figures()
+	for of, got := range report(40, 40, 100).figures() {
+		best[of] = got.best(best[of])
+	}
+	if worse, err := regressions(report(60, 30, 100).figures(), best); err != nil || len(worse) > 0 {
+		t.Errorf("the best of two runs: got %v, %v, want no regressions", worse, err)
 	}
 }
