@@ -73,18 +73,16 @@ type verdict struct {
 }
 
 func judge(failure error) verdict {
-	var rejection *Rejection
-	var unsendable *UnsendableError
-	switch {
-	case failure == nil:
+	if failure == nil {
 		return verdict{}
-	case errors.As(failure, &rejection):
-		return verdict{away: rejection.away(), final: rejection.final(), retryAfter: rejection.RetryAfter}
-	case errors.As(failure, &unsendable):
-		return verdict{final: true, silent: true}
-	default:
-		return verdict{away: true}
 	}
+	if rejection, ok := errors.AsType[*Rejection](failure); ok {
+		return verdict{away: rejection.away(), final: rejection.final(), retryAfter: rejection.RetryAfter}
+	}
+	if _, ok := errors.AsType[*UnsendableError](failure); ok {
+		return verdict{final: true, silent: true}
+	}
+	return verdict{away: true}
 }
 
 // wait returns the time to the next attempt, after so many. What is refused for good has only a change of the destination to wait for.

@@ -133,11 +133,17 @@ func (d *HTTP) Close() { d.transport.CloseIdleConnections() }
 func (d *HTTP) Send(ctx context.Context, e event.Event) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.options.Timeout)
 	defer cancel()
-	request, err := d.request(ctx, e)
+	var kept atomic.Bool // a connection that is used again
+	request, err := d.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(connection httptrace.GotConnInfo) { kept.Store(connection.Reused) },
+	}), e)
 	if err != nil {
 		return Answer{}, err
 	}
-	response, err := d.roundTrip(request)
+	response, err := d.transport.RoundTrip(request)
+	if err != nil && kept.Load() && ctx.Err() == nil {
+		response, err = d.sendAgain(request)
+	}
 	if err != nil {
 		return Answer{}, &sendError{err}
 	}
@@ -154,18 +160,10 @@ func (d *HTTP) Send(ctx context.Context, e event.Event) (Answer, error) {
 	return a, nil
 }
 
-// roundTrip sends a request, and once more where that failed on a kept connection. The destination may close those at any time, which
-// tells nothing about it; net/http sends only requests again that it may take for idempotent, not after an error of writing, and on as
-// many connections as there are.
-func (d *HTTP) roundTrip(request *http.Request) (*http.Response, error) {
-	var kept atomic.Bool
-	ctx := httptrace.WithClientTrace(request.Context(), &httptrace.ClientTrace{
-		GotConn: func(connection httptrace.GotConnInfo) { kept.Store(connection.Reused) },
-	})
-	response, err := d.transport.RoundTrip(request.WithContext(ctx))
-	if err == nil || !kept.Load() || request.Context().Err() != nil {
-		return response, err
-	}
+// sendAgain sends a request once more that failed on a kept connection. The destination may close those at any time, which tells nothing
+// about it; net/http sends only requests again that it may consider idempotent, not after an error of writing, and on as many connections
+// as there are.
+func (d *HTTP) sendAgain(request *http.Request) (*http.Response, error) {
 	if request.GetBody != nil {
 		request.Body, _ = request.GetBody()
 	}
