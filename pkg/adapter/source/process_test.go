@@ -180,9 +180,10 @@ func (p *process) awaitEnd(t *testing.T) {
 // execute runs the program to its end.
 func execute(t *testing.T, environment []string, arguments ...string) (code int, stdout, stderr string) {
 	t.Helper()
+	built := program(t) // which may take longer than all that is waited for
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	command := exec.CommandContext(ctx, program(t), arguments...)
+	command := exec.CommandContext(ctx, built, arguments...)
 	command.Env = append([]string{"PATH="}, environment...)
 	var out, err bytes.Buffer
 	command.Stdout, command.Stderr = &out, &err
