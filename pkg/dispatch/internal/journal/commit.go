@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
+	"io"
 	"math"
 	"os"
 	"slices"
@@ -26,8 +28,8 @@ type Done struct {
 	Reader Reader
 }
 
-// mostGroup is how many bytes of memory are kept for the next group.
-const mostGroup = 4 << 20
+// bufferSize is how many bytes are written at once; a record that has more is written from where it is.
+const bufferSize = 64 << 10
 
 // Commit writes entries, and that readers are done with others. When it returns nil, the entries are safe on disk, in a directory and a
 // segment that are still in place. After an error the same call may be made again: nothing is counted or kept twice, whatever the disk
@@ -60,10 +62,11 @@ func (j *Journal) Drop(id Reader) error {
 	var done []Done
 	j.mu.RLock()
 	if r := j.readers[id]; r != nil {
-		r.entries.Scan(func(seq uint64) bool {
-			done = append(done, Done{seq, id})
-			return true
-		})
+		for _, e := range j.from(r.first) {
+			if j.has(r, &e) {
+				done = append(done, Done{e.seq.value(), id})
+			}
+		}
 	}
 	j.mu.RUnlock()
 	return j.Commit(nil, done)
@@ -75,7 +78,7 @@ func (j *Journal) check(add []Entry) error {
 		switch {
 		case e.Seq <= last:
 			return fmt.Errorf("entry %d comes after %d", e.Seq, last)
-		case e.Size < 0 || len(e.Record) > mostSegment || len(e.Readers) > (mostMeta-entrySize)/readerSize || len(e.Readers) == 0:
+		case e.Size < 0 || e.Size > math.MaxUint32 || len(e.Record) > mostSegment || len(e.Readers) > (mostMeta-entrySize)/readerSize || len(e.Readers) == 0:
 			return fmt.Errorf("entry %d has %d bytes, counts with %d, and has %d readers", e.Seq, len(e.Record), e.Size, len(e.Readers))
 		}
 		last = e.Seq
@@ -93,18 +96,27 @@ func (j *Journal) commit(add []Entry, done []Done) error {
 		return err
 	}
 	s := j.current()
-	moves := j.moves(add)
-	j.encode(s, add, moves, done)
-	if err := j.write(s, len(add)+len(moves) > 0); err != nil {
+	frames := j.moves(add)
+	for i := range add {
+		frames = append(frames, writing{Entry: add[i]})
+	}
+	size, err := j.write(s, frames, done)
+	if err != nil {
 		return err
 	}
 	j.mu.Lock()
-	j.replay(s, j.group, s.size) // so that RAM has what the disk has
-	s.size += int64(len(j.group))
-	j.mu.Unlock()
-	if cap(j.group) > mostGroup {
-		j.group = nil
+	for i := range frames { // so that RAM has what the disk has
+		w := &frames[i]
+		e := entry{seq: widen(w.Seq), received: widen(uint64(w.Received.UnixNano())), segment: j.newest(), offset: w.offset}
+		e.length, e.size = uint32(len(w.Record)), uint32(w.Size) //nolint:gosec // checked
+		j.put(e, j.near(w.Readers))
 	}
+	for _, d := range done {
+		j.done(d.Seq, d.Reader)
+	}
+	j.tidy()
+	s.size = size
+	j.mu.Unlock()
 	j.release()
 	return nil
 }
@@ -115,57 +127,49 @@ func (j *Journal) begin() (err error) {
 		if j.current().size < j.segmentBytes {
 			return nil
 		}
-		_ = j.writing.Close() // its entries have been synced
-		j.writing = nil
+		_ = j.writeTo(nil) // its entries have been synced
 	}
 	var random [4]byte
 	_, _ = rand.Read(random[:]) // it never fails
 	s := &segment{number: j.number + 1, mark: binary.BigEndian.Uint32(random[:])}
 	s.name = segmentName(s.number, s.mark)
-	if j.writing, err = j.disk.open(s.name, os.O_RDWR|os.O_CREATE|os.O_EXCL); err != nil {
+	f, err := j.disk.open(s.name, os.O_RDWR|os.O_CREATE|os.O_EXCL)
+	if err != nil {
 		return err
 	}
 	j.placed, j.number = false, s.number
 	j.mu.Lock()
 	j.segments = append(j.segments, s)
 	j.mu.Unlock()
+	_ = j.writeTo(f) // from here on the last of segments is read from it
 	if j.written, err = j.writing.Stat(); err != nil {
 		j.abandon(s)
 	}
 	return err
 }
 
-// encode puts the frames of all there is to write into one group.
-func (j *Journal) encode(s *segment, add []Entry, moves []move, done []Done) {
-	room := 0
-	for i := range add {
-		room += len(add[i].Record) + len(add[i].Readers)*readerSize + frameSize + entrySize + 2*sumSize
+// writeTo closes the file that is written, and has another one instead.
+func (j *Journal) writeTo(f file) (err error) {
+	j.files.Lock()
+	defer j.files.Unlock()
+	if j.writing != nil {
+		err = j.writing.Close()
 	}
-	b := slices.Grow(j.group[:0], room)
-	if s.size == 0 {
-		b = appendHead(b, s.mark)
-	}
-	for i := range add {
-		b = appendEntry(b, s.mark, entryFrame, &add[i])
-		from := len(b)
-		b = appendSum(append(b, add[i].Record...), from)
-	}
-	for i := range moves {
-		b = appendEntry(b, s.mark, moves[i].kind, &moves[i].Entry)
-		b = append(append(b, moves[i].Record...), moves[i].sum...)
-	}
-	for part := range slices.Chunk(done, mostDone) {
-		b = appendDone(b, s.mark, part)
-	}
-	j.group = b
+	j.writing = f
+	return err
 }
 
-// write writes the group at the end of the segment, and makes sure that it is safe there.
-func (j *Journal) write(s *segment, sync bool) error {
-	if s.size+int64(len(j.group)) > math.MaxUint32 {
-		return fmt.Errorf("%d bytes are too many for one call", len(j.group))
-	}
-	_, err := j.writing.WriteAt(j.group, s.size)
+// writing is an entry that is written.
+type writing struct {
+	Entry
+	sum    []byte // that was there before, and stays as it is, right or not
+	offset uint32 // of the record
+}
+
+// write writes all there is at the end of the segment, and makes sure that it is safe there. It returns the size that the segment has then.
+func (j *Journal) write(s *segment, frames []writing, done []Done) (int64, error) {
+	size, err := j.encode(s, frames, done)
+	sync := len(frames) > 0
 	if err == nil && sync {
 		err = j.writing.Sync()
 	}
@@ -176,16 +180,53 @@ func (j *Journal) write(s *segment, sync bool) error {
 	}
 	if err != nil {
 		j.abandon(s)
-		return err
+		return 0, err
 	}
 	if err = j.inPlace(); err == nil {
-		return nil
+		return size, nil
 	}
 	// It goes on there once it is back in its place.
 	if s.size == 0 || j.writing.Truncate(s.size) != nil {
 		j.abandon(s)
 	}
-	return err
+	return 0, err
+}
+
+// encode writes the frames of all there is to write.
+func (j *Journal) encode(s *segment, frames []writing, done []Done) (size int64, err error) {
+	size = s.size
+	j.buffer.Reset(io.NewOffsetWriter(j.writing, size))
+	write := func(b []byte) {
+		_, _ = j.buffer.Write(b) // Flush returns its error
+		size += int64(len(b))
+	}
+	if size == 0 {
+		write(appendHead(nil, s.mark))
+	}
+	for i := range frames {
+		w := &frames[i]
+		kind := uint32(entryFrame)
+		if w.Seq < FirstSeq {
+			kind = damageFrame
+		}
+		write(appendEntry(j.buffer.AvailableBuffer(), s.mark, kind, &w.Entry))
+		w.offset = uint32(size) //nolint:gosec // checked at the end
+		if len(w.Record) > bufferSize {
+			_ = j.buffer.Flush() // it is not copied then
+		}
+		write(w.Record)
+		if w.sum == nil {
+			w.sum = binary.BigEndian.AppendUint32(j.buffer.AvailableBuffer(), crc32.Checksum(w.Record, castagnoli))
+		}
+		write(w.sum)
+	}
+	for part := range slices.Chunk(done, mostDone) {
+		write(appendDone(nil, s.mark, part))
+	}
+	if err = j.buffer.Flush(); err == nil && size > math.MaxUint32 {
+		err = fmt.Errorf("%d bytes are too many for one call", size-s.size)
+	}
+	return size, err
 }
 
 // abandon closes the segment for good after a call that failed, and leaves in it what was right before. After a sync that failed the
@@ -193,8 +234,7 @@ func (j *Journal) write(s *segment, sync bool) error {
 // nothing on disk. So what is tried again goes to another file, whole.
 func (j *Journal) abandon(s *segment) {
 	_ = j.writing.Truncate(s.size) // what is there all the same comes before what replaces it
-	_ = j.writing.Close()
-	j.writing = nil
+	_ = j.writeTo(nil)
 	if s.size == 0 && j.disk.remove(s.name) == nil {
 		j.mu.Lock()
 		j.segments = j.segments[:len(j.segments)-1]
@@ -209,7 +249,7 @@ const mostRemoved = 16
 // those before it. So each has to be gone for good before the next goes, lest it came back alone.
 func (j *Journal) release() {
 	for range mostRemoved {
-		if len(j.segments) == 0 || len(j.segments) == 1 && len(j.owed) == 0 || j.segments[0].live > 0 || j.unplaced && j.disk.sync() != nil {
+		if len(j.segments) == 0 || len(j.segments) == 1 && len(j.owed) == 0 || j.segments[0].live+len(j.damages) > 0 || j.unplaced && j.disk.sync() != nil {
 			return
 		}
 		j.unplaced = false
@@ -222,6 +262,7 @@ func (j *Journal) release() {
 		j.unplaced = true
 		j.mu.Lock()
 		j.segments = j.segments[1:]
+		j.gone++
 		j.mu.Unlock()
 	}
 }

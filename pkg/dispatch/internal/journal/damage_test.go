@@ -29,8 +29,8 @@ func spans(content []byte, mark uint32) map[uint64][2]int {
 			panic("not a frame")
 		}
 		if f.kind == entryFrame {
-			seq, _, _ := f.parseEntry()
-			found[seq] = [2]int{at, f.end}
+			e, _ := f.parseEntry()
+			found[e.seq.value()] = [2]int{at, f.end}
 		}
 		at = f.end
 	}
@@ -146,6 +146,28 @@ func checkDamaged(t *testing.T, dir string, o Options, want map[Reader][]uint64,
 		}
 	}
 	_ = k.Close()
+}
+
+// TestDamageAlone has a damage before there is any entry, and with it a reader who may have been meant.
+func TestDamageAlone(t *testing.T) {
+	r := ReaderOf("r")
+	j := mustOpen(t, t.TempDir(), Options{})
+	mustCommit(t, j, nil, Done{FirstSeq + 1, r})
+	path := filepath.Join(j.path, j.segments[0].name)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content = slices.Insert(content, headSize, []byte("damage")...)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	j = reopen(t, j, Options{})
+	mustCommit(t, j, nil, Done{FirstSeq + 1, r})
+	mustCommit(t, j, []Entry{newEntry(2, 0, r)})
+	if loaded := loadAll(t, j, r); len(loaded) != 2 || string(loaded[0].Record) != "damage" || loaded[0].Err == nil || loaded[1].Err != nil {
+		t.Errorf("got %v", loaded)
+	}
 }
 
 func FuzzOpen(f *testing.F) {

@@ -30,11 +30,11 @@ type platter struct {
 
 type medium struct {
 	safe    []byte
-	pending []writing
+	pending []change
 }
 
-// writing is a page that was written, or with size 0 or more the size that a file was given.
-type writing struct {
+// change is a page that was written, or with size 0 or more the size that a file was given.
+type change struct {
 	at      int64
 	content []byte
 	size    int64
@@ -106,7 +106,7 @@ func (f *platterFile) WriteAt(b []byte, at int64) (n int, err error) {
 	n, writeErr := f.file.WriteAt(b, at)
 	const page = 64 // small, as the records are
 	for i := 0; i < n; i += page {
-		f.medium.pending = append(f.medium.pending, writing{at: at + int64(i), content: bytes.Clone(b[i:min(n, i+page)]), size: -1})
+		f.medium.pending = append(f.medium.pending, change{at: at + int64(i), content: bytes.Clone(b[i:min(n, i+page)]), size: -1})
 	}
 	return n, errors.Join(err, writeErr)
 }
@@ -115,7 +115,7 @@ func (f *platterFile) Truncate(size int64) error {
 	if f.platter.fails() {
 		return f.platter.fault.errno
 	}
-	f.medium.pending = append(f.medium.pending, writing{size: size})
+	f.medium.pending = append(f.medium.pending, change{size: size})
 	return f.file.Truncate(size)
 }
 

@@ -42,7 +42,7 @@ func segmentName(number, mark uint32) string { return fmt.Sprintf("%08x-%08x%s",
 // parseName returns the segment of a file's name, and nil of another file's.
 func parseName(name string) *segment {
 	s := &segment{name: name}
-	if _, err := fmt.Sscanf(name, "%08x-%08x"+suffix, &s.number, &s.mark); err != nil || name != segmentName(s.number, s.mark) {
+	if _, err := fmt.Sscanf(name, "%08x-%08x"+suffix, &s.number, &s.mark); err != nil || s.number >= FirstSeq>>32 || name != segmentName(s.number, s.mark) {
 		return nil
 	}
 	return s
@@ -128,7 +128,8 @@ func parseFrame(b []byte, at int, mark uint32) (f frame, ok bool) {
 	switch f.end = f.record; f.kind {
 	case entryFrame, damageFrame:
 		f.end += f.length + sumSize
-		return f, meta > entrySize && (meta-entrySize)%readerSize == 0
+		whole := meta > entrySize && (meta-entrySize)%readerSize == 0
+		return f, whole && (binary.BigEndian.Uint64(f.meta) < FirstSeq) == (f.kind == damageFrame)
 	case doneFrame:
 		return f, meta%doneSize == 0
 	default:
@@ -152,15 +153,15 @@ func findFrame(b []byte, at int, mark uint32) (int, bool) {
 	}
 }
 
-func (f frame) parseEntry() (seq uint64, e entry, readers []Reader) {
-	seq = binary.BigEndian.Uint64(f.meta)
-	e.received = int64(binary.BigEndian.Uint64(f.meta[8:])) //nolint:gosec // as it was written
-	e.size = int64(binary.BigEndian.Uint64(f.meta[16:]))    //nolint:gosec // as it was written
-	e.damaged = f.kind == damageFrame
+func (f frame) parseEntry() (e entry, readers []Reader) {
+	e.seq, e.received = widen(binary.BigEndian.Uint64(f.meta)), widen(binary.BigEndian.Uint64(f.meta[8:]))
+	e.size = uint32(binary.BigEndian.Uint64(f.meta[16:]))   //nolint:gosec // checked by Commit
+	e.offset, e.length = uint32(f.record), uint32(f.length) //nolint:gosec // within a segment
+	readers = make([]Reader, 0, (len(f.meta)-entrySize)/readerSize)
 	for b := f.meta[entrySize:]; len(b) > 0; b = b[readerSize:] {
 		readers = append(readers, Reader(binary.BigEndian.Uint64(b)))
 	}
-	return seq, e, readers
+	return e, readers
 }
 
 func (f frame) parseDone() (done []Done) {
@@ -171,4 +172,4 @@ func (f frame) parseDone() (done []Done) {
 }
 
 // receivedAt is when an entry was received.
-func (e *entry) receivedAt() time.Time { return time.Unix(0, e.received) }
+func (e *entry) receivedAt() time.Time { return time.Unix(0, int64(e.received.value())) } //nolint:gosec // as it was

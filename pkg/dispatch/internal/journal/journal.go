@@ -8,6 +8,7 @@
 package journal
 
 import (
+	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
@@ -56,7 +57,7 @@ type Journal struct {
 	dir          *directory
 	disk         disk
 
-	// files is held to read segments, and to delete them.
+	// files is held to read segments, and to close or delete them.
 	files sync.RWMutex
 	// mu guards the state, which is read while a segment is written.
 	mu sync.RWMutex
@@ -70,7 +71,7 @@ type Journal struct {
 	doubtful  bool   // the last call failed
 	number    uint32 // of the last segment that there has been
 	owed      []Done // what there was no room to write
-	group     []byte // what is being written
+	buffer    *bufio.Writer
 	cursor    uint64 // up to which entries have been moved to the end
 	unmovable *segment
 }
@@ -86,6 +87,7 @@ func open(dir string, o Options, through func(disk) disk) (_ *Journal, err error
 		path: dir, segmentBytes: min(cmp.Or(o.SegmentBytes, defaultSegment), mostSegment), state: newState(),
 		watch:    watch{after: cmp.Or(o.StallAfter, defaultStall), stalled: o.Stalled},
 		unplaced: true, // for all that is known of the process before
+		buffer:   bufio.NewWriterSize(nil, bufferSize),
 	}
 	if j.stalled == nil {
 		j.stalled = func(bool) {}
@@ -130,8 +132,9 @@ func (j *Journal) readAll() error {
 		}
 		s.size, j.number = int64(len(content)), s.number
 		j.segments = append(j.segments, s)
-		j.replay(s, content, 0)
+		j.replay(content)
 	}
+	j.rebuild()
 	return nil
 }
 
@@ -170,16 +173,20 @@ type Contents struct {
 
 // Contents returns what a reader is not done with.
 func (j *Journal) Contents(id Reader) (c Contents) {
-	j.mu.RLock()
-	defer j.mu.RUnlock()
+	j.mu.Lock()
+	defer j.mu.Unlock()
 	r := j.readers[id]
-	if r == nil {
+	if r == nil || r.events == 0 {
 		return c
 	}
-	c = Contents{Events: int64(r.entries.Len()), Bytes: r.bytes}
-	if seq, ok := r.entries.Min(); ok {
-		if first, _ := j.entries.Get(seq); first.received != 0 {
-			c.Oldest = time.Unix(0, first.received)
+	c.Events, c.Bytes = r.events, r.bytes
+	for _, e := range j.from(r.first) {
+		if j.has(r, &e) {
+			r.first = e.seq.value()
+			if e.received != (wide{}) {
+				c.Oldest = e.receivedAt()
+			}
+			break
 		}
 	}
 	return c
@@ -189,7 +196,7 @@ func (j *Journal) Contents(id Reader) (c Contents) {
 func (j *Journal) Len() int {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
-	return j.entries.Len()
+	return j.len
 }
 
 // Last is the largest Seq that there has been, and at least FirstSeq.
@@ -238,9 +245,5 @@ func (j *Journal) inPlace() error {
 
 // Close lets go of the directory. What has been committed is safe.
 func (j *Journal) Close() error {
-	var err error
-	if j.writing != nil {
-		err = j.writing.Close()
-	}
-	return errors.Join(err, j.dir.close())
+	return errors.Join(j.writeTo(nil), j.dir.close())
 }

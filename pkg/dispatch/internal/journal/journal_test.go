@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -295,6 +296,32 @@ func TestMovedOlderSegment(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantSeqs(t, j, r, 1, 2)
+}
+
+// TestReadsBesideCommits reads entries while segments come and go.
+func TestReadsBesideCommits(t *testing.T) {
+	j := mustOpen(t, t.TempDir(), Options{SegmentBytes: 1 << 10})
+	r := ReaderOf("r")
+	var readers sync.WaitGroup
+	for seq := uint64(1); seq <= 300; seq++ {
+		mustCommit(t, j, []Entry{newEntry(seq, 200, r)})
+		readers.Go(func() {
+			if s, err := j.Get(FirstSeq + seq); err != nil || s.Err != nil {
+				t.Errorf("entry %d: %v, %v", seq, err, s.Err)
+			}
+			if loaded, err := j.Load(r, 0, FirstSeq+seq, 1000); err != nil || len(loaded) == 0 || loaded[0].Err != nil {
+				t.Errorf("before entry %d: %v, %v", seq, err, loaded)
+			}
+			j.Contents(r)
+		})
+		if seq%20 == 0 {
+			readers.Wait()
+			for done := seq - 19; done < seq; done++ {
+				mustCommit(t, j, nil, Done{FirstSeq + done, r})
+			}
+		}
+	}
+	readers.Wait()
 }
 
 // TestAgainstModel plays random calls, with restarts, on a journal and on a map.

@@ -35,27 +35,24 @@ func (j *Journal) Load(id Reader, after, upTo uint64, most int64) ([]Stored, err
 	return j.load(j.pick(id, after, upTo, most))
 }
 
-// place is where an entry is.
-type place struct {
-	seq uint64
-	entry
-}
-
-func (j *Journal) pick(id Reader, after, upTo uint64, most int64) (picked []place) {
+func (j *Journal) pick(id Reader, after, upTo uint64, most int64) (picked []entry) {
 	j.mu.RLock()
 	defer j.mu.RUnlock()
 	r := j.readers[id]
-	if r == nil || after >= upTo {
+	if r == nil || r.events == 0 || after >= upTo {
 		return nil
 	}
-	r.entries.Ascend(after+1, func(seq uint64) bool {
-		e, _ := j.entries.Get(seq)
-		if most -= e.size; seq > upTo || most < 0 && len(picked) > 0 {
-			return false
+	for _, e := range j.from(max(after+1, r.first)) {
+		if !j.has(r, &e) {
+			continue
 		}
-		picked = append(picked, place{seq, e})
-		return true
-	})
+		if most -= int64(e.size); e.seq.value() > upTo || most < 0 && len(picked) > 0 {
+			break
+		}
+		if picked = append(picked, e); int64(len(picked)) == r.events {
+			break
+		}
+	}
 	return picked
 }
 
@@ -64,30 +61,33 @@ func (j *Journal) Get(seq uint64) (Stored, error) {
 	j.files.RLock()
 	defer j.files.RUnlock()
 	j.mu.RLock()
-	e, ok := j.entries.Get(seq)
-	j.mu.RUnlock()
-	if !ok {
+	e := j.find(seq)
+	if e == nil || e.set == 0 {
+		j.mu.RUnlock()
 		return Stored{Seq: seq, Err: errGone}, nil
 	}
-	loaded, err := j.load([]place{{seq, e}})
+	picked := []entry{*e}
+	j.mu.RUnlock()
+	loaded, err := j.load(picked)
 	return append(loaded, Stored{})[0], err
 }
 
-func (j *Journal) load(picked []place) (loaded []Stored, err error) {
+func (j *Journal) load(picked []entry) (loaded []Stored, err error) {
 	if len(picked) == 0 {
 		return nil, nil
 	}
 	r := recordReader{journal: j}
 	err = j.timed(func() error {
 		defer r.close()
-		for _, p := range picked {
-			record, sum, err := r.read(&p.entry)
+		for i := range picked {
+			e := &picked[i]
+			record, sum, err := r.read(e)
 			if err != nil && !unreadable(err) {
 				return fmt.Errorf("reading %s: %w", j.path, err)
 			}
-			s := Stored{Seq: p.seq, Received: p.receivedAt(), Size: p.size, Record: record, Err: err}
+			s := Stored{Seq: e.seq.value(), Received: e.receivedAt(), Size: int64(e.size), Record: record, Err: err}
 			switch {
-			case p.damaged:
+			case e.damaged():
 				s.Err = errDamaged
 			case err == nil && binary.BigEndian.Uint32(sum) != crc32.Checksum(record, castagnoli):
 				s.Err = errSum
@@ -102,7 +102,7 @@ func (j *Journal) load(picked []place) (loaded []Stored, err error) {
 // unreadable tells whether an error is of the blocks that an entry is in, so that it concerns no other.
 func unreadable(err error) bool { return errors.Is(err, syscall.EIO) || errors.Is(err, io.EOF) }
 
-// recordReader reads records, of which many in a row are in one segment. It belongs to one who holds the lock of the files.
+// recordReader reads records, of which many in a row are in one segment. It belongs to one who holds the lock of the files, or writes.
 type recordReader struct {
 	journal *Journal
 	segment *segment
@@ -118,20 +118,28 @@ func (r *recordReader) close() {
 
 // read returns the record of an entry, and its checksum, which a damage does not have.
 func (r *recordReader) read(e *entry) (record, sum []byte, err error) {
-	if r.segment != e.segment {
+	j := r.journal
+	j.mu.RLock()
+	s := j.segment(e)
+	written := s == j.current()
+	j.mu.RUnlock()
+	from := r.file
+	if written && j.writing != nil {
+		from = j.writing // which is open, and what is new is read most
+	} else if r.segment != s {
 		r.close()
-		if r.file, err = r.journal.disk.open(e.segment.name, os.O_RDONLY); errors.Is(err, os.ErrNotExist) {
-			err = fmt.Errorf("%s: %w", filepath.Join(r.journal.path, e.segment.name), ErrMoved)
+		if r.file, err = j.disk.open(s.name, os.O_RDONLY); errors.Is(err, os.ErrNotExist) {
+			err = fmt.Errorf("%s: %w", filepath.Join(j.path, s.name), ErrMoved)
 		}
 		if err != nil {
 			return nil, nil, err
 		}
-		r.segment = e.segment
+		r.segment, from = s, r.file
 	}
-	b := make([]byte, e.length, e.length+sumSize)
-	if !e.damaged {
+	b := make([]byte, e.length, int(e.length)+sumSize)
+	if !e.damaged() {
 		b = b[:cap(b)]
 	}
-	_, err = r.file.ReadAt(b, int64(e.offset))
+	_, err = from.ReadAt(b, int64(e.offset))
 	return b[:e.length:e.length], b[e.length:], err
 }
