@@ -26,11 +26,13 @@ type platter struct {
 	fault  fault
 	calls  int // so far
 	failed int
+	reused bool // a file after its sync had failed
 }
 
 type medium struct {
 	safe    []byte
 	pending []change
+	failed  bool // a sync
 }
 
 // change is a page that was written, or with size 0 or more the size that a file was given.
@@ -100,6 +102,7 @@ type platterFile struct {
 }
 
 func (f *platterFile) WriteAt(b []byte, at int64) (n int, err error) {
+	f.platter.reused = f.platter.reused || f.medium.failed
 	if f.platter.fails() {
 		b, err = b[:min(f.platter.fault.most, len(b))], f.platter.fault.errno
 	}
@@ -124,7 +127,7 @@ func (f *platterFile) Sync() error {
 	if !failed || f.platter.fault.lucky {
 		f.medium.safe = f.medium.with(func() bool { return true })
 	}
-	f.medium.pending = nil
+	f.medium.pending, f.medium.failed = nil, failed
 	if failed {
 		return f.platter.fault.errno
 	}
@@ -236,9 +239,6 @@ func live(t *testing.T, f fault, random *rand.Rand) int {
 		return p
 	})
 	if err != nil {
-		if f.first == 0 {
-			return 1
-		}
 		t.Fatal(err)
 	}
 	defer func() { _ = j.Close() }()
@@ -289,6 +289,9 @@ func live(t *testing.T, f fault, random *rand.Rand) int {
 	}
 	said.check(t, j, true)
 	checkCrash(t, p, said, o)
+	if p.reused {
+		t.Error("a file has been written after its sync had failed")
+	}
 	if err := j.Close(); err != nil {
 		t.Error(err)
 	}
@@ -308,6 +311,47 @@ func checkCrash(t *testing.T, p *platter, said *promises, o Options) {
 	said.check(t, j, false)
 	_ = j.Close()
 	_ = os.RemoveAll(dir)
+}
+
+// TestSyncsBeforeEachRemoval has segments that go, the first of them after a start: another may have been removed by the process before.
+func TestSyncsBeforeEachRemoval(t *testing.T) {
+	o := Options{SegmentBytes: 1}
+	j := mustOpen(t, t.TempDir(), o)
+	r := ReaderOf("r")
+	mustCommit(t, j, []Entry{newEntry(1, 0, r)})
+	mustCommit(t, j, []Entry{newEntry(2, 0, r)})
+	if err := j.Close(); err != nil {
+		t.Fatal(err)
+	}
+	d := &recorder{}
+	j, err := open(j.path, o, func(below disk) disk {
+		d.disk = below
+		return d
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = j.Close() }()
+	mustCommit(t, j, nil, Done{FirstSeq + 1, r}, Done{FirstSeq + 2, r})
+	if want := []string{"sync", "remove", "sync", "remove"}; !slices.Equal(d.calls, want) {
+		t.Errorf("got %v, want %v", d.calls, want)
+	}
+}
+
+// recorder notes what is done with the directory.
+type recorder struct {
+	disk
+	calls []string
+}
+
+func (d *recorder) remove(name string) error {
+	d.calls = append(d.calls, "remove")
+	return d.disk.remove(name)
+}
+
+func (d *recorder) sync() error {
+	d.calls = append(d.calls, "sync")
+	return d.disk.sync()
 }
 
 // TestHangs has a disk that does not answer, in each call of a commit in turn.
