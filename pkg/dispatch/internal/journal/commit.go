@@ -206,8 +206,8 @@ func (j *Journal) encode(s *segment, frames []writing, done []Done) (size int64,
 	for i := range frames {
 		w := &frames[i]
 		kind := uint32(entryFrame)
-		if w.Seq < FirstSeq {
-			kind = damageFrame
+		if w.sum != nil {
+			kind = movedFrame
 		}
 		write(appendEntry(j.buffer.AvailableBuffer(), s.mark, kind, &w.Entry))
 		w.offset = uint32(size) //nolint:gosec // checked at the end

@@ -30,9 +30,9 @@ const (
 )
 
 const (
-	entryFrame  = 1 + iota // Seq (8) | received, Unix ns (8) | size (8) | readers (8 each)
-	damageFrame            // the same, of what lay between frames and has been moved
-	doneFrame              // Seq (8) | reader (8), each
+	entryFrame = 1 + iota // Seq (8) | received, Unix ns (8) | size (8) | readers (8 each)
+	movedFrame            // the same, of an entry that was there before, or of what lay between frames
+	doneFrame             // Seq (8) | reader (8), each
 )
 
 const suffix = ".journal"
@@ -126,10 +126,10 @@ func parseFrame(b []byte, at int, mark uint32) (f frame, ok bool) {
 	}
 	f.meta = b[at+frameSize:][:meta]
 	switch f.end = f.record; f.kind {
-	case entryFrame, damageFrame:
+	case entryFrame, movedFrame:
 		f.end += f.length + sumSize
 		whole := meta > entrySize && (meta-entrySize)%readerSize == 0
-		return f, whole && (binary.BigEndian.Uint64(f.meta) < FirstSeq) == (f.kind == damageFrame)
+		return f, whole && (f.kind == movedFrame || binary.BigEndian.Uint64(f.meta) >= FirstSeq)
 	case doneFrame:
 		return f, meta%doneSize == 0
 	default:

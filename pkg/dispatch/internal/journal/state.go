@@ -63,13 +63,14 @@ type state struct {
 
 	// What follows is known while segments are read: what has been found between frames, and for whom the entry before was.
 	damages []entry
+	broken  map[uint64]bool // entries whose records are damaged
 	latest  []Reader
 	set     *big.Int // latest
 	changed big.Int  // a set that is made
 }
 
 func newState() state {
-	s := state{readers: map[Reader]*reader{}, last: FirstSeq, late: map[uint64]*entry{}}
+	s := state{readers: map[Reader]*reader{}, last: FirstSeq, late: map[uint64]*entry{}, broken: map[uint64]bool{}}
 	s.rebuild()
 	return s
 }
@@ -248,7 +249,7 @@ func (s *state) replay(content []byte) {
 			break
 		}
 		if ok {
-			s.apply(f)
+			s.apply(content, f)
 			at = f.end
 			continue
 		}
@@ -269,7 +270,7 @@ func (s *state) replay(content []byte) {
 	s.tidy()
 }
 
-func (s *state) apply(f frame) {
+func (s *state) apply(content []byte, f frame) {
 	if f.kind == doneFrame {
 		for _, d := range f.parseDone() {
 			s.done(d.Seq, d.Reader)
@@ -277,7 +278,14 @@ func (s *state) apply(f frame) {
 		return
 	}
 	e, readers := f.parseEntry()
-	set := s.near(readers)
+	seq, whole := e.seq.value(), summed(content[f.record:f.end])
+	set, old := s.near(readers), s.find(seq)
+	if old != nil && old.set > 0 && !s.broken[seq] && (f.kind == movedFrame || !whole) {
+		return // it is safe there, and where it has been moved to perhaps not
+	}
+	if s.broken[seq] = !whole; whole {
+		delete(s.broken, seq)
+	}
 	e.segment = s.newest()
 	s.put(e, set)
 }
