@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -36,8 +37,21 @@ type adapterProcess struct {
 	ready           float64 // milliseconds from its start until it was
 }
 
-// startAdapter starts a program with pprof, which costs nothing while it is not asked, and waits until it is ready.
-func startAdapter(on launcher, program string, environment ...string) (*adapterProcess, error) {
+// startAdapter starts a program with pprof, which costs nothing while it is not asked, and waits until it is ready. Another program may
+// have got one of its ports before it: then it is started anew.
+func startAdapter(on launcher, program string, environment ...string) (a *adapterProcess, err error) {
+	for range 3 {
+		if a, err = startOnce(on, program, environment); err == nil {
+			return a, nil
+		}
+		if a != nil {
+			_ = a.stop() // what matters is why it is not ready
+		}
+	}
+	return nil, err
+}
+
+func startOnce(on launcher, program string, environment []string) (*adapterProcess, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
@@ -55,9 +69,11 @@ func startAdapter(on launcher, program string, environment ...string) (*adapterP
 	if a.process, _, err = start(on, program, environment); err != nil {
 		return nil, err
 	}
-	err = a.awaitReady()
+	if err := a.awaitReady(); err != nil {
+		return a, err
+	}
 	a.ready = float64(time.Since(a.began).Microseconds()) / 1000
-	return a, err
+	return a, a.awaitProfile()
 }
 
 func freePort() (string, error) {
@@ -84,6 +100,18 @@ func (a *adapterProcess) awaitReady() error {
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("not ready: %w\n%s", err, a.log.String())
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// awaitProfile waits until somebody listens for questions about the program, and fails where that is not the program.
+func (a *adapterProcess) awaitProfile() error {
+	deadline := time.Now().Add(patience)
+	for {
+		_, err := a.heap()
+		if !errors.Is(err, syscall.ECONNREFUSED) || time.Now().After(deadline) {
+			return err
 		}
 		time.Sleep(time.Millisecond)
 	}

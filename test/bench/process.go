@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -65,8 +66,26 @@ func bind(set *unix.CPUSet) error {
 // process is a running program.
 type process struct {
 	command *exec.Cmd
-	log     bytes.Buffer
+	log     log
 	began   time.Time
+}
+
+// log is what a program prints; it can be read meanwhile.
+type log struct {
+	mu      sync.Mutex
+	printed bytes.Buffer
+}
+
+func (l *log) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.printed.Write(b)
+}
+
+func (l *log) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.printed.String()
 }
 
 // start starts a program on some cores, with nothing in its environment but what is given.

@@ -189,4 +189,4 @@ func (r *receiver) ages(f func() error) ([]time.Duration, error) {
 }
 
 // patience is the time without any progress after which a measurement is given up.
-const patience = 20 * time.Second
+const patience = time.Minute
