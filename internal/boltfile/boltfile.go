@@ -95,6 +95,7 @@ type file struct {
 type element struct {
 	flags      uint32
 	child      uint64 // a page, in a branch
+	start      uint64 // of the key, in its page
 	key, value []byte // the value in a leaf
 }
 
@@ -192,14 +193,15 @@ func (f *file) page(content, first, end []byte, visit func(element) error) error
 		return damaged("a page has the flags %x and %d elements", flags, count)
 	}
 	elements := make([]element, count, count+1)
-	last := first
+	last, free := first, uint64(pageHeader+count*elementHeader)
 	for i := range elements {
 		e, ok := elementAt(content, flags == branchPage, i)
 		order := bytes.Compare(last, e.key)
-		if !ok || len(e.key) == 0 || order > 0 || order == 0 && i > 0 || end != nil && bytes.Compare(e.key, end) >= 0 {
+		// What bbolt writes has no gaps: so a count that is too small is noticed.
+		if !ok || e.start != free || len(e.key) == 0 || order > 0 || order == 0 && i > 0 || end != nil && bytes.Compare(e.key, end) >= 0 {
 			return damaged("element %d of a page is out of place", i)
 		}
-		elements[i], last = e, e.key
+		elements[i], last, free = e, e.key, e.start+uint64(len(e.key)+len(e.value))
 	}
 	elements = append(elements, element{key: end})
 	for i, e := range elements[:count] {
@@ -230,12 +232,12 @@ func elementAt(content []byte, branch bool, i int) (e element, ok bool) {
 		e.flags = binary.LittleEndian.Uint32(header)
 		pos, keySize, valueSize = u32(header[4:]), u32(header[8:]), u32(header[12:])
 	}
-	start := uint64(at) + pos //nolint:gosec // not negative
-	if e.flags > bucketFlag || start+keySize+valueSize > uint64(len(content)) {
+	e.start = uint64(at) + pos //nolint:gosec // not negative
+	if e.flags > bucketFlag || e.start+keySize+valueSize > uint64(len(content)) {
 		return e, false
 	}
-	value := start + keySize
-	e.key, e.value = content[start:value], content[value:value+valueSize]
+	value := e.start + keySize
+	e.key, e.value = content[e.start:value], content[value:value+valueSize]
 	return e, true
 }
 
