@@ -81,3 +81,17 @@ func TestFullDiskOfTheJournalGetsRoom(t *testing.T) {
 	j = reopen(t, j, Options{})
 	wantSeqs(t, j, r, 3)
 }
+
+func TestCloseSaysWhatTheDiskHadNoRoomFor(t *testing.T) {
+	j, full := openTight(t)
+	r := ReaderOf("r")
+	mustCommit(t, j, []Entry{newEntry(1, 0, r), newEntry(2, 0, r)})
+	full.Store(true)
+	if err := j.Commit([]Entry{newEntry(3, 0, r)}, nil); !isFull(err) {
+		t.Fatalf("got %v, want no room", err)
+	}
+	mustCommit(t, j, nil, Done{FirstSeq + 2, r})
+	full.Store(false)
+	j = reopen(t, j, Options{})
+	wantSeqs(t, j, r, 1)
+}

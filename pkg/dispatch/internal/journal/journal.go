@@ -245,5 +245,8 @@ func (j *Journal) inPlace() error {
 
 // Close lets go of the directory. What has been committed is safe.
 func (j *Journal) Close() error {
+	if len(j.owed) > 0 {
+		_ = j.Commit(nil, nil) // or those entries come again
+	}
 	return errors.Join(j.writeTo(nil), j.dir.close())
 }
