@@ -150,6 +150,9 @@ func TestShutdownGivesUpAtTheDeadline(t *testing.T) {
 			if err := <-s.ended; err != nil {
 				t.Errorf("Start returned %v", err)
 			}
+			if s.logs.FilterMessage("the shutdown does not end in time, and is cut off").Len() > 0 {
+				t.Errorf("the shutdown was cut off: %v", s.logs.All())
+			}
 			lost := s.logs.FilterMessage("events were not delivered before the deadline, and are lost").All()
 			if len(lost) != 1 || lost[0].ContextMap()["events"] != int64(2) {
 				t.Errorf("got %v, want a line that 2 events are lost", lost)

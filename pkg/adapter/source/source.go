@@ -151,6 +151,7 @@ func (s *source) end(drain context.Context, stopReceiving func()) error {
 // leave leaves the group, and returns when everything that still arrives has been received. What the disk does not accept is
 // delivered and acknowledged only afterwards, and then there is no sense in waiting for its acknowledgement, as TCP does.
 func (s *source) leave(ctx context.Context, stopReceiving func()) {
+	defer context.AfterFunc(ctx, stopReceiving)() // what has left the group may still wait for room
 	s.dispatcher.Unbound()
 	if s.onDisk {
 		most := s.config.DrainTimeout / 2
