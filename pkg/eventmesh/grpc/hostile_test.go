@@ -247,6 +247,49 @@ func TestSubscribing(t *testing.T) {
 	}
 }
 
+// TestLeavingWhileSubscribing leaves a group when EventMesh has subscribed the session, and before it has said so: what it delivers counts
+// as delivered.
+func TestLeavingWhileSubscribing(t *testing.T) {
+	asked, left, unsubscribed := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	address := serveAll(t, map[string]func(grpc.ServerStream) error{
+		pb.ConsumerService_SubscribeStream_FullMethodName: func(stream grpc.ServerStream) error {
+			close(asked)
+			<-left
+			m := slices.Concat(field(fieldID, []byte("1")), field(fieldSource, []byte("/s")), field(fieldType, []byte("t")), attributeField("subject", "orders"))
+			err := errors.Join(stream.SendMsg(attributeField("statuscode", "0")), stream.SendMsg(m))
+			select {
+			case <-unsubscribed:
+			case <-stream.Context().Done():
+			}
+			return err
+		},
+		pb.ConsumerService_Unsubscribe_FullMethodName: func(stream grpc.ServerStream) error {
+			close(unsubscribed)
+			return stream.SendMsg(attributeField("statuscode", "0"))
+		},
+	})
+	addresses, err := eventmesh.ParseAddresses("grpc://"+address.Host, Transport{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := eventmesh.NewSubscriber(eventmesh.Config{Addresses: addresses, ClientID: "c", Group: "g"}, eventmesh.Subscription{Topics: []string{"orders"}}, Transport{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	<-asked
+	if err := s.Leave(t.Context()); err != nil {
+		t.Errorf("Leave: %v", err)
+	}
+	close(left)
+	if d, err := s.Receive(t.Context()); err != nil || d.Event.ID() != "1" {
+		t.Errorf("got %+v, %v, want event 1", d, err)
+	}
+	if d, err := s.Receive(t.Context()); !errors.Is(err, eventmesh.ErrClosed) {
+		t.Errorf("got %+v, %v, want the end", d, err)
+	}
+}
+
 // TestRejoinCostsNoDeliveries delivers to a session while EventMesh does not answer what only fetches more.
 func TestRejoinCostsNoDeliveries(t *testing.T) {
 	const deliveries = 3

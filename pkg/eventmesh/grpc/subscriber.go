@@ -8,6 +8,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"google.golang.org/grpc"
@@ -17,6 +18,9 @@ import (
 	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
+
+// lateAnswer is how long a subscription may take beyond the time for opening a session.
+const lateAnswer = 2 * time.Second
 
 type subscriber struct {
 	conn         *grpc.ClientConn
@@ -63,17 +67,12 @@ func (Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c even
 			return nil, err
 		}
 	}
-	bounded := context.AfterFunc(ctx, s.cancelStream)
-	if err := s.subscribe(streamCtx); err != nil { //nolint:contextcheck // the stream outlives ctx
+	if err := s.subscribe(ctx, streamCtx); err != nil {
 		_ = s.Close()
 		if ctx.Err() != nil {
 			err = fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, ctx.Err())
 		}
 		return nil, err
-	}
-	if !bounded() {
-		_ = s.Close()
-		return nil, fmt.Errorf("%w: %w", eventmesh.ErrUnconfirmed, ctx.Err())
 	}
 	if stranded {
 		s.rejoin(ctx)
@@ -113,19 +112,35 @@ func newSubscriber(a eventmesh.Address, c eventmesh.Client, sub eventmesh.Subscr
 	}, nil
 }
 
-func (s *subscriber) subscribe(ctx context.Context) error {
+// subscribe opens the stream, which outlives ctx. When ctx ends after EventMesh has been asked, its answer is still worth a wait: what it
+// has written to the stream by then counts as delivered.
+func (s *subscriber) subscribe(ctx, streamCtx context.Context) error {
 	var options []grpc.CallOption
 	if !s.replies { // which are made of all that the request has
 		options = append(options, grpc.ForceCodecV2(newDeliveries()))
 	}
-	stream, err := s.consume.SubscribeStream(ctx, options...)
+	unasked := context.AfterFunc(ctx, s.cancelStream)
+	defer unasked()
+	stream, err := s.consume.SubscribeStream(streamCtx, options...)
 	if err != nil {
 		return callError(err)
 	}
 	s.stream = stream
+	if !unasked() {
+		return ctx.Err()
+	}
 	if err := stream.Send(control(s.client, s.subscription, nil)); err != nil && !errors.Is(err, io.EOF) { // EOF: Recv tells
 		return callError(err)
 	}
+	answered := make(chan struct{})
+	defer close(answered)
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-answered:
+		case <-time.After(lateAnswer):
+			s.cancelStream()
+		}
+	})()
 	first, err := stream.Recv()
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: EventMesh ended the stream instead of subscribing", eventmesh.ErrRefused)
