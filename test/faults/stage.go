@@ -265,6 +265,7 @@ func (s *stage) settle() {
 		case len(missing) != left:
 			left, since = len(missing), time.Now()
 		case time.Since(since) > patience:
+			s.explain(missing[:1])
 			s.t.Fatalf("for %s now %d events that the source should have are not at the sink, such as %s", patience, left, missing[0])
 		}
 		wait(s.t.Context(), max(4*took, 20*time.Millisecond))
