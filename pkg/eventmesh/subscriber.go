@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 )
 
 // Subscriber receives the events of a [Subscription], as one member of a consumer group. While nobody calls Receive it stays in the group
@@ -17,7 +18,8 @@ type Subscriber struct {
 
 	mu      sync.Mutex
 	current SubscriberSession
-	late    bool // Leave or Close came while current was being opened, and did not see it
+	late    bool      // Leave or Close came while current was being opened, and did not see it
+	quiet   time.Time // since when nothing has come, or zero
 
 	closed chan struct{}
 	once   sync.Once
@@ -54,6 +56,11 @@ func NewSubscriber(cfg Config, subscription Subscription, transports ...Transpor
 			return session, nil
 		},
 		serve: s.serve,
+		quietSince: func() time.Time {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			return s.quiet
+		},
 	}
 	s.supervisor.start()
 	return s, nil
@@ -100,16 +107,24 @@ func (s *Subscriber) serve(session SubscriberSession) error {
 		}
 	}
 	for {
+		s.waits(time.Now())
 		d, err := session.Receive()
 		if err != nil {
 			return err
 		}
+		s.waits(time.Time{})
 		select {
 		case s.deliveries <- d:
 		case <-s.closed:
 			return ErrClosed
 		}
 	}
+}
+
+func (s *Subscriber) waits(since time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.quiet = since
 }
 
 // Receive returns the next delivery. It may be called by several goroutines, which then share the deliveries. It fails with the

@@ -19,6 +19,8 @@ const (
 	// heartbeatDeadline bounds one heartbeat. A machine that is busy answers late, and is not away: the end of a session costs events
 	// over gRPC, and on EventMesh's standalone storage the topic.
 	heartbeatDeadline = 15 * time.Second
+	// quietBefore is how long nothing has come over a session at least that is ended.
+	quietBefore = time.Second
 	// openTimeout bounds one attempt to open a session; the first call to a cold server can last 2 s.
 	openTimeout = 10 * time.Second
 	// healthyAfter is how long a session has to last for the next attempt to be the first again, which is made at once:
@@ -35,6 +37,8 @@ type supervisor[S Session] struct {
 	open func(context.Context, Address) (S, error)
 	// serve uses the session until it has ended, and returns why.
 	serve func(S) error
+	// quietSince tells since when serve has waited for what comes over the session; zero while it does not wait. Without it nothing comes.
+	quietSince func() time.Time
 	// notify is told of changes.
 	notify func(Status)
 
@@ -104,7 +108,7 @@ func (s *supervisor[S]) once(address Address) error {
 	var heartbeats sync.WaitGroup
 	var lost error
 	heartbeats.Go(func() {
-		if lost = heartbeat(session, stop); lost != nil {
+		if lost = s.heartbeat(session, stop); lost != nil {
 			_ = session.Close() // serve returns, and tells
 		}
 	})
@@ -118,8 +122,9 @@ func (s *supervisor[S]) once(address Address) error {
 	return fmt.Errorf("session with %s ended: %w", address, err)
 }
 
-// heartbeat sends heartbeats until stop is closed, or one fails.
-func heartbeat(session Session, stop <-chan struct{}) error {
+// heartbeat sends heartbeats until stop is closed, or one fails while nothing comes over the session: what has come is received first,
+// and a session that delivers is alive.
+func (s *supervisor[S]) heartbeat(session Session, stop <-chan struct{}) error {
 	ticker := time.NewTicker(heartbeatInterval)
 	defer ticker.Stop()
 	for {
@@ -128,13 +133,27 @@ func heartbeat(session Session, stop <-chan struct{}) error {
 			return nil
 		case <-ticker.C:
 		}
+		began := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), heartbeatDeadline)
 		err := session.Heartbeat(ctx)
 		cancel()
-		if err != nil {
+		if err != nil && s.quiet(began, stop) {
 			return fmt.Errorf("heartbeat: %w", err)
 		}
 	}
+}
+
+// quiet tells whether nothing has come over the session since a time, which is quietBefore ago at least.
+func (s *supervisor[S]) quiet(since time.Time, stop <-chan struct{}) bool {
+	if s.quietSince == nil {
+		return true
+	}
+	select {
+	case <-stop:
+	case <-time.After(quietBefore - time.Since(since)):
+	}
+	waits := s.quietSince()
+	return !waits.IsZero() && !waits.After(since)
 }
 
 // set stores the status, and tells of it when it says something new.

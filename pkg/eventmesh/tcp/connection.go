@@ -38,10 +38,7 @@ type connection struct {
 	done    chan struct{}
 	closing sync.Once
 
-	// received counts frames; reading is since when somebody reads, in nanoseconds, or 0. They tell a dead peer from one
-	// whose answers nobody reads.
-	received atomic.Int64
-	reading  atomic.Int64
+	received atomic.Int64 // frames
 }
 
 func newConnection(conn net.Conn) *connection {
@@ -166,8 +163,6 @@ func (c *connection) next() (frame.Frame, error) {
 		c.early = nil
 		return *early, nil
 	}
-	c.reading.Store(time.Now().UnixNano())
-	defer c.reading.Store(0)
 	for {
 		f, err := c.read()
 		if err != nil {
@@ -232,16 +227,12 @@ func (c *connection) exchange(ctx context.Context, command frame.Command, body a
 	return fmt.Errorf("%w: EventMesh sent %.40q where %s was due", eventmesh.ErrNotConnected, f.Header.Command, answers[command])
 }
 
-// heartbeat fails when the server has sent nothing, the answer included, for as long as the context allows. While nobody reads,
-// an answer cannot be seen, and says nothing.
+// heartbeat fails when the server has sent nothing, the answer included, for as long as the context allows.
 func (c *connection) heartbeat(ctx context.Context) error {
-	began, received := time.Now().UnixNano(), c.received.Load()
+	received := c.received.Load()
 	_, err := c.call(ctx, frame.Frame{Header: frame.Header{Command: frame.HeartbeatRequest}})
-	if errors.Is(err, eventmesh.ErrUnconfirmed) {
-		since := c.reading.Load()
-		if since == 0 || since > began || c.received.Load() > received {
-			return nil
-		}
+	if errors.Is(err, eventmesh.ErrUnconfirmed) && c.received.Load() > received {
+		return nil
 	}
 	return err
 }

@@ -1,0 +1,87 @@
+package eventmesh
+
+import (
+	"context"
+	"errors"
+	"io"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// pushing is a transport whose only session has got deliveries, which are gone when it is closed.
+type pushing struct {
+	*fakeSession
+	deliveries chan *Delivery
+}
+
+func (pushing) Traits() Traits { return Traits{Scheme: "push", Port: "1"} }
+
+func (p pushing) OpenSubscriber(context.Context, Address, Client, Subscription) (SubscriberSession, error) {
+	if p.isClosed.Load() {
+		return nil, errors.New("there is no second session")
+	}
+	return p, nil
+}
+
+func (pushing) OpenPublisher(context.Context, Address, Client) (PublisherSession, error) {
+	return nil, ErrUnsupported
+}
+
+func (p pushing) Receive() (*Delivery, error) {
+	select {
+	case <-p.closed:
+		return nil, io.EOF
+	default:
+	}
+	select {
+	case d := <-p.deliveries:
+		return d, nil
+	case <-p.closed:
+		return nil, io.EOF
+	}
+}
+
+func (p pushing) Leave(context.Context) error { return p.Close() }
+
+// TestWhatHasComeIsReceived lets heartbeats fail while nobody calls Receive: what EventMesh has delivered over gRPC it does not deliver
+// again.
+func TestWhatHasComeIsReceived(t *testing.T) {
+	for name, heartbeat := range map[string]func(context.Context) error{
+		"refused": func(context.Context) error { return ErrRefused },
+		"no answer": func(ctx context.Context) error {
+			<-ctx.Done()
+			return ErrUnconfirmed
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const deliveries = 10
+				transport := pushing{fakeSession: newFakeSession(), deliveries: make(chan *Delivery, deliveries)}
+				transport.heartbeat = heartbeat
+				for range deliveries {
+					transport.deliveries <- &Delivery{}
+				}
+				s, err := NewSubscriber(Config{Addresses: []Address{{Scheme: "push", Host: "a:1"}}, ClientID: "c", Group: "g"},
+					Subscription{Topics: []string{"orders"}}, transport)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				for i := range deliveries {
+					time.Sleep(heartbeatInterval / 2)
+					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+					if _, err := s.Receive(ctx); err != nil {
+						t.Fatalf("delivery %d: %v", i, err)
+					}
+					cancel()
+				}
+				time.Sleep(2*heartbeatInterval + heartbeatDeadline + quietBefore)
+				synctest.Wait()
+				if !transport.isClosed.Load() {
+					t.Error("the session goes on, though nothing comes")
+				}
+			})
+		})
+	}
+}
