@@ -32,6 +32,26 @@ func TestShutdown(t *testing.T) {
 	})
 }
 
+// TestShutdownWhileSubscribing terminates one of two replicas at any time while it subscribes.
+func TestShutdownWhileSubscribing(t *testing.T) {
+	each(t, func(with setting) {
+		with.options = eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, GoodbyeTimeout: time.Second}
+		s := newStage(with)
+		s.replica("stays").startReady()
+		joins := s.replica("joins")
+		traffic := s.publish()
+		d := newDice(with.t)
+		for range lasting(10, 100) {
+			joins.start()
+			wait(with.t.Context(), d.between(0, 20*time.Millisecond))
+			joins.terminate()
+		}
+		traffic.more(50)
+		traffic.stop()
+		s.finishWhole()
+	})
+}
+
 // TestShutdownKeepsTheRest terminates the source while the sink takes nothing. The next process delivers what is in the
 // spool, before anything else.
 func TestShutdownKeepsTheRest(t *testing.T) {
