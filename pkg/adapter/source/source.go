@@ -166,7 +166,9 @@ func (s *source) leave(ctx context.Context, stopReceiving func()) {
 	leaving.Go(func() {
 		if err := s.subscriber.Leave(ctx); err != nil {
 			s.logger.Warnw("EventMesh did not let this replica leave its group", zap.Error(err))
-			stopReceiving()
+			if !errors.Is(err, eventmesh.ErrNotConnected) { // or what is on its way is followed by the end
+				stopReceiving()
+			}
 		}
 	})
 	s.receiving.Wait()
