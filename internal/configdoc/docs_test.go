@@ -26,6 +26,7 @@ var (
 	shellPattern    = regexp.MustCompile("(?ms)^```sh\n(.*?)^```")
 	testPattern     = regexp.MustCompile(`\[(Test[A-Za-z, \n]+)\]\(([^)\s]+_test\.go)\)`)
 	settingPattern  = regexp.MustCompile(`\bname: ([A-Z][A-Z0-9_]*)`)
+	filePattern     = regexp.MustCompile(`\b[a-z][a-z0-9_]*\.go\b`)
 )
 
 func TestVariablesAreKnown(t *testing.T) {
@@ -114,6 +115,33 @@ func TestNamedTestsExist(t *testing.T) {
 	}
 	if named < 20 {
 		t.Errorf("got %d tests named in the documents, want the guarantees to name theirs", named)
+	}
+}
+
+// TestNamedFilesExist looks at what the documentation of packages says of where things are.
+func TestNamedFilesExist(t *testing.T) {
+	t.Parallel()
+	named := 0
+	for _, pattern := range []string{"pkg/*/doc.go", "pkg/*/*/doc.go", "pkg/*/internal/*/doc.go", "test/*/doc.go", "internal/*/doc.go"} {
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range filePattern.FindAllString(string(text), -1) {
+				named++
+				if _, err := os.Stat(filepath.Join(filepath.Dir(path), file)); err != nil {
+					t.Errorf("%s names a file that is not there: %v", path, err)
+				}
+			}
+		}
+	}
+	if named < 20 {
+		t.Errorf("got %d files named in the documentation of packages, want a map of each", named)
 	}
 }
 
