@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// What the attributes of one event may be, at most, where it is up to this project: as many as EventMesh's next release takes, and
+// What the attributes of one event may be, at most, where it is up to this project: as many as EventMesh's next release accepts, and
 // of as many bytes, names and values together, as every intermediary of CloudEvents has to forward.
 const (
 	MaxCount = 64
@@ -113,7 +113,7 @@ func ParseTime(text string) (time.Time, error) {
 	return t, CheckTime(t)
 }
 
-// isStrict tells a time of RFC 3339 from what [time.Parse] takes besides: an hour of one digit, a comma, and any offset.
+// isStrict tells a time of RFC 3339 from what [time.Parse] accepts besides: an hour of one digit, a comma, and any offset.
 func isStrict(text string) bool {
 	const seconds = len("2006-01-02T15:04:05")
 	end := len(text)

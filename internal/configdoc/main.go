@@ -51,7 +51,7 @@ func document() string {
 	var b strings.Builder
 	b.WriteString(introduction)
 	section(&b, "Source", "`cmd/source` subscribes to topics of EventMesh, and sends each event to `K_SINK`.", source.NewConfig())
-	section(&b, "Sink", "`cmd/sink` takes CloudEvents over HTTP, and publishes them to EventMesh.", sink.NewConfig())
+	section(&b, "Sink", "`cmd/sink` accepts CloudEvents over HTTP, and publishes them to EventMesh.", sink.NewConfig())
 	b.WriteString(framework)
 	return b.String()
 }

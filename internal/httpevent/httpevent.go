@@ -31,13 +31,13 @@ const (
 )
 
 const (
-	// mostHeaders and mostHeaderBytes are what Auto gives attributes: many receivers take 100 headers of 8 KiB in all, in which a
+	// mostHeaders and mostHeaderBytes are what Auto gives attributes: many receivers accept 100 headers of 8 KiB in all, in which a
 	// token has to find room, and what proxies on the way add.
 	mostHeaders     = 48
 	mostHeaderBytes = 4 << 10
-	// attributeHeaders is how many headers the attributes take that are no extensions.
+	// attributeHeaders is how many headers the attributes need that are no extensions.
 	attributeHeaders = 8
-	// jsonOverhead is a guess of what an event takes besides its data, in bytes.
+	// jsonOverhead is a guess of what an event needs besides its data, in bytes.
 	jsonOverhead = 1 << 10
 
 	headerContentType = "Content-Type"
@@ -80,7 +80,7 @@ func Write(header http.Header, e event.Event, mode Mode) (body []byte, err error
 
 var errUnfit = errors.New("it would not arrive in a header as it is")
 
-// writeBinary sets the headers of the binary mode, or none. When it is wary it refuses as well what some receivers would not take, or
+// writeBinary sets the headers of the binary mode, or none. When it is wary it refuses as well what some receivers would not accept, or
 // not keep.
 func writeBinary(header http.Header, c *event.EventContextV1, wary bool) error {
 	if mediatype.IsCloudEvents(c.GetDataContentType()) {
@@ -113,7 +113,7 @@ func writeBinary(header http.Header, c *event.EventContextV1, wary bool) error {
 	}
 	if c.Time != nil {
 		if wary && c.Time.IsZero() {
-			return errors.New("time is what the SDK takes for none")
+			return errors.New("the SDK reads this time as none")
 		}
 		_ = add(headerTime, types.FormatTime(c.Time.Time)) // which always fits
 	}

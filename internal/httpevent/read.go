@@ -158,7 +158,7 @@ func ReadJSON(text []byte) (*event.Event, error) {
 }
 
 // imply sets the content type that data has in the JSON format when there is none. In EventMesh it would imply nothing, which is
-// why CloudEvents wants it set by whoever takes an event from one format to another.
+// why CloudEvents wants it set by whoever moves an event from one format to another.
 func imply(e *event.Event) {
 	if e.Context != nil && e.DataContentType() == "" && e.Data() != nil && !e.DataBase64 {
 		e.SetDataContentType(event.ApplicationJSON)

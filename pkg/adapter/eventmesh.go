@@ -59,12 +59,12 @@ type EventMesh struct {
 	Subsystem string `envconfig:"EVENTMESH_SUBSYSTEM" default:"0000" desc:"EventMesh's label for the system that a client belongs to" want:"any text"`
 }
 
-// WantGroup says what groups ValidGroup takes.
+// WantGroup says what groups ValidGroup accepts.
 const WantGroup = "1 to 255 letters, digits and characters of %|_-"
 
 var groupPattern = regexp.MustCompile(`^[%|a-zA-Z0-9_-]{1,255}$`)
 
-// ValidGroup tells whether every storage of EventMesh takes a group of that name: the rule is RocketMQ's.
+// ValidGroup tells whether every storage of EventMesh accepts a group of that name: the rule is RocketMQ's.
 func ValidGroup(group string) bool { return groupPattern.MatchString(group) }
 
 // ClientConfig resolves the configuration of a client in the given group, whose changes of connection are logged.

@@ -84,7 +84,7 @@ func Main(component, purpose string, config Config, constructor framework.Adapte
 			logger.Load().Warnw("telemetry is lost", zap.Error(err))
 		}
 	case <-last:
-		logger.Load().Warn("telemetry is lost: nobody takes it")
+		logger.Load().Warn("telemetry is lost: nobody accepts it")
 	}
 	os.Exit(code)
 }

@@ -71,11 +71,11 @@ func (l *Lane) reportChange(it *item, f fate, failure error) {
 	logger, dead := l.dispatcher.options.Logger, it.givenUp != nil
 	switch {
 	case dead && f.step == stepRest && l.deadFailing.Swap(false):
-		logger.Info("the place for dead letters takes them again")
+		logger.Info("the place for dead letters accepts them again")
 	case dead && f.step == stepAgain && !l.deadFailing.Swap(true):
-		logger.Errorw("the place for dead letters does not take them; they are kept and tried again", append(it.describe(), zap.Error(failure))...)
+		logger.Errorw("the place for dead letters does not accept them; they are kept and tried again", append(it.describe(), zap.Error(failure))...)
 	case !dead && f.away && !l.failing.Swap(true):
-		logger.Errorw("the sink does not take events; they are kept and tried again", zap.Error(failure))
+		logger.Errorw("the sink does not accept events; they are kept and tried again", zap.Error(failure))
 	case !dead && !f.away && !f.silent && l.failing.Swap(false):
 		logger.Info("the sink answers again")
 	}
@@ -97,7 +97,7 @@ func (l *Lane) report(it *item, f fate, failure error) {
 		if dead {
 			failure = fmt.Errorf("the place for dead letters refuses it: %w, after: %w", failure, it.givenUp.failure)
 		}
-		logger.Errorw("dropping an event that the sink does not take", append(it.describe(), "reason", f.reason, zap.Error(failure))...)
+		logger.Errorw("dropping an event that the sink does not accept", append(it.describe(), "reason", f.reason, zap.Error(failure))...)
 		m.Dropped(it.topic, f.reason)
 	case stepAgain:
 		if !dead && !f.away && it.attempts == 1 {

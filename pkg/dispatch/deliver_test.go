@@ -23,8 +23,8 @@ import (
 func TestDeliver(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("connection refused")
-	const dropped, refused, failing = "dropping an event that the sink does not take",
-		"the sink refuses an event; it is kept and tried again", "the sink does not take events; they are kept and tried again"
+	const dropped, refused, failing = "dropping an event that the sink does not accept",
+		"the sink refuses an event; it is kept and tried again", "the sink does not accept events; they are kept and tried again"
 	const answers = "the sink answers again"
 	tests := []struct {
 		name     string

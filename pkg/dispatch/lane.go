@@ -216,7 +216,7 @@ func (l *Lane) budget() *budget {
 	return &l.dispatcher.numbered
 }
 
-// heard takes note of what an attempt says of where the event was sent.
+// heard notes what an attempt says of where the event was sent.
 func (l *Lane) heard(it *item, v verdict) {
 	c := &l.sink
 	if it.givenUp != nil {

@@ -97,13 +97,13 @@ func (it *item) describe() []any {
 }
 
 const (
-	// overhead in bytes is what a kept event takes besides its data and the text of its attributes: a round figure.
+	// overhead in bytes is what a kept event needs besides its data and the text of its attributes: a round figure.
 	overhead = 1024
-	// extensionOverhead is what each extension takes besides its text, likewise.
+	// extensionOverhead is what each extension needs besides its text, likewise.
 	extensionOverhead = 128
 )
 
-// sizeOf returns what an event takes in memory, more or less.
+// sizeOf returns what an event needs in memory, more or less.
 func sizeOf(e *event.Event) int64 {
 	size := overhead + len(e.DataEncoded)
 	c, ok := e.Context.(*event.EventContextV1)

@@ -33,7 +33,7 @@ func (q *queue) add(it *item) {
 	q.bytes += it.size
 }
 
-// nextFresh returns an event that has not been tried and whose key is free, and takes its key.
+// nextFresh returns an event that has not been tried and whose key is free, and makes its key busy.
 func (q *queue) nextFresh() *item {
 	if q.freed.len() > 0 {
 		return q.freed.pop()

@@ -93,9 +93,9 @@ func NewTelemetry(o TelemetryOptions) (*Telemetry, error) {
 		return with()
 	})
 	in := &telemetry.Instruments{Meter: o.Provider.Meter(o.Scope)}
-	t.deliveries = in.Counter(o.Prefix+".delivered", "{event}", "Events that the sink has taken.")
+	t.deliveries = in.Counter(o.Prefix+".delivered", "{event}", "Events that the sink has accepted.")
 	t.repeats = in.Counter(o.Prefix+".redelivered", "{request}", "Requests to the sink that repeat an event.")
-	t.deadLetters = in.Counter(o.Prefix+".dead_lettered", "{event}", "Events given up that a dead letter place has taken.")
+	t.deadLetters = in.Counter(o.Prefix+".dead_lettered", "{event}", "Events given up that the place for dead letters has accepted.")
 	t.drops = in.Counter(o.Prefix+".dropped", "{event}", "Events given up that are lost.")
 	t.dispatch = in.Seconds("kn.eventing.dispatch.duration", "The duration to dispatch the event", dispatchBounds...)
 	t.commit = in.Seconds(o.Prefix+".spool.commit.duration", "Duration of a commit of the spool, for a group of events.", commitBounds...)

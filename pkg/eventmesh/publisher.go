@@ -52,10 +52,10 @@ func NewPublisher(cfg Config, transports ...Transport) (*Publisher, error) {
 			client.Rendering = rendering
 			session, err := transport.OpenPublisher(ctx, a, client)
 			if err != nil {
-				p.take(nil)
+				p.replace(nil)
 				return nil, err
 			}
-			p.take(&openPublisher{PublisherSession: session, credentials: client.Credentials, succeeded: make(chan struct{})})
+			p.replace(&openPublisher{PublisherSession: session, credentials: client.Credentials, succeeded: make(chan struct{})})
 			return session, nil
 		},
 		serve: func(session PublisherSession) error {
@@ -125,8 +125,8 @@ func (p *Publisher) do(ctx context.Context, topic string, call func(context.Cont
 	return reply, nil
 }
 
-// take puts a session, or none, in the place of the one before.
-func (p *Publisher) take(session *openPublisher) {
+// replace puts a session, or none, in the place of the one before.
+func (p *Publisher) replace(session *openPublisher) {
 	if before := p.session.Swap(session); before != nil {
 		close(before.succeeded)
 	}

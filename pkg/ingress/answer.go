@@ -52,7 +52,7 @@ func (s *Server) refuse(w http.ResponseWriter, topic string, err error) {
 		w.Header().Set("WWW-Authenticate", r.Challenge)
 	}
 	http.Error(w, oneLine(err), status)
-	s.options.Logger.Warnw(fmt.Sprintf("event not taken: answered %d", status), "topic", topic, zap.Error(err))
+	s.options.Logger.Warnw(fmt.Sprintf("event not accepted: answered %d", status), "topic", topic, zap.Error(err))
 }
 
 // setRefusalHeaders sets what a status needs besides the reason.

@@ -26,13 +26,13 @@ const batchDeliveries = 16
 const maxNamedID = 1 << 10
 
 // batchStatuses are those that an event of a batch can have, the worst first. One that is worth repeating stands above those that
-// are not: a sender that gives up would lose an event that EventMesh takes a second later, and one that repeats in vain learns the
+// are not: a sender that gives up would lose an event that EventMesh accepts a second later, and one that repeats in vain learns the
 // final status then.
 var batchStatuses = []int{
 	http.StatusServiceUnavailable, http.StatusTooManyRequests, http.StatusRequestEntityTooLarge, http.StatusBadRequest,
 }
 
-// failure is an event of a batch that was not taken, as the body of the answer tells of it.
+// failure is an event of a batch that was not accepted, as the body of the answer tells of it.
 type failure struct {
 	// Index is the event's place in the batch, from 0.
 	Index int `json:"index"`
@@ -52,7 +52,7 @@ func isBatch(r *http.Request) bool {
 
 // batch delivers the events of a request, each by itself, and answers for all of them.
 func (s *Server) batch(w http.ResponseWriter, r *http.Request, to Destination) {
-	events, failures, err := s.takeBatch(w, r, to)
+	events, failures, err := s.acceptBatch(w, r, to)
 	switch {
 	case err != nil:
 		s.refuse(w, to.Topic, err)
@@ -63,9 +63,9 @@ func (s *Server) batch(w http.ResponseWriter, r *http.Request, to Destination) {
 	}
 }
 
-// takeBatch delivers the events of a batch, and returns how many there are, and which failed. Events are parsed one by one: one
+// acceptBatch delivers the events of a batch, and returns how many there are, and which failed. Events are parsed one by one: one
 // that is malformed says nothing about others.
-func (s *Server) takeBatch(w http.ResponseWriter, r *http.Request, to Destination) (events int, failures []failure, err error) {
+func (s *Server) acceptBatch(w http.ResponseWriter, r *http.Request, to Destination) (events int, failures []failure, err error) {
 	if to.Single {
 		return 0, nil, Refusef(http.StatusBadRequest, "a request is a single event, and has a single reply: Content-Type %s holds a batch", r.Header.Get(cehttp.ContentType))
 	}
@@ -171,6 +171,6 @@ func (s *Server) refuseBatch(w http.ResponseWriter, to Destination, events int, 
 	w.Header().Set("Content-Type", event.ApplicationJSON)
 	w.WriteHeader(worst.Status)
 	_, _ = w.Write(append(body, '\n')) // a sender that has gone repeats
-	s.options.Logger.Warnw(fmt.Sprintf("events of a batch not taken: answered %d", worst.Status),
+	s.options.Logger.Warnw(fmt.Sprintf("events of a batch not accepted: answered %d", worst.Status),
 		"topic", to.Topic, "events", events, "failed", len(failures), zap.Error(worst.err))
 }

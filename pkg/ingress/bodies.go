@@ -23,7 +23,7 @@ var (
 
 // bodies bounds the memory of the bodies of requests, whether they arrive or are being published. A body counts by what has
 // come of it, not by what was announced. When there is no room, bodies that have been arriving for longest give way, so that
-// slow senders cannot take the room of others.
+// slow senders cannot use up the room of others.
 type bodies struct {
 	limit int64
 	grace time.Duration // bodyGrace
@@ -112,7 +112,7 @@ func (o *body) readAll(from io.Reader, length, most int64) error {
 	}
 }
 
-// reserve takes room, of other bodies where there is none left.
+// reserve finds room, that of other bodies where there is none left.
 func (o *body) reserve(size int64) error {
 	b := o.room
 	b.mu.Lock()

@@ -58,7 +58,7 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 		s.batch(w, r, to)
 		return
 	}
-	reply, err := s.take(w, r, to)
+	reply, err := s.accept(w, r, to)
 	switch {
 	case err != nil:
 		s.refuse(w, to.Topic, err)
@@ -69,9 +69,9 @@ func (s *Server) handle(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// take delivers the event of a request. When it returns the request holds no place any more, however slowly its sender reads the
+// accept delivers the event of a request. When it returns the request holds no place any more, however slowly its sender reads the
 // answer.
-func (s *Server) take(w http.ResponseWriter, r *http.Request, to Destination) (reply *event.Event, err error) {
+func (s *Server) accept(w http.ResponseWriter, r *http.Request, to Destination) (reply *event.Event, err error) {
 	body, err := s.admit(w, r)
 	if err != nil {
 		return nil, err

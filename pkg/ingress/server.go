@@ -33,7 +33,7 @@ const (
 	connectionBytes = 256 << 10
 	// pingInterval is when a silent HTTP/2 connection is asked whether it still lives.
 	pingInterval = 30 * time.Second
-	// writeStall is how long an HTTP/2 connection may take nothing.
+	// writeStall is how long an HTTP/2 connection may accept nothing.
 	writeStall = 10 * time.Second
 )
 
@@ -87,7 +87,7 @@ func observed(h http.HandlerFunc, serverName string) http.Handler {
 	return otelhttp.NewHandler(h, "receive",
 		otelhttp.WithPropagators(propagator),
 		otelhttp.WithTracerProvider(otel.GetTracerProvider()), // else it makes a tracer for each request
-		otelhttp.WithServerName(serverName),                   // else metrics take any name that a sender gives as Host
+		otelhttp.WithServerName(serverName),                   // else metrics have any name that a sender gives as Host
 		otelhttp.WithFilter(func(r *http.Request) bool { return !isProbe(r) }),
 	)
 }

@@ -24,7 +24,7 @@ type sink struct {
 	err    error // of the construction
 }
 
-// NewAdapter returns the sink. It takes its configuration, a *Config, and its logger from the framework; the client, which
+// NewAdapter returns the sink. It gets its configuration, a *Config, and its logger from the framework; the client, which
 // sends events to K_SINK, is of no use to it. An error of the construction is returned by Start.
 func NewAdapter(ctx context.Context, env framework.EnvConfigAccessor, _ cloudevents.Client) framework.Adapter {
 	s := &sink{logger: logging.FromContext(ctx)}

@@ -9,11 +9,11 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
-// believedFor is how long a refusal makes the sink not ready. Nothing but a publish can tell that credentials are taken, and no
+// believedFor is how long a refusal makes the sink not ready. Nothing but a publish can tell that credentials are accepted, and no
 // publish comes to a sink that is not ready: after this time it asks for one.
 const believedFor = 30 * time.Second
 
-// authorization remembers whether EventMesh takes the credentials. Over gRPC it looks at them with the first publish only, so
+// authorization remembers whether EventMesh accepts the credentials. Over gRPC it looks at them with the first publish only, so
 // that a connection tells nothing about them.
 type authorization struct {
 	mu      sync.Mutex
@@ -21,7 +21,7 @@ type authorization struct {
 	at      time.Time
 }
 
-// learn takes note of what became of a publish, and returns whether that is news: refused, or taken again.
+// learn notes what became of a publish, and returns whether that is news: refused, or accepted again.
 func (a *authorization) learn(err error, now time.Time) (refused, taken bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -42,5 +42,5 @@ func (a *authorization) ready(now time.Time) error {
 	if a.refusal == nil || now.Sub(a.at) >= believedFor {
 		return nil
 	}
-	return fmt.Errorf("EventMesh does not take the credentials: %w", a.refusal)
+	return fmt.Errorf("EventMesh does not accept the credentials: %w", a.refusal)
 }

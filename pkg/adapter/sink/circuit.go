@@ -18,7 +18,7 @@ const (
 // circuit holds publishes back from an EventMesh that is connected and confirms nothing, since each would take its whole time-out
 // to fail: one goes out at a time, as a probe, and the first answer ends it.
 //
-// Libraries such as gobreaker count failures alone. This one does not take a topic that is stuck, or an event that comes again and
+// Libraries such as gobreaker count failures alone. This one does not mistake a topic that is stuck, or an event that comes again and
 // again, for an EventMesh that is, nor publishes that began before its latest answer; and what EventMesh refuses counts as answered.
 // That there is no connection does not count at all: the client says so at once.
 type circuit struct {

@@ -50,8 +50,8 @@ type Config struct {
 	MaxInFlight int `envconfig:"EVENTMESH_MAX_IN_FLIGHT" default:"1000" min:"1" desc:"events that are being published at once, up to 16 of a batch among them; more are answered with 429" want:"a whole number, at least 1"`
 	// MaxConnections bounds the connections that are open.
 	MaxConnections int `envconfig:"EVENTMESH_MAX_CONNECTIONS" min:"0" desc:"connections that are open at once; for one more, that is closed which has kept the sink waiting for longest" want:"a whole number above EVENTMESH_MAX_IN_FLIGHT; by default 1000 above it"`
-	// ShutdownDelay is how long requests are still taken after SIGTERM.
-	ShutdownDelay time.Duration `envconfig:"EVENTMESH_SHUTDOWN_DELAY" default:"5s" min:"0s" desc:"time between SIGTERM, when readiness fails, and the end of taking requests" want:"a duration such as 5s, or 0s"`
+	// ShutdownDelay is how long requests are still accepted after SIGTERM.
+	ShutdownDelay time.Duration `envconfig:"EVENTMESH_SHUTDOWN_DELAY" default:"5s" min:"0s" desc:"time between SIGTERM, when readiness fails, and the end of accepting requests" want:"a duration such as 5s, or 0s"`
 	// DrainTimeout bounds what is in flight after ShutdownDelay.
 	DrainTimeout time.Duration `envconfig:"EVENTMESH_DRAIN_TIMEOUT" default:"20s" min:"1ns" desc:"time after that in which requests in flight are finished" want:"a duration such as 20s, more than 0"`
 }

@@ -22,7 +22,7 @@ type publisher interface {
 }
 
 // guard is between the HTTP server and EventMesh's client. It learns from what becomes of publishes whether EventMesh confirms any, and
-// takes the credentials; it counts and measures them; and its errors tell senders what they mean to them.
+// accepts the credentials; it counts and measures them; and its errors tell senders what they mean to them.
 type guard struct {
 	publisher
 	circuit       circuit
@@ -108,7 +108,7 @@ func outcomeOf(err error) outcome {
 	return outcome{errorType: errorOther, status: http.StatusServiceUnavailable}
 }
 
-// learn takes note of what became of a publish, and logs what is new by it.
+// learn notes what became of a publish, and logs what is new by it.
 func (g *guard) learn(a *attempt, err error) {
 	if errors.Is(err, eventmesh.ErrInvalidReply) { // EventMesh has done its part
 		err = nil
@@ -124,9 +124,9 @@ func (g *guard) learn(a *attempt, err error) {
 	}
 	switch {
 	case refused:
-		g.logger.Errorw("EventMesh does not take the credentials, or does not let them publish: not ready until it takes an event", "topic", a.topic, zap.Error(err))
+		g.logger.Errorw("EventMesh does not accept the credentials, or does not let them publish: not ready until it confirms an event", "topic", a.topic, zap.Error(err))
 	case taken:
-		g.logger.Infow("EventMesh takes the credentials", "topic", a.topic)
+		g.logger.Infow("EventMesh accepts the credentials", "topic", a.topic)
 	}
 }
 

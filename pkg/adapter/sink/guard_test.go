@@ -208,7 +208,7 @@ func TestChangedPassword(t *testing.T) {
 			}
 			s.awaitReadiness(t, http.StatusServiceUnavailable)
 			if transport == "gRPC" {
-				if n := s.logs.FilterMessageSnippet("does not take the credentials").Len(); n != 1 {
+				if n := s.logs.FilterMessageSnippet("does not accept the credentials").Len(); n != 1 {
 					t.Errorf("got %d lines about the credentials, want 1", n)
 				}
 			}

@@ -59,7 +59,7 @@ func newMetrics(meter metric.Meter, topics []string, state func() (connected, op
 	in := telemetry.Instruments{Meter: meter}
 	m := &metrics{calls: telemetry.NewSeries(call.attributes)}
 	m.sent = in.Counter(messagingconv.ClientSentMessages{}.Name(), messagingconv.ClientSentMessages{}.Unit(),
-		"Events sent to EventMesh, those that it did not take included.")
+		"Events sent to EventMesh, those that it did not accept included.")
 	m.duration = in.Seconds(messagingconv.ClientOperationDuration{}.Name(),
 		"Duration until EventMesh has confirmed an event, replied to a request, or failed to.", operationBounds...)
 	connected := in.Flag("eventmesh.sink.connected", "{session}", "Whether the sink is connected to EventMesh: 1, or 0.")

@@ -88,7 +88,7 @@ func (a *Adapter) openDisk(ctx context.Context) (*dispatch.Disk, error) {
 	bounds := []any{"maxEvents", a.config.BufferEvents, "maxBytes", a.config.BufferBytes}
 	if a.config.SpoolDir == "" {
 		adapter.LimitMemory(besidesBuffer + a.config.BufferBytes)
-		a.logger.Infow("events are kept in memory: those that the sink has not taken when the process dies are lost", bounds...)
+		a.logger.Infow("events are kept in memory: those that the sink has not accepted when the process dies are lost", bounds...)
 		return nil, nil
 	}
 	for told := false; ; told = true {
@@ -97,7 +97,7 @@ func (a *Adapter) openDisk(ctx context.Context) (*dispatch.Disk, error) {
 			return nil, nil
 		}
 		if err == nil {
-			a.logger.Infow("events are kept on disk until the sink has taken them", append(bounds, "directory", disk.Dir(), "left", disk.Events())...)
+			a.logger.Infow("events are kept on disk until the sink has accepted them", append(bounds, "directory", disk.Dir(), "left", disk.Events())...)
 			return disk, nil
 		}
 		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EROFS) && !errors.Is(err, syscall.EDQUOT) {

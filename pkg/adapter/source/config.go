@@ -41,22 +41,22 @@ type Config struct {
 	// ContentMode is how events are written to HTTP.
 	ContentMode dispatch.ContentMode `envconfig:"EVENTMESH_CONTENT_MODE" default:"auto" desc:"how requests to the sink hold events, for a sink that reads one mode of CloudEvents only; auto is binary, and structured for events of which a receiver may not get every attribute in headers as it is; with binary those are refused for good" want:"auto, binary or structured"`
 	// SpoolDir is where events are kept.
-	SpoolDir string `envconfig:"EVENTMESH_SPOOL_DIR" desc:"directory that keeps events until the sink has taken them, also when the process dies; one for each replica; without it they are kept in memory, and die with it" want:"the path of a directory on a volume that outlives the container"`
+	SpoolDir string `envconfig:"EVENTMESH_SPOOL_DIR" desc:"directory that keeps events until the sink has accepted them, also when the process dies; one for each replica; without it they are kept in memory, and die with it" want:"the path of a directory on a volume that outlives the container"`
 	// BufferEvents bounds the buffer.
-	BufferEvents int64 `envconfig:"EVENTMESH_BUFFER_EVENTS" default:"10000" min:"1" desc:"how many events are kept at most, in memory or on disk, until the sink has taken them" want:"a number above 0"`
+	BufferEvents int64 `envconfig:"EVENTMESH_BUFFER_EVENTS" default:"10000" min:"1" desc:"how many events are kept at most, in memory or on disk, until the sink has accepted them" want:"a number above 0"`
 	// BufferBytes bounds the buffer.
 	BufferBytes int64 `envconfig:"EVENTMESH_BUFFER_BYTES" default:"67108864" min:"1" desc:"how many bytes are kept at most, in memory or on disk: data, the names and values of attributes, 128 bytes for each extension, and 1 KiB for each event; a larger event is kept alone" want:"a number above 0"`
 	// MaxInFlight bounds concurrent requests.
 	MaxInFlight int `envconfig:"EVENTMESH_MAX_IN_FLIGHT" default:"16" min:"1" desc:"how many requests to the sink are under way at once, over as many connections" want:"a number above 0"`
 	// Retries bounds attempts.
-	Retries int `envconfig:"EVENTMESH_RETRIES" default:"-1" min:"-1" desc:"how often an event is sent again that the sink did not take, before it becomes a dead letter, or without a place for those is dropped with an error in the log; -1 is for ever" want:"a number, -1 or above"`
+	Retries int `envconfig:"EVENTMESH_RETRIES" default:"-1" min:"-1" desc:"how often an event is sent again that the sink did not accept, before it becomes a dead letter, or without a place for those is dropped with an error in the log; -1 is for ever" want:"a number, -1 or above"`
 	// BackoffMin is the first ceiling.
 	BackoffMin time.Duration `envconfig:"EVENTMESH_BACKOFF_MIN" default:"100ms" min:"1ms" desc:"ceiling of the random wait before the first retry; it doubles with each" want:"a duration such as 100ms, at least 1ms"`
 	// BackoffMax is the last ceiling.
 	BackoffMax time.Duration `envconfig:"EVENTMESH_BACKOFF_MAX" default:"30s" min:"1ms" desc:"largest ceiling of the random wait before a retry, and of a Retry-After of the sink" want:"a duration such as 30s, not below EVENTMESH_BACKOFF_MIN"`
-	// DeadLetterSink is where events go that the sink never takes.
+	// DeadLetterSink is where events go that the sink never accepts.
 	DeadLetterSink SinkURL `envconfig:"EVENTMESH_DEAD_LETTER_SINK" desc:"where events go that the sink refuses for good or after all retries, and what is no event" want:"an http or https URL; not together with EVENTMESH_DEAD_LETTER_TOPIC"`
-	// DeadLetterTopic is where events go that the sink never takes.
+	// DeadLetterTopic is where events go that the sink never accepts.
 	DeadLetterTopic string `envconfig:"EVENTMESH_DEAD_LETTER_TOPIC" desc:"the same, as a topic of EventMesh" want:"the name of a topic that is not one of EVENTMESH_TOPICS"`
 	// DrainTimeout bounds the shutdown.
 	DrainTimeout time.Duration `envconfig:"EVENTMESH_DRAIN_TIMEOUT" default:"20s" min:"0s" desc:"how long a shutdown may take to leave the group and to deliver: what is in flight, and without EVENTMESH_SPOOL_DIR all that has been received; below the pod's grace period" want:"a duration such as 20s"`
@@ -198,7 +198,7 @@ func (c *Config) Validate() error {
 // validateRequests checks what no request could be made with, or no connection.
 func (c *Config) validateRequests() error {
 	if !httpguts.ValidHeaderFieldValue(c.GetNamespace()) {
-		return errors.New("NAMESPACE has a character that HTTP does not take: want the name of a namespace")
+		return errors.New("NAMESPACE has a character that HTTP does not accept: want the name of a namespace")
 	}
 	if _, err := trusted(nil); err != nil {
 		return err

@@ -56,7 +56,7 @@ func newTelemetry(provider metric.MeterProvider, c *Config, connected func() boo
 	}
 	in := &telemetry.Instruments{Meter: provider.Meter(telemetryScope)}
 	m.consumed = in.Counter(messagingconv.ClientConsumedMessages{}.Name(), messagingconv.ClientConsumedMessages{}.Unit(), "Events received from EventMesh.")
-	m.sent = in.Counter(messagingconv.ClientSentMessages{}.Name(), messagingconv.ClientSentMessages{}.Unit(), "Replies sent to EventMesh, those that it did not take included.")
+	m.sent = in.Counter(messagingconv.ClientSentMessages{}.Name(), messagingconv.ClientSentMessages{}.Unit(), "Replies sent to EventMesh, those that it did not accept included.")
 	m.undecodables = in.Counter("eventmesh.source.undecodable", "{message}", "Messages received from EventMesh that are no event.")
 	session := in.Flag("eventmesh.source.connected", "{session}", "Whether the source is subscribed at EventMesh: 1, or 0.")
 	attributes := metric.WithAttributeSet(attribute.NewSet(group))

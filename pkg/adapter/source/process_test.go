@@ -395,7 +395,7 @@ func TestProcessKeepsEventsWhileTheSinkIsAway(t *testing.T) {
 			})
 			sink.stop()
 			more()
-			s.awaitLine(t, "the sink does not take events; they are kept and tried again")
+			s.awaitLine(t, "the sink does not accept events; they are kept and tried again")
 			sink.answers(nil)
 			sink.start(t)
 			more()
@@ -440,7 +440,7 @@ func TestProcessGoesOnAfterARefusedEvent(t *testing.T) {
 						sink.answers(nil)
 						sink.await(t, "bad")
 					} else {
-						s.awaitLine(t, "dropping an event that the sink does not take")
+						s.awaitLine(t, "dropping an event that the sink does not accept")
 					}
 					s.terminate(t)
 					s.awaitEnd(t)

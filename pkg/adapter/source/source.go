@@ -209,7 +209,7 @@ func (s *source) ready() error {
 	case status.Writing != nil:
 		return status.Writing
 	case status.Full:
-		return errors.New("the buffer is full: the sink takes events too slowly, or not at all")
+		return errors.New("the buffer is full: the sink accepts events too slowly, or not at all")
 	default:
 		return s.subscriber.Ready()
 	}

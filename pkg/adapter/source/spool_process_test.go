@@ -139,7 +139,7 @@ func TestProcessKeepsTheRestAtShutdown(t *testing.T) {
 			sink.answers(nil)
 			s = run(t, environment...)
 			eventually(t, func() string { return sink.missing(ids...) })
-			if lines := s.lines("events are kept on disk until the sink has taken them"); len(lines) != 1 || lines[0]["left"] != float64(30) {
+			if lines := s.lines("events are kept on disk until the sink has accepted them"); len(lines) != 1 || lines[0]["left"] != float64(30) {
 				t.Errorf("got %v, want a line of the 30 that were left", lines)
 			}
 		})
@@ -195,7 +195,7 @@ func TestProcessGoesOnWithARecordThatCannotBeRead(t *testing.T) {
 				publish(t, p, e)
 			}
 			awaitOnDisk(t, dir, 3)
-			s.awaitLine(t, "the sink does not take events; they are kept and tried again") // and are on disk alone
+			s.awaitLine(t, "the sink does not accept events; they are kept and tried again") // and are on disk alone
 			damage(t, dir, "damage me")
 			const message = "a record of the spool cannot be read; it "
 			if place == "none" {

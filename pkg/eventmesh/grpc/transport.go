@@ -180,7 +180,7 @@ func exhausted(message string) error {
 // checkSize refuses what the server would refuse, before it is sent.
 func checkSize(m encoded) error {
 	if len(m) > MaxMessageSize {
-		return fmt.Errorf("%w: %d bytes as a gRPC message, EventMesh takes at most %d", eventmesh.ErrTooLarge, len(m), MaxMessageSize)
+		return fmt.Errorf("%w: %d bytes as a gRPC message, EventMesh accepts at most %d", eventmesh.ErrTooLarge, len(m), MaxMessageSize)
 	}
 	return nil
 }

@@ -20,7 +20,7 @@ var (
 
 // KindOfSendFailure returns what a failure to pass an event on to the storage means, by EventMesh's text. The standalone storage
 // says no more of a topic without a subscriber than that sending failed. The CloudEvents SDK for Java refuses an attribute in its own
-// words, and RocketMQ attributes of more than 32 KiB in others: such an event is never taken.
+// words, and RocketMQ attributes of more than 32 KiB in others: such an event is never accepted.
 func KindOfSendFailure(reason string) error {
 	switch {
 	case strings.Contains(reason, "Send message error, topic"):

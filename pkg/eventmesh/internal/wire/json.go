@@ -20,14 +20,14 @@ import (
 const (
 	// maxText is the largest JSON text in bytes that travels beside its value.
 	maxText = 1 << 20
-	// maxAttributes is how many bytes RocketMQ takes for all attributes of an event, their names and two separators for each.
+	// maxAttributes is how many bytes RocketMQ accepts for all attributes of an event, their names and two separators for each.
 	maxAttributes = 1<<15 - 1
 	// othersAttributes leaves room for what EventMesh and RocketMQ add.
 	othersAttributes = 4 << 10
 )
 
 // keepText makes data of a JSON type, which would not come back byte for byte, travel as the value that it is, so that subscribers
-// that do not use this package get JSON: the text goes into an extension. It returns false where EventMesh does not take the value
+// that do not use this package get JSON: the text goes into an extension. It returns false where EventMesh does not accept the value
 // for what it is, or has no room for the text: all attributes of an event are properties of a message in RocketMQ.
 func keepText(c *event.EventContextV1, data []byte) bool {
 	if len(data) > maxText || !isValue(data) {
@@ -193,7 +193,7 @@ func numberSize(text []byte) (size int, ok bool) {
 	return size, err == nil
 }
 
-// Bounds of what EventMesh's parser takes, or returns as it was.
+// Bounds of what EventMesh's parser accepts, or returns as it was.
 const (
 	maxDigits  = 18
 	maxNesting = 500

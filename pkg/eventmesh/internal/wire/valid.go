@@ -73,7 +73,7 @@ func validate(e event.Event) (*event.EventContextV1, error) {
 }
 
 // errNoURI: EventMesh reads source and dataschema with java.net.URI, and refuses the event where that does.
-var errNoURI = errors.New("it is no URI that EventMesh takes: blanks and the characters \"<>\\^`{|} have to be percent-encoded")
+var errNoURI = errors.New("it is no URI that EventMesh accepts: blanks and the characters \"<>\\^`{|} have to be percent-encoded")
 
 // text is an attribute with its text.
 type text struct {
