@@ -39,7 +39,7 @@ var (
 	errTooLarge = fmt.Errorf("the attributes have more than %d bytes, names and values together", MaxBytes)
 )
 
-// CheckText refuses a value that no attribute can have: control characters, what Unicode says is no character, and what is no UTF-8.
+// CheckText refuses a value that no attribute can have: control characters, non-characters of Unicode, and text that is not UTF-8.
 func CheckText(value string) error {
 	for i := range len(value) {
 		if c := value[i]; c < ' ' || c >= 0x7f {

@@ -10,7 +10,7 @@ import (
 
 const (
 	// headroom is how much garbage may come before it is collected, in bytes. By itself Go collects when as much has come as is
-	// live, which in an adapter is next to nothing: under load that were 50 times a second, for a seventh of the CPU.
+	// live, which in an adapter is next to nothing: under load that would be 50 times a second, for a seventh of the CPU.
 	headroom = 32 << 20
 	// uncounted is what a process has in RAM besides Go's heap: most of it are pages of the program's file.
 	uncounted = 44 << 20

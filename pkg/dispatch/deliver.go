@@ -9,7 +9,7 @@ import (
 	"go.uber.org/zap"
 )
 
-var errUndecodable = errors.New("it is no event")
+var errUndecodable = errors.New("it is not an event")
 
 // deliver makes one attempt, and decides what becomes of the event. When the context ends meanwhile the event is still kept.
 func (l *Lane) deliver(ctx context.Context, it *item) {

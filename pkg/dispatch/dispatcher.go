@@ -23,7 +23,7 @@ type Options struct {
 	// Acknowledge is told of messages that are safe: on disk, or, in memory, at their places of rest. It may be called by several
 	// goroutines at once, also while the dispatcher drains, and should not take long: nothing is written meanwhile.
 	Acknowledge func([]*Message)
-	// Undecodable makes an event, for dead letters, of what is none: a record on disk that cannot be read. It is needed with a Disk alone.
+	// Undecodable makes an event, for dead letters, of a record on disk that cannot be read. It is needed with a Disk alone.
 	Undecodable func(topic string, raw []byte) event.Event
 	// Telemetry counts and measures; nil: what is measured goes nowhere.
 	Telemetry *Telemetry

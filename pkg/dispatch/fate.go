@@ -97,7 +97,7 @@ func (v verdict) wait(backoff Backoff, attempts int) time.Duration {
 const (
 	reasonRejected = "rejected"
 	reasonRetries  = "retries"
-	// ReasonUndecodable is that of what is no event.
+	// ReasonUndecodable is for what could not be decoded as an event.
 	ReasonUndecodable = "undecodable"
 )
 

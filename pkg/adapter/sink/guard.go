@@ -130,7 +130,7 @@ func (g *guard) learn(a *attempt, err error) {
 	}
 }
 
-// Ready returns nil, or why events cannot be published. That events are held back is none: without traffic there were no probe.
+// Ready returns nil, or why events cannot be published. It stays ready while events are held back: without traffic there would be no probe.
 func (g *guard) Ready() error {
 	if err := g.publisher.Ready(); err != nil {
 		return err

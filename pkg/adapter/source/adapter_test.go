@@ -265,7 +265,7 @@ func TestWhatIsNoEventIsAcknowledged(t *testing.T) {
 			err = s.keep(t.Context(), &eventmesh.Delivery{
 				Topic: "orders", Raw: []byte(secret), Err: errors.New("no JSON"), Acknowledger: &acknowledger{count: &acknowledged, failure: failure},
 			})
-			lines := logs.FilterMessage("received what is no event; it is lost").All()
+			lines := logs.FilterMessage("received a message that is not an event; it is lost").All()
 			if err != nil || acknowledged.Load() != 1 || len(lines) != 1 || lines[0].ContextMap()["topic"] != "orders" || lines[0].ContextMap()["bytes"] != int64(len(secret)) {
 				t.Errorf("got %v, %d acknowledgements, log %v; want one, and a line with topic and size", err, acknowledged.Load(), logs.All())
 			}

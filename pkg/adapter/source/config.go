@@ -55,7 +55,7 @@ type Config struct {
 	// BackoffMax is the last ceiling.
 	BackoffMax time.Duration `envconfig:"EVENTMESH_BACKOFF_MAX" default:"30s" min:"1ms" desc:"largest ceiling of the random wait before a retry, and of a Retry-After of the sink" want:"a duration such as 30s, not below EVENTMESH_BACKOFF_MIN"`
 	// DeadLetterSink is where events go that the sink never accepts.
-	DeadLetterSink SinkURL `envconfig:"EVENTMESH_DEAD_LETTER_SINK" desc:"where events go that the sink refuses for good or after all retries, and what is no event" want:"an http or https URL; not together with EVENTMESH_DEAD_LETTER_TOPIC"`
+	DeadLetterSink SinkURL `envconfig:"EVENTMESH_DEAD_LETTER_SINK" desc:"where events go that the sink refuses for good or after all retries, and messages that are not events" want:"an http or https URL; not together with EVENTMESH_DEAD_LETTER_TOPIC"`
 	// DeadLetterTopic is where events go that the sink never accepts.
 	DeadLetterTopic string `envconfig:"EVENTMESH_DEAD_LETTER_TOPIC" desc:"the same, as a topic of EventMesh" want:"the name of a topic that is not one of EVENTMESH_TOPICS"`
 	// DrainTimeout bounds the shutdown.

@@ -57,7 +57,7 @@ func newTelemetry(provider metric.MeterProvider, c *Config, connected func() boo
 	in := &telemetry.Instruments{Meter: provider.Meter(telemetryScope)}
 	m.consumed = in.Counter(messagingconv.ClientConsumedMessages{}.Name(), messagingconv.ClientConsumedMessages{}.Unit(), "Events received from EventMesh.")
 	m.sent = in.Counter(messagingconv.ClientSentMessages{}.Name(), messagingconv.ClientSentMessages{}.Unit(), "Replies sent to EventMesh, those that it did not accept included.")
-	m.undecodables = in.Counter("eventmesh.source.undecodable", "{message}", "Messages received from EventMesh that are no event.")
+	m.undecodables = in.Counter("eventmesh.source.undecodable", "{message}", "Messages received from EventMesh that are not events.")
 	session := in.Flag("eventmesh.source.connected", "{session}", "Whether the source is subscribed at EventMesh: 1, or 0.")
 	attributes := metric.WithAttributeSet(attribute.NewSet(group))
 	m.gauge = in.Observe(func(_ context.Context, o metric.Observer) error {
@@ -82,7 +82,7 @@ func (m *metrics) received(topic string) {
 	m.consumed.Add(context.Background(), 1, m.events.Of(m.bound(topic)).Add...)
 }
 
-// undecodable counts a message that is no event; it is not one that was received.
+// undecodable counts a message that is not an event, which does not count as received.
 func (m *metrics) undecodable(topic string) {
 	m.undecodables.Add(context.Background(), 1, m.plain.Of(m.bound(topic)).Add...)
 }

@@ -53,7 +53,7 @@ func (s *source) keep(ctx context.Context, d *eventmesh.Delivery) error {
 			s.lose(ctx, d)
 			return nil //nolint:nilerr // it has been told
 		}
-		s.logger.Errorw("received what is no event; it becomes a dead letter", "topic", d.Topic, "bytes", len(d.Raw), zap.Error(d.Err))
+		s.logger.Errorw("received a message that is not an event; it becomes a dead letter", "topic", d.Topic, "bytes", len(d.Raw), zap.Error(d.Err))
 	}
 	err := s.dispatcher.Put(ctx, m, s.lane)
 	if err != nil {
@@ -95,7 +95,7 @@ func asJSON(e *event.Event) []byte {
 	return text
 }
 
-// noEvent makes an event of what is none, for the dead letters.
+// noEvent makes an event of a message that is not one, for the dead letters.
 func noEvent(topic string, raw []byte) event.Event {
 	id := sha256.Sum256(append([]byte(topic+" "), raw...))
 	topic = strings.ToValidUTF8(topic, "\uFFFD")
@@ -114,12 +114,12 @@ func noEvent(topic string, raw []byte) event.Event {
 	return e
 }
 
-// lose tells of a delivery that holds no event, and never will. It is acknowledged: EventMesh would only send it again.
+// lose tells of a delivery that is not an event, and never will be. It is acknowledged: EventMesh would only send it again.
 func (s *source) lose(ctx context.Context, d *eventmesh.Delivery) {
 	s.telemetry.Dropped(d.Topic, dispatch.ReasonUndecodable)
-	s.logger.Errorw("received what is no event; it is lost", "topic", d.Topic, "bytes", len(d.Raw), zap.Error(d.Err))
+	s.logger.Errorw("received a message that is not an event; it is lost", "topic", d.Topic, "bytes", len(d.Raw), zap.Error(d.Err))
 	if err := eventmesh.Acknowledge(ctx, d); err != nil {
-		s.logger.Debugw("acknowledging what is no event", zap.Error(err))
+		s.logger.Debugw("acknowledging a message that is not an event", zap.Error(err))
 	}
 }
 

@@ -148,10 +148,10 @@ func TestOpening(t *testing.T) {
 		"a goodbye":  {frame.HelloRequest, header(`{"cmd":"SERVER_GOODBYE_REQUEST","code":0,"seq":null}`), eventmesh.ErrNotConnected, "goodbye"},
 		"a redirect": {frame.HelloRequest, redirect(`{"ip":"eventmesh-2","port":10001}`), &wire.RedirectError{Host: "eventmesh-2:10001"}, "eventmesh-2:10001"},
 		"a redirect to no address": {
-			frame.HelloRequest, redirect(`{"ip":"` + long + `","port":10000}`), eventmesh.ErrNotConnected, "redirects to what is no address",
+			frame.HelloRequest, redirect(`{"ip":"` + long + `","port":10000}`), eventmesh.ErrNotConnected, "redirects to something that is not an address",
 		},
-		"a redirect to no host": {frame.SubscribeRequest, redirect(`{"ip":"a b/c@d","port":1}`), eventmesh.ErrNotConnected, "redirects to what is no address"},
-		"a redirect to no port": {frame.SubscribeRequest, redirect(`{"ip":"10.0.0.1"}`), eventmesh.ErrNotConnected, "redirects to what is no address"},
+		"a redirect to no host": {frame.SubscribeRequest, redirect(`{"ip":"a b/c@d","port":1}`), eventmesh.ErrNotConnected, "redirects to something that is not an address"},
+		"a redirect to no port": {frame.SubscribeRequest, redirect(`{"ip":"10.0.0.1"}`), eventmesh.ErrNotConnected, "redirects to something that is not an address"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			address := serve(t, map[frame.Command]func(frame.Frame) []byte{c.command: c.answer}, c.command)

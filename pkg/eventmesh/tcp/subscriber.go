@@ -157,7 +157,7 @@ func (c *connection) control(f frame.Frame) error {
 			Port uint16 `json:"port"`
 		}
 		if err := json.Unmarshal(f.Body, &to); err != nil || !isHost(to.IP) || to.Port == 0 {
-			return fmt.Errorf("%w: EventMesh redirects to what is no address", eventmesh.ErrNotConnected)
+			return fmt.Errorf("%w: EventMesh redirects to something that is not an address", eventmesh.ErrNotConnected)
 		}
 		return &wire.RedirectError{Host: net.JoinHostPort(to.IP, strconv.Itoa(int(to.Port)))}
 	case frame.ListenResponse: // behind a delivery
