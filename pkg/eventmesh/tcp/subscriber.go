@@ -118,7 +118,8 @@ func (s *subscriber) reply(sequence string, requested, e event.Event) error {
 func (s *subscriber) Heartbeat(ctx context.Context) error { return s.heartbeat(ctx) }
 
 // Leave unsubscribes, waits for the acknowledgement of what has been delivered, so that nobody gets it again, and says goodbye.
-// It then closes the connection: EventMesh would do so 30 s later.
+// It then closes the connection: EventMesh would do so 30 s later. EventMesh 1.12 handles acknowledgements and goodbyes in different
+// threads, so that the goodbye now and then overtakes the last acknowledgements, and their events come again.
 func (s *subscriber) Leave(ctx context.Context) error {
 	body, err := json.Marshal(s.topics)
 	if err != nil {
