@@ -36,7 +36,7 @@ type Footprint struct {
 const (
 	bufferedEvents   = 100_000
 	fullEvents       = 10_000 // the default of EVENTMESH_BUFFER_EVENTS
-	fullSize         = 5632   // bytes, with which so many fill the default of EVENTMESH_BUFFER_BYTES too
+	fullSize         = 5120   // bytes, with which so many nearly fill the default of EVENTMESH_BUFFER_BYTES, too, as the source counts them
 	countConnections = 128
 	starts           = 9
 )
