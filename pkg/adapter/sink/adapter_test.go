@@ -223,6 +223,8 @@ func TestShutdownDoesNotWaitForUnusedConnections(t *testing.T) {
 	s := start(t, "EVENTMESH_URL=grpc://127.0.0.1:1", "EVENTMESH_TOPIC=orders")
 	host := strings.TrimPrefix(s.url, "http://")
 	conn := ingresstest.Dial(t, host)
+	later := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	ingresstest.Send(t, later, http.MethodGet, s.url+"/health", nil, nil) // when it is answered, the connection before it has been accepted
 	s.stop()
 	eventually(t, func() string {
 		another, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", host)
