@@ -94,7 +94,7 @@ func sameValues(values []string) error {
 
 var errOtherValue = errors.New("the header is there twice, with different values")
 
-// setAttribute sets the attribute that a header holds. One that is empty is absent, unless it is an extension.
+// setAttribute sets the attribute that a header holds. One that is empty is absent, unless it is an extension or the time.
 func setAttribute(c *event.EventContextV1, header, value string) error {
 	switch header {
 	case headerContentType:
