@@ -19,7 +19,7 @@ type Subscriber struct {
 	mu      sync.Mutex
 	current SubscriberSession
 	late    bool      // Leave or Close came while current was being opened, and did not see it
-	quiet   time.Time // since when nothing has come, or zero
+	quiet   time.Time // since when the session's next delivery is waited for, or zero
 
 	closed chan struct{}
 	once   sync.Once
@@ -88,7 +88,7 @@ func (s Subscription) validate() error {
 func (s *Subscriber) serve(session SubscriberSession) error {
 	defer func() {
 		s.mu.Lock()
-		s.current = nil
+		s.current, s.quiet = nil, time.Time{}
 		s.mu.Unlock()
 	}()
 	s.mu.Lock()
@@ -100,11 +100,7 @@ func (s *Subscriber) serve(session SubscriberSession) error {
 	default:
 	}
 	if late {
-		ctx, cancel := context.WithTimeout(context.Background(), heartbeatDeadline)
-		defer cancel()
-		if err := session.Leave(ctx); err != nil {
-			return err
-		}
+		defer leaveMeanwhile(session)()
 	}
 	for {
 		s.waits(time.Now())
@@ -121,6 +117,24 @@ func (s *Subscriber) serve(session SubscriberSession) error {
 	}
 }
 
+// leaveMeanwhile ends a session's membership while its deliveries are received, and its answer may be among what is received. The function
+// that it returns ends the session, and waits.
+func leaveMeanwhile(session SubscriberSession) (end func()) {
+	var leaving sync.WaitGroup
+	leaving.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), heartbeatDeadline)
+		defer cancel()
+		if err := session.Leave(ctx); err != nil && !errors.Is(err, ErrNotConnected) { // a broken connection ends after what it has brought
+			_ = session.Close()
+		}
+	})
+	return func() {
+		_ = session.Close() // it has ended already
+		leaving.Wait()
+	}
+}
+
+// waits notes since when nothing has come; the zero time is for a delivery that nobody has received yet.
 func (s *Subscriber) waits(since time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -85,3 +85,81 @@ func TestWhatHasComeIsReceived(t *testing.T) {
 		})
 	}
 }
+
+// answering is a transport whose session has to be received from while it leaves, as over TCP: the answer is among what comes. It opens
+// when it is let.
+type answering struct {
+	pushing
+	let      chan struct{}
+	received chan struct{}
+	failure  error
+}
+
+func (a answering) OpenSubscriber(context.Context, Address, Client, Subscription) (SubscriberSession, error) {
+	<-a.let
+	return a, nil
+}
+
+func (a answering) Receive() (*Delivery, error) {
+	d, err := a.pushing.Receive()
+	if err == nil {
+		a.received <- struct{}{}
+	}
+	return d, err
+}
+
+func (a answering) Leave(ctx context.Context) error {
+	for range cap(a.deliveries) {
+		select {
+		case <-a.received:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	if a.failure == nil {
+		return a.Close()
+	}
+	time.AfterFunc(time.Second, func() { _ = a.Close() }) // it is a moment later that Receive sees the end
+	return a.failure
+}
+
+// TestLeavingWhileOpening leaves before the session is there: what it delivers is received all the same.
+func TestLeavingWhileOpening(t *testing.T) {
+	for name, failure := range map[string]error{"left": nil, "the connection breaks": ErrNotConnected} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				const deliveries = 3
+				transport := answering{
+					pushing: pushing{fakeSession: newFakeSession(), deliveries: make(chan *Delivery, deliveries)},
+					let:     make(chan struct{}), received: make(chan struct{}, deliveries), failure: failure,
+				}
+				for range deliveries {
+					transport.deliveries <- &Delivery{}
+				}
+				s, err := NewSubscriber(Config{Addresses: []Address{{Scheme: "push", Host: "a:1"}}, ClientID: "c", Group: "g"},
+					Subscription{Topics: []string{"orders"}}, transport)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				synctest.Wait()
+				if err := s.Leave(t.Context()); err != nil {
+					t.Error(err)
+				}
+				close(transport.let)
+				began := time.Now()
+				for i := range deliveries {
+					if _, err := s.Receive(t.Context()); err != nil {
+						t.Fatalf("delivery %d: %v", i, err)
+					}
+				}
+				if _, err := s.Receive(t.Context()); !errors.Is(err, ErrClosed) {
+					t.Errorf("got %v, want %v", err, ErrClosed)
+				}
+				if took := time.Since(began); took > time.Second {
+					t.Errorf("it took %s", took)
+				}
+			})
+		})
+	}
+}
