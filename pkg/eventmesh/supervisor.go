@@ -19,7 +19,7 @@ const (
 	// heartbeatDeadline bounds one heartbeat. A machine that is busy answers late, and is not away: the end of a session costs events
 	// over gRPC, and on EventMesh's standalone storage the topic.
 	heartbeatDeadline = 15 * time.Second
-	// quietBefore is how long nothing has come over a session at least that is ended.
+	// quietBefore is the least time without a delivery before a session is ended whose heartbeat has failed.
 	quietBefore = time.Second
 	// openTimeout bounds one attempt to open a session; the first call to a cold server can last 2 s.
 	openTimeout = 10 * time.Second
@@ -117,28 +117,33 @@ func (s *supervisor[S]) once(address Address) error {
 	_ = session.Close() // it has ended already
 	heartbeats.Wait()
 	if lost != nil {
-		err = lost
+		err = fmt.Errorf("%w: %w", lost, err)
 	}
 	return fmt.Errorf("session with %s ended: %w", address, err)
 }
 
 // heartbeat sends heartbeats until stop is closed, or one fails while nothing comes over the session: what has come is received first,
-// and a session that delivers is alive.
+// and a session that delivers is alive. It returns why the last one failed, if it did.
 func (s *supervisor[S]) heartbeat(session Session, stop <-chan struct{}) error {
 	ticker := time.NewTicker(heartbeatInterval)
 	defer ticker.Stop()
+	var failed error
 	for {
 		select {
 		case <-stop:
-			return nil
+			return failed
 		case <-ticker.C:
 		}
 		began := time.Now()
 		ctx, cancel := context.WithTimeout(context.Background(), heartbeatDeadline)
-		err := session.Heartbeat(ctx)
+		failed = session.Heartbeat(ctx)
 		cancel()
-		if err != nil && s.quiet(began, stop) {
-			return fmt.Errorf("heartbeat: %w", err)
+		if failed == nil {
+			continue
+		}
+		failed = fmt.Errorf("heartbeat: %w", failed)
+		if s.quiet(began, stop) {
+			return failed
 		}
 	}
 }

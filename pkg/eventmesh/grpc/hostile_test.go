@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -287,6 +288,55 @@ func TestLeavingWhileSubscribing(t *testing.T) {
 	}
 	if d, err := s.Receive(t.Context()); !errors.Is(err, eventmesh.ErrClosed) {
 		t.Errorf("got %+v, %v, want the end", d, err)
+	}
+}
+
+// TestRefusedHeartbeat delivers to a session whose heartbeats are refused: it gets all that was sent, and then ends.
+func TestRefusedHeartbeat(t *testing.T) {
+	address := serveAll(t, map[string]func(grpc.ServerStream) error{
+		pb.HeartbeatService_Heartbeat_FullMethodName: sends(attributeField("statuscode", "30")),
+		pb.ConsumerService_SubscribeStream_FullMethodName: func(stream grpc.ServerStream) error {
+			if err := stream.SendMsg(attributeField("statuscode", "0")); err != nil {
+				return err
+			}
+			if err := stream.RecvMsg(nil); !errors.Is(err, io.EOF) { // as EventMesh waits for what the client sends
+				return err
+			}
+			return stream.SendMsg(slices.Concat(field(fieldID, []byte("1")), field(fieldSource, []byte("/s")), field(fieldType, []byte("t")), attributeField("subject", "orders")))
+		},
+	})
+	s, err := Transport{}.OpenSubscriber(t.Context(), address, client, eventmesh.Subscription{Topics: []string{"orders"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.Heartbeat(t.Context()); !errors.Is(err, eventmesh.ErrNotConnected) {
+		t.Errorf("Heartbeat: got %v, want %v", err, eventmesh.ErrNotConnected)
+	}
+	if d, err := s.Receive(); err != nil || d.Event.ID() != "1" {
+		t.Errorf("got %+v, %v, want event 1", d, err)
+	}
+	if d, err := s.Receive(); !errors.Is(err, io.EOF) {
+		t.Errorf("got %+v, %v, want the end", d, err)
+	}
+}
+
+// TestSubscriptionThatIsNotAnswered gives up a session that EventMesh was asked for, and says nothing of.
+func TestSubscriptionThatIsNotAnswered(t *testing.T) {
+	asked := make(chan struct{})
+	address := serve(t, pb.ConsumerService_SubscribeStream_FullMethodName, func(stream grpc.ServerStream) error {
+		close(asked)
+		<-stream.Context().Done()
+		return nil
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-asked
+		cancel()
+	}()
+	_, err := Transport{}.OpenSubscriber(ctx, address, client, eventmesh.Subscription{Topics: []string{"orders"}})
+	if !errors.Is(err, eventmesh.ErrUnconfirmed) || !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want %v", err, eventmesh.ErrUnconfirmed)
 	}
 }
 

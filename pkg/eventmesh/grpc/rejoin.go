@@ -22,7 +22,7 @@ const (
 func (s *subscriber) ghost(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, rejoinTimeout)
 	defer cancel()
-	err := s.Heartbeat(ctx)
+	err := s.beat(ctx)
 	var refusal *eventmesh.RefusalError
 	if errors.Is(err, eventmesh.ErrNotConnected) && !errors.As(err, &refusal) {
 		return false, err

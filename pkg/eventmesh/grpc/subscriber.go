@@ -19,8 +19,8 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
-// lateAnswer is how long a subscription may take beyond the time for opening a session.
-const lateAnswer = 2 * time.Second
+// lateAnswer is how long a subscription may take beyond the time for opening a session: less than a program has for its end.
+const lateAnswer = 1500 * time.Millisecond
 
 type subscriber struct {
 	conn         *grpc.ClientConn
@@ -214,8 +214,20 @@ func (s *subscriber) reply(request *pb.CloudEvent, e event.Event) error {
 	return nil
 }
 
-// Heartbeat renews the session. That EventMesh answers does not mean that the stream is alive: Receive tells.
+// Heartbeat renews the session. That EventMesh answers does not mean that the stream is alive: Receive tells. When EventMesh refuses it,
+// the session is over: EventMesh completes a stream that its client completes, and Receive first returns all that was sent.
 func (s *subscriber) Heartbeat(ctx context.Context) error {
+	err := s.beat(ctx)
+	var refusal *eventmesh.RefusalError
+	if errors.As(err, &refusal) {
+		s.sending.Lock()
+		defer s.sending.Unlock()
+		_ = s.stream.CloseSend() // it never fails
+	}
+	return err
+}
+
+func (s *subscriber) beat(ctx context.Context) error {
 	answer, err := s.alive.Heartbeat(ctx, control(s.client, s.heartbeat, attributes{"clienttype": integer(clientSubscriber)}))
 	return check(outcomeOf(answer), err)
 }
