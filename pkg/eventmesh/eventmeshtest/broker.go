@@ -176,6 +176,14 @@ func (s *Server) Published(topic string) []*eventmeshpb.CloudEvent {
 // Subscribers counts the live sessions that get events of a topic, of all groups and both transports. It is for tests to
 // wait for a subscription without sleeping.
 func (s *Server) Subscribers(topic string) int {
+	return s.count(topic, func(m member) bool { return m.live() && m.takes() })
+}
+
+// Members counts the sessions that the server has for members of the topic's groups, dead gRPC streams among them: they have their share
+// of the events too.
+func (s *Server) Members(topic string) int { return s.count(topic, member.takes) }
+
+func (s *Server) count(topic string, counts func(member) bool) int {
 	s.broker.mu.Lock()
 	defer s.broker.mu.Unlock()
 	n := 0
@@ -185,7 +193,7 @@ func (s *Server) Subscribers(topic string) int {
 			continue
 		}
 		for _, m := range t.members {
-			if m.live() && m.takes() {
+			if counts(m) {
 				n++
 			}
 		}
