@@ -23,6 +23,7 @@ const (
 	fieldAttributes  = 5
 	fieldBinaryData  = 6
 	fieldTextData    = 7
+	fieldProtoData   = 8
 
 	fieldKey   = 1
 	fieldValue = 2
@@ -86,42 +87,48 @@ func (d *deliveries) Unmarshal(data mem.BufferSlice, v any) error {
 	}
 	wire := data.MaterializeToBuffer(mem.DefaultBufferPool())
 	defer wire.Free()
-	var err error
-	if d.buffer, err = appendNeeded(d.buffer[:0], wire.ReadOnlyData()); err != nil {
+	needed, content, err := d.split(wire.ReadOnlyData())
+	if err == nil {
+		err = proto.Unmarshal(needed, m)
+	}
+	if err != nil {
 		return fmt.Errorf("decoding message: %w", err)
 	}
-	err = proto.Unmarshal(d.buffer, m)
-	if cap(d.buffer) > maxKeptBuffer {
-		d.buffer = nil
+	if content != nil {
+		m.Data = &pb.CloudEvent_BinaryData{BinaryData: bytes.Clone(content)}
 	}
-	return err
+	return nil
 }
 
 // maxKeptBuffer is how large a buffer is kept for the next message, in bytes.
 const maxKeptBuffer = 64 << 10
 
-// appendNeeded appends the fields of a message without the attributes that an event does not need.
-func appendNeeded(needed, message []byte) ([]byte, error) {
+// split returns the fields of a message without the attributes that an event does not need, and without its data, which is copied once.
+// Of EventMesh's own messages it returns all as it is.
+func (d *deliveries) split(message []byte) (needed, content []byte, err error) {
+	needed = d.buffer[:0]
 	for rest := message; len(rest) > 0; {
 		number, kind, n := protowire.ConsumeTag(rest)
 		if n < 0 {
-			return nil, protowire.ParseError(n)
+			return nil, nil, protowire.ParseError(n)
 		}
 		size := protowire.ConsumeFieldValue(number, kind, rest[n:])
 		if size < 0 {
-			return nil, protowire.ParseError(size)
+			return nil, nil, protowire.ParseError(size)
 		}
 		field, value := rest[:n+size], rest[n:n+size]
 		rest = rest[n+size:]
 		switch {
-		case number == fieldTextData && kind == protowire.BytesType:
-			needed = append(protowire.AppendTag(needed, fieldBinaryData, kind), value...)
+		case (number == fieldTextData || number == fieldBinaryData) && kind == protowire.BytesType:
+			content, _ = protowire.ConsumeBytes(value)
 			continue
+		case number == fieldProtoData: // the last of them counts
+			content = nil
 		case number == fieldAttributes && kind == protowire.BytesType:
 			entry, _ := protowire.ConsumeBytes(value)
 			name, isMessage := attributeName(entry)
 			if isMessage {
-				return append(needed[:0], message...), nil
+				return message, nil, nil
 			}
 			if wire.Reserved(string(name)) && !isControl(name) {
 				continue
@@ -129,7 +136,10 @@ func appendNeeded(needed, message []byte) ([]byte, error) {
 		}
 		needed = append(needed, field...)
 	}
-	return needed, nil
+	if d.buffer = needed; cap(needed) > maxKeptBuffer {
+		d.buffer = nil
+	}
+	return needed, content, nil
 }
 
 // attributeName returns the name in an entry of the map of attributes, and whether it says that this is a message of EventMesh's own

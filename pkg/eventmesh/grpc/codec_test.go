@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
 )
@@ -48,6 +49,18 @@ func TestDeliveriesLeaveOut(t *testing.T) {
 			[][]byte{field(fieldTextData, []byte("\xff, no UTF-8"))},
 			&pb.CloudEvent{Data: &pb.CloudEvent_BinaryData{BinaryData: []byte("\xff, no UTF-8")}},
 		},
+		"no data but the last": {
+			[][]byte{field(fieldTextData, []byte("text")), field(fieldBinaryData, []byte("bytes"))},
+			&pb.CloudEvent{Data: &pb.CloudEvent_BinaryData{BinaryData: []byte("bytes")}},
+		},
+		"no data but the last, though it is a message": {
+			[][]byte{field(fieldTextData, []byte("text")), field(fieldProtoData, field(1, []byte("type")))},
+			&pb.CloudEvent{Data: &pb.CloudEvent_ProtoData{ProtoData: &anypb.Any{TypeUrl: "type"}}},
+		},
+		"no empty data": {
+			[][]byte{field(fieldProtoData, field(1, []byte("type"))), field(fieldTextData, nil)},
+			&pb.CloudEvent{Data: &pb.CloudEvent_BinaryData{BinaryData: []byte{}}},
+		},
 		"no unknown field": {
 			[][]byte{field(99, []byte("x"))},
 			func() *pb.CloudEvent {
@@ -80,19 +93,21 @@ func TestDeliveriesLeaveOut(t *testing.T) {
 // TestDeliveriesReuseTheirBuffer, unless it is large; what was decoded before stays as it is.
 func TestDeliveriesReuseTheirBuffer(t *testing.T) {
 	codec := newDeliveries()
-	data := [][]byte{bytes.Repeat([]byte("a"), 10), bytes.Repeat([]byte("b"), 10), bytes.Repeat([]byte("c"), 2*maxKeptBuffer)}
-	got := make([]pb.CloudEvent, len(data))
-	for i := range data {
-		if err := codec.Unmarshal(mem.BufferSlice{mem.SliceBuffer(field(fieldBinaryData, data[i]))}, &got[i]); err != nil {
+	values := [][]byte{bytes.Repeat([]byte("a"), 10), bytes.Repeat([]byte("b"), 10), bytes.Repeat([]byte("c"), 2*maxKeptBuffer)}
+	got := make([]pb.CloudEvent, len(values))
+	for i, value := range values {
+		wire := slices.Concat(field(fieldID, value), field(fieldBinaryData, value))
+		if err := codec.Unmarshal(mem.BufferSlice{mem.SliceBuffer(wire)}, &got[i]); err != nil {
 			t.Fatal(err)
 		}
-		if kept := codec.buffer != nil; kept != (len(data[i]) < maxKeptBuffer) {
-			t.Errorf("after %d bytes of data: a buffer of %d bytes is kept", len(data[i]), cap(codec.buffer))
+		clear(wire)
+		if kept := codec.buffer != nil; kept != (len(value) < maxKeptBuffer) {
+			t.Errorf("after an ID of %d bytes: a buffer of %d bytes is kept", len(value), cap(codec.buffer))
 		}
 	}
-	for i := range data {
-		if !bytes.Equal(got[i].GetBinaryData(), data[i]) {
-			t.Errorf("got %.20q, want %.20q", got[i].GetBinaryData(), data[i])
+	for i, value := range values {
+		if got[i].GetId() != string(value) || !bytes.Equal(got[i].GetBinaryData(), value) {
+			t.Errorf("got %.20q and %.20q, want %.20q", got[i].GetId(), got[i].GetBinaryData(), value)
 		}
 	}
 }
