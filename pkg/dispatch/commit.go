@@ -158,7 +158,9 @@ func (s *Disk) group() (messages []*Message, entries []journal.Entry, done []jou
 		for k := range m.items {
 			readers = append(readers, m.items[k].lane.stored.reader)
 		}
-		entries[i] = journal.Entry{Seq: m.seq, Received: m.Received, Size: m.size, Record: m.record, Readers: readers[from:len(readers):len(readers)]}
+		entries[i] = journal.Entry{
+			Seq: m.seq, Received: m.Received, Size: m.size, Readers: readers[from:len(readers):len(readers)], Record: m.record, Rest: m.Event.DataEncoded,
+		}
 	}
 	return messages, entries, slices.Clone(s.done)
 }

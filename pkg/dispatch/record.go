@@ -28,8 +28,8 @@ const (
 	flagRaw = 2
 )
 
-// encodeRecord returns what decode makes an equal event of, but for the types of extensions: those that JSON lacks come back as the
-// strings that they are in HTTP. An event whose record nobody could read has none.
+// encodeRecord returns the record of an event up to the data, which makes it whole. Of that decode makes an equal event, but for the types
+// of extensions: those that JSON lacks come back as the strings that they are in HTTP. An event whose record nobody could read has none.
 func encodeRecord(m *Message) ([]byte, error) {
 	if len(m.Topic) > math.MaxUint16 {
 		return nil, fmt.Errorf("encoding event: its topic has %d bytes", len(m.Topic))
@@ -39,7 +39,7 @@ func encodeRecord(m *Message) ([]byte, error) {
 		flags = flagUndecodable
 	}
 	const room = 512 // bytes for attributes, more than most events have
-	record := make([]byte, 0, recordHeader+len(m.Topic)+room+len(m.Event.DataEncoded))
+	record := make([]byte, 0, recordHeader+len(m.Topic)+room)
 	record = append(record, recordVersion, flags)
 	record = binary.BigEndian.AppendUint64(record, m.key)
 	record = binary.BigEndian.AppendUint16(record, uint16(len(m.Topic))) //nolint:gosec // checked above
@@ -57,7 +57,7 @@ func encodeRecord(m *Message) ([]byte, error) {
 		return nil, fmt.Errorf("encoding event: %w", err)
 	}
 	binary.BigEndian.PutUint32(record[12:], uint32(len(record)-attributes)) //nolint:gosec // far below 4 GiB
-	return append(record, m.Event.DataEncoded...), nil
+	return record, nil
 }
 
 // rawRecord returns the record of what was one, and cannot be read.

@@ -60,7 +60,7 @@ func TestRecord(t *testing.T) {
 			if e.ID() == "binary" {
 				m.Undecodable = errUndecodable
 			}
-			raw, err := encodeRecord(m)
+			raw, err := wholeRecord(m)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -126,9 +126,15 @@ func onTheWire(t *testing.T, e event.Event) string {
 	return b.String() + "\n" + string(body)
 }
 
+// wholeRecord returns what the journal makes of a message's record and data.
+func wholeRecord(m *Message) ([]byte, error) {
+	record, err := encodeRecord(m)
+	return append(record, m.Event.DataEncoded...), err
+}
+
 // FuzzRecord reads what may stand in a file.
 func FuzzRecord(f *testing.F) {
-	raw, err := encodeRecord(&Message{Event: sampleEvent("a"), Topic: "orders"})
+	raw, err := wholeRecord(&Message{Event: sampleEvent("a"), Topic: "orders"})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -144,7 +150,7 @@ func FuzzRecord(f *testing.F) {
 
 // FuzzOlderRecord reads what may stand in a file of an earlier version: it becomes a record that has an event, or the bytes as they are.
 func FuzzOlderRecord(f *testing.F) {
-	raw, err := encodeRecord(&Message{Event: sampleEvent("a"), Topic: "orders"})
+	raw, err := wholeRecord(&Message{Event: sampleEvent("a"), Topic: "orders"})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -198,14 +204,14 @@ func FuzzWriteRecord(f *testing.F) {
 			c.DataSchema = parsed
 		}
 		e := event.Event{Context: c, DataEncoded: data, DataBase64: !utf8.Valid(data)}
-		raw, err := encodeRecord(&Message{Event: e, Topic: topic})
+		raw, err := wholeRecord(&Message{Event: e, Topic: topic})
 		if err != nil {
 			if len(topic) > math.MaxUint16 {
 				return
 			}
 			e = sampleEvent("none")
 			SetError(&e, "", err)
-			if raw, err = encodeRecord(&Message{Event: e, Topic: topic}); err != nil {
+			if raw, err = wholeRecord(&Message{Event: e, Topic: topic}); err != nil {
 				t.Fatalf("nor can it be written what is no event: %v", err)
 			}
 		}

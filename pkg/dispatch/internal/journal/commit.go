@@ -20,7 +20,10 @@ type Entry struct {
 	Size     int64    // what the entry counts with in Contents
 	Readers  []Reader // at least one
 	Record   []byte
+	Rest     []byte // what the record goes on with, so that nobody has to copy it there
 }
+
+func (e *Entry) length() int { return len(e.Record) + len(e.Rest) }
 
 // Done says that a reader is done with an entry.
 type Done struct {
@@ -28,7 +31,7 @@ type Done struct {
 	Reader Reader
 }
 
-// bufferSize is how many bytes are written at once; a record that has more is written from where it is.
+// bufferSize is how many bytes are written at once; what has as many is written from where it is.
 const bufferSize = 64 << 10
 
 // Commit writes entries, and that readers are done with others. When it returns nil, the entries are safe on disk, in a directory and a
@@ -74,12 +77,13 @@ func (j *Journal) Drop(id Reader) error {
 
 func (j *Journal) check(add []Entry) error {
 	last := j.last
-	for _, e := range add {
+	for i := range add {
+		e := &add[i]
 		switch {
 		case e.Seq <= last:
 			return fmt.Errorf("entry %d comes after %d", e.Seq, last)
-		case e.Size < 0 || e.Size > math.MaxUint32 || len(e.Record) > mostSegment || len(e.Readers) > (mostMeta-entrySize)/readerSize || len(e.Readers) == 0:
-			return fmt.Errorf("entry %d has %d bytes, counts with %d, and has %d readers", e.Seq, len(e.Record), e.Size, len(e.Readers))
+		case e.Size < 0 || e.Size > math.MaxUint32 || e.length() > mostSegment || len(e.Readers) > (mostMeta-entrySize)/readerSize || len(e.Readers) == 0:
+			return fmt.Errorf("entry %d has %d bytes, counts with %d, and has %d readers", e.Seq, e.length(), e.Size, len(e.Readers))
 		}
 		last = e.Seq
 	}
@@ -108,7 +112,7 @@ func (j *Journal) commit(add []Entry, done []Done) error {
 	for i := range frames { // so that RAM has what the disk has
 		w := &frames[i]
 		e := entry{seq: widen(w.Seq), received: widen(uint64(w.Received.UnixNano())), segment: j.newest(), offset: w.offset}
-		e.length, e.size = uint32(len(w.Record)), uint32(w.Size) //nolint:gosec // checked
+		e.length, e.size = uint32(w.length()), uint32(w.Size) //nolint:gosec // checked
 		j.put(e, j.near(w.Readers))
 	}
 	for _, d := range done {
@@ -197,6 +201,9 @@ func (j *Journal) encode(s *segment, frames []writing, done []Done) (size int64,
 	size = s.size
 	j.buffer.Reset(io.NewOffsetWriter(j.writing, size))
 	write := func(b []byte) {
+		if len(b) >= bufferSize {
+			_ = j.buffer.Flush() // b is not copied then
+		}
 		_, _ = j.buffer.Write(b) // Flush returns its error
 		size += int64(len(b))
 	}
@@ -211,12 +218,11 @@ func (j *Journal) encode(s *segment, frames []writing, done []Done) (size int64,
 		}
 		write(appendEntry(j.buffer.AvailableBuffer(), s.mark, kind, &w.Entry))
 		w.offset = uint32(size) //nolint:gosec // checked at the end
-		if len(w.Record) > bufferSize {
-			_ = j.buffer.Flush() // it is not copied then
-		}
 		write(w.Record)
+		write(w.Rest)
 		if w.sum == nil {
-			w.sum = binary.BigEndian.AppendUint32(j.buffer.AvailableBuffer(), crc32.Checksum(w.Record, castagnoli))
+			sum := crc32.Update(crc32.Checksum(w.Record, castagnoli), castagnoli, w.Rest)
+			w.sum = binary.BigEndian.AppendUint32(j.buffer.AvailableBuffer(), sum)
 		}
 		write(w.sum)
 	}

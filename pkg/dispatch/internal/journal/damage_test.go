@@ -114,7 +114,7 @@ func checkDamaged(t *testing.T, dir string, o Options, want map[Reader][]uint64,
 				if s.Err == nil && !slices.Contains(want[r], s.Seq) {
 					t.Errorf("%s has entry %d, which it never had", name, s.Seq)
 				}
-				if s.Err == nil && !bytes.Equal(s.Record, newEntry(s.Seq-FirstSeq, len(s.Record)).Record) {
+				if s.Err == nil && !bytes.Equal(s.Record, newRecord(s.Seq-FirstSeq, len(s.Record))) {
 					t.Errorf("entry %d has other bytes", s.Seq)
 				}
 			}

@@ -193,7 +193,7 @@ func (p *promises) check(t *testing.T, j *Journal, exact bool) {
 				continue
 			}
 			found[s.Seq] = true
-			if !p.tried[s.Seq] || !bytes.Equal(s.Record, newEntry(s.Seq-FirstSeq, len(s.Record)).Record) || p.done[Done{s.Seq, r}] || exact && !p.kept[s.Seq][i] && !p.unsure[s.Seq] {
+			if !p.tried[s.Seq] || !bytes.Equal(s.Record, newRecord(s.Seq-FirstSeq, len(s.Record))) || p.done[Done{s.Seq, r}] || exact && !p.kept[s.Seq][i] && !p.unsure[s.Seq] {
 				t.Errorf("%s has entry %d: %.30q, done: %v", name, s.Seq, s.Record, p.done[Done{s.Seq, r}])
 			}
 		}

@@ -84,7 +84,7 @@ func appendFrame(b []byte, mark, kind uint32, meta, record int) []byte {
 // appendEntry appends the frame of an entry, up to the record.
 func appendEntry(b []byte, mark, kind uint32, e *Entry) []byte {
 	from := len(b)
-	b = appendFrame(b, mark, kind, entrySize+len(e.Readers)*readerSize, len(e.Record))
+	b = appendFrame(b, mark, kind, entrySize+len(e.Readers)*readerSize, e.length())
 	b = binary.BigEndian.AppendUint64(b, e.Seq)
 	b = binary.BigEndian.AppendUint64(b, uint64(e.Received.UnixNano()))
 	b = binary.BigEndian.AppendUint64(b, uint64(e.Size)) //nolint:gosec // not negative

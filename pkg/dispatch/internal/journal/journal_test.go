@@ -55,13 +55,22 @@ func mustCommit(tb testing.TB, j *Journal, add []Entry, done ...Done) {
 	}
 }
 
-// entry is one whose record tells its Seq.
-func newEntry(seq uint64, size int, readers ...Reader) Entry {
+// newRecord returns one that tells its Seq.
+func newRecord(seq uint64, size int) []byte {
 	record := fmt.Appendf(nil, "record %d ", seq)
 	for len(record) < size {
 		record = append(record, byte(seq))
 	}
-	return Entry{Seq: FirstSeq + seq, Received: time.Unix(int64(seq), 0), Size: int64(len(record)), Readers: readers, Record: record}
+	return record
+}
+
+// newEntry returns one whose record is in one part or in two.
+func newEntry(seq uint64, size int, readers ...Reader) Entry {
+	record := newRecord(seq, size)
+	first := len(record) * int(seq%3) / 2
+	return Entry{
+		Seq: FirstSeq + seq, Received: time.Unix(int64(seq), 0), Size: int64(len(record)), Readers: readers, Record: record[:first], Rest: record[first:],
+	}
 }
 
 func loadAll(tb testing.TB, j *Journal, r Reader) []Stored {
@@ -81,7 +90,7 @@ func wantSeqs(tb testing.TB, j *Journal, r Reader, want ...uint64) {
 	for _, s := range loadAll(tb, j, r) {
 		got = append(got, s.Seq-FirstSeq)
 		bytes += s.Size
-		if e := newEntry(s.Seq-FirstSeq, len(s.Record)); s.Err != nil || string(e.Record) != string(s.Record) || !e.Received.Equal(s.Received) {
+		if e := newEntry(s.Seq-FirstSeq, len(s.Record)); s.Err != nil || string(newRecord(s.Seq-FirstSeq, len(s.Record))) != string(s.Record) || !e.Received.Equal(s.Received) {
 			tb.Errorf("got entry %d with %.40q received %v, and error %v", s.Seq, s.Record, s.Received, s.Err)
 		}
 	}

@@ -12,8 +12,8 @@ func (j *Journal) moves(add []Entry) (moves []writing) {
 		return nil
 	}
 	most := int64(leastMoved)
-	for _, e := range add {
-		most += 2 * int64(len(e.Record))
+	for i := range add {
+		most += 2 * int64(add[i].length())
 	}
 	r := recordReader{journal: j}
 	defer r.close()
