@@ -19,16 +19,12 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
-// writeTimeout bounds the write of a frame: a server that reads nothing for so long is as good as away.
-const writeTimeout = 5 * time.Second
-
 // connection sends frames, and finds the answers to them. One goroutine reads, by next or exchange; any number write and call.
 type connection struct {
 	conn   net.Conn
 	reader *bufio.Reader
 
-	writing sync.Mutex
-	buffer  []byte
+	writer *writer
 
 	mu    sync.Mutex
 	calls []*call // that wait for their answers: few, as a session may have few publishes in flight
@@ -42,7 +38,7 @@ type connection struct {
 }
 
 func newConnection(conn net.Conn) *connection {
-	return &connection{conn: conn, reader: bufio.NewReaderSize(conn, 64<<10), done: make(chan struct{})}
+	return &connection{conn: conn, writer: &writer{conn: conn}, reader: bufio.NewReaderSize(conn, 64<<10), done: make(chan struct{})}
 }
 
 // sequence returns one that no other frame has, whichever client sent it: EventMesh can hand an answer to the wrong connection.
@@ -50,28 +46,13 @@ func sequence() string {
 	return strconv.FormatUint(rand.Uint64(), 10) //nolint:gosec // not a secret
 }
 
-// send writes frames, at once. After an error the connection is of no further use.
+// send writes frames, at once. After an error the connection is of no further use, unless it is about one of the frames.
 func (c *connection) send(frames ...frame.Frame) error {
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	c.buffer = c.buffer[:0]
-	for _, f := range frames {
-		var err error
-		if c.buffer, err = frame.Append(c.buffer, f); err != nil {
-			if errors.Is(err, frame.ErrTooLarge) {
-				return fmt.Errorf("%w: %w", eventmesh.ErrTooLarge, err)
-			}
-			return err
-		}
-	}
-	if err := c.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return fmt.Errorf("%w: %w", eventmesh.ErrNotConnected, err)
-	}
-	if _, err := c.conn.Write(c.buffer); err != nil {
+	err := c.writer.write(frames)
+	if errors.Is(err, eventmesh.ErrNotConnected) {
 		_ = c.Close() // a frame may have been written in part
-		return fmt.Errorf("%w: %w", eventmesh.ErrNotConnected, err)
 	}
-	return nil
+	return err
 }
 
 // call sends a frame, and waits for the answer.
