@@ -12,7 +12,7 @@ func IsJSON(contentType string) bool {
 		len(subtype) >= len(suffix) && strings.EqualFold(subtype[len(subtype)-len(suffix):], suffix) && !strings.Contains(subtype, "/")
 }
 
-// IsCloudEvents tells whether a receiver over HTTP takes a body of a content type for an event, or several, in structured mode
+// IsCloudEvents tells whether a receiver over HTTP reads a body of a content type as an event, or several, in structured mode
 // (HTTP binding, 3).
 func IsCloudEvents(contentType string) bool {
 	const prefix = "application/cloudevents"

@@ -92,7 +92,7 @@ func unread(ctx context.Context, err error) bool {
 	return failed || ctx.Err() != nil
 }
 
-// RoundTrip is for the set, which would take keys that are for something else, fail for all because of one that is broken, and
+// RoundTrip is for the set, which would use keys that are for something else, fail for all because of one that is broken, and
 // forget all for an answer that holds none.
 func (k *keys) RoundTrip(r *http.Request) (*http.Response, error) {
 	k.reads.Add(1)
@@ -126,7 +126,7 @@ type transport struct {
 	life context.Context
 }
 
-// RoundTrip answers with the whole of a 200. All else is an error, redirects among it, which would take the token elsewhere.
+// RoundTrip answers with the whole of a 200. All else is an error, redirects among it, which would carry the token elsewhere.
 func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	ctx, cancel := context.WithTimeout(t.life, requestTimeout)
 	defer cancel()

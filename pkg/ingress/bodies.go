@@ -12,7 +12,7 @@ import (
 const (
 	// bodyGrace is how long a body may take to arrive without giving way to others.
 	bodyGrace = time.Second
-	// bodyStart is the most that a body which has only been announced takes.
+	// bodyStart is the most that is held for a body which has only been announced.
 	bodyStart = 4 << 10
 )
 

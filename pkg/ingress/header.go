@@ -29,8 +29,8 @@ type header struct {
 	answer  atomic.Pointer[string] // the start of what was written unless handled
 }
 
-// SetReadDeadline notes when what comes is not of the handshake of TLS, or of the request before, any more: net/http then takes the
-// deadline away.
+// SetReadDeadline notes when what comes is not of the handshake of TLS, or of the request before, any more: net/http then removes the
+// deadline.
 func (o *connection) SetReadDeadline(t time.Time) error {
 	if t.IsZero() {
 		o.header.begun.Store(false)
@@ -53,8 +53,8 @@ func (o *connection) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// Write closes the connection instead of answering a header that is late. net/http means to give no answer, but takes what there is of
-// a line for the line (bufio.Reader.ReadLine drops the error), and finds that malformed: to the sender of a good event, which only was
+// Write closes the connection instead of answering a header that is late. net/http means to give no answer, but reads what there is of
+// a line as the line (bufio.Reader.ReadLine drops the error), and finds that malformed: to the sender of a good event, which only was
 // slow, this 400 would be final.
 func (o *connection) Write(b []byte) (int, error) {
 	if h := &o.header; len(b) > alertBytes && !h.handled.Load() {

@@ -236,7 +236,7 @@ func (j *Journal) encode(s *segment, frames []writing, done []Done) (size int64,
 }
 
 // abandon closes the segment for good after a call that failed, and leaves in it what was right before. After a sync that failed the
-// kernel takes the pages that it could not write for clean: another sync of the same file would find nothing to do and succeed, with
+// kernel counts the pages that it could not write as clean: another sync of the same file would find nothing to do and succeed, with
 // nothing on disk. So what is tried again goes to another file, whole.
 func (j *Journal) abandon(s *segment) {
 	_ = j.writing.Truncate(s.size) // what is there all the same comes before what replaces it
