@@ -22,8 +22,8 @@ const (
 	linger = 100 * time.Millisecond
 	// pause is the time between two groups while many messages come, so that more of them share a sync. After a group of few there is
 	// none: they would wait for nobody.
-	pause     = 2 * time.Millisecond
-	pauseFrom = 17
+	pause     = 500 * time.Microsecond
+	pauseFrom = 8
 	// rewrite is the wait after a failure to write.
 	rewrite = time.Second
 	// lookAfter is how often a directory that is not written is looked for in its place.
