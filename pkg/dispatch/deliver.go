@@ -9,24 +9,30 @@ import (
 	"go.uber.org/zap"
 )
 
-var errUndecodable = errors.New("it is not an event")
+var (
+	errUndecodable   = errors.New("it is not an event")
+	errNoDeadLetters = errors.New("there is no place for dead letters any more")
+)
 
 // deliver makes one attempt, and decides what becomes of the event. When the context ends meanwhile the event is still kept.
 func (l *Lane) deliver(ctx context.Context, it *item) {
+	o := l.options() // as it is now, to the end of the attempt
 	var f fate
 	var failure error
 	switch {
+	case it.givenUp != nil && o.DeadLetter == nil: // any more
+		f, failure = o.policy().givesUp(verdict{silent: true}, it.givenUp.reason), errNoDeadLetters
 	case it.givenUp != nil:
-		failure = l.bury(ctx, it)
-		f = l.policy().deadFate(it.givenUp.reason, failure)
+		failure = o.bury(ctx, it)
+		f = o.policy().deadFate(it.givenUp.reason, failure)
 	case it.undecodable: // without a place for dead letters none is kept, but one may be on disk
 		failure = errUndecodable
-		f = l.policy().givesUp(verdict{silent: true, final: true}, ReasonUndecodable)
+		f = o.policy().givesUp(verdict{silent: true, final: true}, ReasonUndecodable)
 	default:
-		if failure = l.attempt(ctx, it); failure != nil {
+		if failure = l.attempt(ctx, o, it); failure != nil {
 			it.attempts++
 		}
-		f = l.policy().fate(it.attempts, failure)
+		f = o.policy().fate(it.attempts, failure)
 	}
 	if failure != nil && ctx.Err() != nil {
 		return
@@ -36,33 +42,33 @@ func (l *Lane) deliver(ctx context.Context, it *item) {
 }
 
 // attempt sends the event to its destination once.
-func (l *Lane) attempt(ctx context.Context, it *item) error {
+func (l *Lane) attempt(ctx context.Context, o *LaneOptions, it *item) error {
 	m := l.dispatcher.options.Telemetry
 	if it.attempts > 0 || it.seq <= l.dispatcher.before {
 		m.redelivered(it.topic)
 	}
 	ctx, span := m.startSpan(ctx, &it.event, it.topic, it.attempts)
 	began := time.Now()
-	answer, err := l.options.Destination.Send(ctx, it.event)
+	answer, err := o.Destination.Send(ctx, it.event)
 	m.requested(answer.Status, time.Since(began))
 	endSpan(span, err)
-	if err == nil && l.options.OnReply != nil && (answer.Reply != nil || answer.Invalid != nil) {
+	if err == nil && o.OnReply != nil && (answer.Reply != nil || answer.Invalid != nil) {
 		message := it.message
 		if message == nil {
 			message = &Message{Event: it.event, Topic: it.topic, Received: it.received}
 		}
-		err = l.options.OnReply(ctx, message, answer)
+		err = o.OnReply(ctx, message, answer)
 	}
 	return err
 }
 
 // bury sends the event to the place for dead letters once.
-func (l *Lane) bury(ctx context.Context, it *item) error {
+func (o *LaneOptions) bury(ctx context.Context, it *item) error {
 	letter := it.event
 	if !it.undecodable {
-		letter = deadLetter(it.event, l.options.Destination.String(), it.givenUp.failure)
+		letter = deadLetter(it.event, o.Destination.String(), it.givenUp.failure)
 	}
-	_, err := l.options.DeadLetter.Send(ctx, letter)
+	_, err := o.DeadLetter.Send(ctx, letter)
 	return err
 }
 

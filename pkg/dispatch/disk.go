@@ -40,8 +40,8 @@ type Disk struct {
 	unsaved    []*Message // put, and not yet on disk
 	unsavedSum int64      // bytes
 	done       []journal.Done
-	aside      int64 // how many records have been set aside since they cannot be read
-	writing    error // the latest failure to write
+	dropped    []journal.Reader // of lanes that are closed, of which all is to be removed
+	writing    error            // the latest failure to write
 }
 
 // stored is what a lane has on disk, and not in memory.
@@ -49,6 +49,7 @@ type stored struct {
 	reader  journal.Reader
 	cursor  uint64 // the last event that has been in the queue
 	unread  int64  // how many events come after the cursor
+	aside   int64  // how many records have been set aside since they cannot be read
 	reading bool
 }
 
@@ -111,7 +112,7 @@ func (s *Disk) use(d *Dispatcher) uint64 {
 }
 
 func (s *Disk) attach(l *Lane) {
-	l.stored.reader = journal.ReaderOf(l.options.Name)
+	l.stored.reader = journal.ReaderOf(l.options().Name)
 	kept := s.journal.Contents(l.stored.reader)
 	l.stored.unread = kept.Events
 	l.events, l.bytes = kept.Events, kept.Bytes
@@ -119,6 +120,19 @@ func (s *Disk) attach(l *Lane) {
 	if kept.Events > 0 {
 		s.dispatcher.activate(l)
 	}
+}
+
+func (s *Disk) detach(l *Lane) (safe []*Message) {
+	for _, m := range slices.Clone(s.unsaved) {
+		for it := range m.waitingFor(l) {
+			if s.unneeded(it) != nil {
+				safe = append(safe, m)
+			}
+		}
+	}
+	s.dropped = append(s.dropped, l.stored.reader)
+	s.wake()
+	return safe
 }
 
 func (*Disk) prepare(m *Message) (err error) {
@@ -151,7 +165,7 @@ func (s *Disk) rested(it *item) *Message {
 	case !it.saved: // it was handed out since the disk did not accept it
 		return s.unneeded(it)
 	case it.aside():
-		s.aside++
+		it.lane.stored.aside++
 	default:
 		s.forget(it)
 	}
@@ -185,7 +199,7 @@ func (s *Disk) forget(it *item) {
 
 // stop leaves of a lane's items those that are not on disk.
 func (s *Disk) stop(l *Lane) {
-	l.queue = newQueue(l.options.Ordering)
+	l.queue = newQueue(l.options().Ordering)
 	for _, m := range s.unsaved {
 		for i := range m.items {
 			if it := &m.items[i]; it.lane == l {
@@ -202,8 +216,9 @@ func (s *Disk) status(status *Status) {
 	if status.Writing == nil {
 		status.Writing = s.journal.Hangs()
 	}
-	status.Unsaved, status.Unremoved, status.Aside = int64(len(s.unsaved)), int64(len(s.done)), s.aside
+	status.Unsaved, status.Unremoved, status.Aside = int64(len(s.unsaved)), int64(len(s.done)), 0
 	for _, l := range s.dispatcher.lanes {
+		status.Aside += l.stored.aside
 		status.Oldest = earlier(status.Oldest, s.journal.Contents(l.stored.reader).Oldest)
 	}
 	if len(s.unsaved) > 0 {
@@ -232,7 +247,7 @@ func (s *Disk) refill(l *Lane) {
 	}
 	s.dispatcher.with(func() {
 		l.stored.reading = false
-		if s.dispatcher.stopped { // what is on disk stays there
+		if s.dispatcher.stopped || l.isClosed() { // what is on disk stays there, or goes
 			return
 		}
 		if len(found) == 0 { // what was there is none of this lane's any more
@@ -270,6 +285,9 @@ func (s *Disk) load(it *item) error {
 		if err != nil {
 			s.dispatcher.sampled.Errorw("the spool cannot be read for now", zap.Error(err))
 			return err
+		}
+		if it.lane.isClosed() { // so that it may be gone
+			return nil
 		}
 		it.open(stored)
 	}

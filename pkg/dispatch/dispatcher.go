@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -64,8 +65,10 @@ type Dispatcher struct {
 
 // store keeps messages, and their items until they rest.
 type store interface {
-	// attach adds a lane, with what is kept for it already. The dispatcher's lock is held.
+	// attach adds a lane, with what is kept for it already, and detach forgets what is kept for one, but for items that are in flight. It
+	// returns the messages that are to be acknowledged now. The dispatcher's lock is held.
 	attach(l *Lane)
+	detach(l *Lane) []*Message
 	// prepare tells whether a message can be kept.
 	prepare(m *Message) error
 	// admits tells whether there is room for it, besides the bounds. The lock is held.
@@ -173,7 +176,7 @@ func (d *Dispatcher) Prepare(m *Message) error {
 }
 
 // Put keeps a message for lanes, and waits until there is room for it. With a Disk it does not wait until the event is there: see
-// [Options.Acknowledge]. A message for no lane is acknowledged at once. Put is called before Drain. The error is the context's, or
+// [Options.Acknowledge]. A message for no lane that is open is acknowledged at once. Put is called before Drain. The error is the context's, or
 // Prepare's.
 func (d *Dispatcher) Put(ctx context.Context, m *Message, lanes ...*Lane) error {
 	if m.size == 0 {
@@ -181,17 +184,29 @@ func (d *Dispatcher) Put(ctx context.Context, m *Message, lanes ...*Lane) error 
 			return err
 		}
 	}
-	if len(lanes) == 0 {
+	kept, err := d.keep(ctx, m, lanes)
+	if err == nil && !kept {
 		d.options.Acknowledge([]*Message{m})
-		return nil
 	}
-	m.items = make([]item, len(lanes))
-	m.open = len(lanes)
+	return err
+}
+
+// keep keeps a message, if it is for a lane that is open once there is room.
+func (d *Dispatcher) keep(ctx context.Context, m *Message, lanes []*Lane) (bool, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	m.items = make([]item, len(lanes))
 	if err := d.awaitRoom(ctx, m); err != nil {
-		return err
+		return false, err
 	}
+	if slices.ContainsFunc(lanes, (*Lane).isClosed) {
+		lanes = slices.DeleteFunc(slices.Clone(lanes), (*Lane).isClosed)
+		m.items = m.items[:len(lanes)]
+	}
+	if len(lanes) == 0 {
+		return false, nil
+	}
+	m.open = len(lanes)
 	d.sequence++
 	m.seq = d.sequence
 	for i, l := range lanes {
@@ -203,7 +218,7 @@ func (d *Dispatcher) Put(ctx context.Context, m *Message, lanes ...*Lane) error 
 	}
 	d.events, d.bytes = d.events+int64(len(lanes)), d.bytes+m.size*int64(len(lanes))
 	d.store.put(m)
-	return nil
+	return true, nil
 }
 
 func (d *Dispatcher) awaitRoom(ctx context.Context, m *Message) error {
@@ -232,7 +247,7 @@ func (d *Dispatcher) awaitRoom(ctx context.Context, m *Message) error {
 }
 
 func (d *Dispatcher) fits(m *Message) bool {
-	return d.unbounded || d.bounded(m) && d.store.admits(m)
+	return len(m.items) == 0 || d.unbounded || d.bounded(m) && d.store.admits(m)
 }
 
 // bounded tells whether a message is within the bounds.
@@ -257,7 +272,7 @@ func (d *Dispatcher) ready(it *item) {
 }
 
 func (d *Dispatcher) activate(l *Lane) {
-	if !l.active {
+	if !l.active && !l.isClosed() {
 		l.active = true
 		d.active = append(d.active, l)
 	}

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -75,6 +76,11 @@ type LaneOptions struct {
 	Retries int
 	// Backoff is the wait before an event is sent again; by default exponential, from 100 ms to 30 s.
 	Backoff Backoff
+	// Punctual sends an event again when its own Backoff says, whatever became of others. Otherwise a destination that is away is asked
+	// with one event at a time, and repeats that come to nothing are few: where retries have an end, events wait longer for theirs then.
+	Punctual bool
+	// DeadLetterBackoff is the wait before a dead letter is sent again, which has no end; by default Backoff.
+	DeadLetterBackoff Backoff
 	// Ordering is the order of events; by default Unordered.
 	Ordering Ordering
 	// MaxInFlight is how many requests are under way at once; by default all workers of the dispatcher.
@@ -86,9 +92,10 @@ type LaneOptions struct {
 
 // Lane is the way of events to one destination. Its methods may be called by several goroutines.
 type Lane struct {
-	options    LaneOptions
 	dispatcher *Dispatcher
+	current    atomic.Pointer[LaneOptions]
 
+	closed      atomic.Bool // set with the dispatcher's lock
 	failing     atomic.Bool // the destination is away, by the last attempt
 	deadFailing atomic.Bool // the place for dead letters did not accept the last one
 
@@ -104,8 +111,18 @@ type Lane struct {
 }
 
 func newLane(d *Dispatcher, o LaneOptions) *Lane {
+	o = o.withDefaults(d)
+	l := &Lane{dispatcher: d, queue: newQueue(o.Ordering), sink: circuit{backoff: o.Backoff}, dead: circuit{backoff: o.DeadLetterBackoff}}
+	l.current.Store(&o)
+	return l
+}
+
+func (o LaneOptions) withDefaults(d *Dispatcher) LaneOptions {
 	if o.Backoff == nil {
 		o.Backoff = Exponential(100*time.Millisecond, 30*time.Second)
+	}
+	if o.DeadLetterBackoff == nil {
+		o.DeadLetterBackoff = o.Backoff
 	}
 	if o.Ordering == "" {
 		o.Ordering = Unordered
@@ -113,13 +130,55 @@ func newLane(d *Dispatcher, o LaneOptions) *Lane {
 	if o.MaxInFlight <= 0 {
 		o.MaxInFlight = d.options.Workers
 	}
-	return &Lane{
-		options: o, dispatcher: d, queue: newQueue(o.Ordering), sink: circuit{backoff: o.Backoff}, dead: circuit{backoff: o.Backoff},
-	}
+	return o
 }
 
-func (l *Lane) policy() policy {
-	return policy{retries: l.options.Retries, deadLetters: l.options.DeadLetter != nil}
+func (l *Lane) options() *LaneOptions { return l.current.Load() }
+
+// Update changes where events of the lane go, and how, from the next attempt on, but for its name and the order of events.
+func (l *Lane) Update(o LaneOptions) {
+	d := l.dispatcher
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	o.Name, o.Ordering = l.options().Name, l.options().Ordering
+	o = o.withDefaults(d)
+	l.current.Store(&o)
+	l.sink, l.dead = circuit{backoff: o.Backoff}, circuit{backoff: o.DeadLetterBackoff} // nothing is known of what may be elsewhere
+	d.changed.Broadcast()
+}
+
+// Close ends a lane, and forgets what is kept for it: how many events it returns. Requests that are under way are not waited for, and
+// whatever comes of them changes nothing. On disk the name must not be used again.
+func (l *Lane) Close() (left int64) {
+	d := l.dispatcher
+	var safe []*Message
+	d.with(func() {
+		if l.closed.Swap(true) {
+			return
+		}
+		left = l.events
+		d.lanes = slices.DeleteFunc(d.lanes, func(other *Lane) bool { return other == l })
+		d.active = slices.DeleteFunc(d.active, func(other *Lane) bool { return other == l })
+		safe = d.store.detach(l)
+		d.events, d.bytes = d.events-l.events, d.bytes-l.bytes
+		l.queue = newQueue(l.options().Ordering)
+		l.stored.unread = 0
+		d.room.Broadcast()
+		d.changed.Broadcast()
+		if d.stopped {
+			d.checkDrained()
+		}
+	})
+	if len(safe) > 0 {
+		d.options.Acknowledge(safe)
+	}
+	return left
+}
+
+func (l *Lane) isClosed() bool { return l.closed.Load() }
+
+func (o *LaneOptions) policy() policy {
+	return policy{retries: o.Retries, deadLetters: o.DeadLetter != nil}
 }
 
 // Available tells whether the destination answers, as far as the last attempt says, and not with 429, 502, 503 or 504.
@@ -131,7 +190,7 @@ func (l *Lane) Available() bool { return !l.failing.Load() }
 // half of the workers at most, and repeats have a budget besides. Within that they come first, or under load they would never come.
 func (l *Lane) choose(now time.Time) (it *item, again time.Time) {
 	d := l.dispatcher
-	if l.inFlight >= int64(l.options.MaxInFlight) {
+	if l.inFlight >= int64(l.options().MaxInFlight) {
 		return nil, time.Time{}
 	}
 	spare := d.secondary < max(1, d.options.Workers/2)
@@ -180,6 +239,9 @@ func (l *Lane) nextRetry(now time.Time) (*item, time.Time) {
 	case due.After(now):
 		return nil, due
 	}
+	if l.options().Punctual {
+		return l.queue.retries.pop(), time.Time{}
+	}
 	budget := l.budget()
 	if allowed, at := budget.allows(now); !allowed {
 		return nil, at
@@ -210,7 +272,7 @@ func (l *Lane) asSecondary(it *item) *item {
 }
 
 func (l *Lane) budget() *budget {
-	if l.options.Retries < 0 {
+	if l.options().Retries < 0 {
 		return &l.dispatcher.endless
 	}
 	return &l.dispatcher.numbered
@@ -223,7 +285,7 @@ func (l *Lane) heard(it *item, v verdict) {
 		c = &l.dead
 	}
 	switch {
-	case v.silent:
+	case v.silent, v.away && l.options().Punctual && it.givenUp == nil:
 	case v.away:
 		c.fail(it, time.Now(), v.retryAfter)
 	default:

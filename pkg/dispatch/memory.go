@@ -10,6 +10,19 @@ type memory struct {
 
 func (*memory) attach(*Lane) {}
 
+func (s *memory) detach(l *Lane) (safe []*Message) {
+	for m := s.oldest; m != nil; {
+		newer := m.newer
+		for it := range m.waitingFor(l) {
+			if s.rested(it) != nil {
+				safe = append(safe, m)
+			}
+		}
+		m = newer
+	}
+	return safe
+}
+
 func (*memory) prepare(*Message) error { return nil }
 
 func (*memory) admits(*Message) bool { return true }
@@ -29,6 +42,7 @@ func (s *memory) put(m *Message) {
 
 func (s *memory) rested(it *item) *Message {
 	m := it.message
+	it.rested = true
 	if m.open--; m.open > 0 {
 		return nil
 	}

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"hash/fnv"
+	"iter"
 	"net/url"
 	"time"
 
@@ -29,6 +30,17 @@ type Message struct {
 	open     int    // how many of them have not found their place of rest
 
 	older, newer *Message // in the order of reception, in memory
+}
+
+// waitingFor are the items of a lane that wait, in memory, for their first attempt or another one.
+func (m *Message) waitingFor(l *Lane) iter.Seq[*item] {
+	return func(yield func(*item) bool) {
+		for i := range m.items {
+			if it := &m.items[i]; it.lane == l && !it.rested && !it.inFlight && !yield(it) {
+				return
+			}
+		}
+	}
 }
 
 // pending is what the message takes while it waits for the disk.
@@ -67,8 +79,8 @@ type item struct {
 	due time.Time
 	// probe is the circuit whose destination the attempt is to find out about, if any.
 	probe *circuit
-	// secondary says that the attempt is not the event's first.
-	secondary bool
+	// secondary says that the attempt is not the event's first, and inFlight that one is under way.
+	secondary, inFlight bool
 	// givenUp says why the event goes to the place of dead letters and no longer to its destination, if so.
 	givenUp *givenUp
 }
@@ -87,7 +99,7 @@ func (it *item) unload() { it.event = event.Event{} }
 func (it *item) loaded() bool { return it.event.Context != nil }
 
 // aside tells whether the record of an event stays on disk though it cannot be read, since there is no other place for it.
-func (it *item) aside() bool { return it.unreadable != nil && it.lane.options.DeadLetter == nil }
+func (it *item) aside() bool { return it.unreadable != nil && it.lane.options().DeadLetter == nil }
 
 // describe names an event in a log: never its data.
 func (it *item) describe() []any {

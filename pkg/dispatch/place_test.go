@@ -117,6 +117,16 @@ func (a *acknowledgements) count(id string) int {
 	return a.of[id]
 }
 
+// all counts those of all events.
+func (a *acknowledgements) all() (sum int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, n := range a.of {
+		sum += n
+	}
+	return sum
+}
+
 // one starts a dispatcher with one lane.
 func one(o dispatch.Options, l dispatch.LaneOptions) (*dispatch.Dispatcher, *dispatch.Lane) {
 	if l.Name == "" {

@@ -8,16 +8,16 @@ func (d *Dispatcher) settle(it *item, f fate, failure error) {
 	d.with(func() {
 		it.lane.heard(it, f.verdict)
 		switch {
-		case f.step == stepRest, f.step == stepDrop:
+		case f.step == stepRest, f.step == stepDrop, it.lane.isClosed():
 			safe = d.release(it, it.givenUp == nil && f.step == stepRest)
 		case f.step == stepGiveUp:
 			it.givenUp = &givenUp{reason: f.reason, failure: failure}
 			d.again(it, 0)
 		case it.givenUp != nil:
 			it.givenUp.attempts++
-			d.again(it, f.wait(it.lane.options.Backoff, it.givenUp.attempts))
+			d.again(it, f.wait(it.lane.options().DeadLetterBackoff, it.givenUp.attempts))
 		default:
-			d.again(it, f.wait(it.lane.options.Backoff, it.attempts))
+			d.again(it, f.wait(it.lane.options().Backoff, it.attempts))
 		}
 	})
 	if safe != nil {
@@ -44,8 +44,10 @@ func (d *Dispatcher) release(it *item, delivered bool) (safe *Message) {
 	d.returned(it)
 	l.budget().rested(it, delivered)
 	l.queue.done(it)
-	l.events, l.bytes = l.events-1, l.bytes-it.size
-	d.events, d.bytes = d.events-1, d.bytes-it.size
+	if !l.isClosed() {
+		l.events, l.bytes = l.events-1, l.bytes-it.size
+		d.events, d.bytes = d.events-1, d.bytes-it.size
+	}
 	safe = d.store.rested(it)
 	d.activate(l)
 	d.room.Broadcast()
@@ -58,6 +60,7 @@ func (d *Dispatcher) release(it *item, delivered bool) (safe *Message) {
 
 // returned takes back what choose noted of an attempt.
 func (d *Dispatcher) returned(it *item) {
+	it.inFlight = false
 	d.inFlight--
 	it.lane.inFlight--
 	if it.secondary {

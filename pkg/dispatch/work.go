@@ -21,7 +21,7 @@ func (d *Dispatcher) next(ctx context.Context) *item {
 			return it
 		case d.store.load(it) != nil:
 			d.with(func() { d.again(it, reload) })
-		case it.aside():
+		case it.aside(), it.lane.isClosed():
 			d.with(func() { d.release(it, false) })
 		default:
 			return it
@@ -43,6 +43,7 @@ func (d *Dispatcher) pick(ctx context.Context) (*item, *Lane) {
 	for ctx.Err() == nil && !d.isDrained() {
 		it, lane, again := d.choose(time.Now())
 		if it != nil {
+			it.inFlight = true
 			d.inFlight++
 			it.lane.inFlight++
 			if it.secondary || len(d.active) > 1 {

@@ -1,0 +1,221 @@
+package dispatch_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
+)
+
+// slow is the answer of a place that takes its time, and then refuses.
+func slow(ctx context.Context, _ event.Event) (dispatch.Answer, error) {
+	select {
+	case <-ctx.Done():
+	case <-time.After(50 * time.Millisecond):
+	}
+	return dispatch.Answer{}, answered(500)
+}
+
+// A lane that is closed keeps nothing, and others are as they were.
+func TestCloseForgets(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]func(context.Context, event.Event) (dispatch.Answer, error){
+		"away": says(errors.New("refused")), "refuses": says(answered(500)), "is slow": slow,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for _, ordering := range []dispatch.Ordering{dispatch.Unordered, dispatch.ByKey, dispatch.Strict} {
+				t.Run(string(ordering), func(t *testing.T) {
+					t.Parallel()
+					stores(t, func(t *testing.T, open func() *dispatch.Disk) {
+						var acknowledged acknowledgements
+						d := dispatch.New(dispatch.Options{Disk: open(), Acknowledge: acknowledged.add, Undecodable: undecodable, Workers: 4})
+						bad, good := &place{answer: answer}, &place{}
+						closed := d.Lane(dispatch.LaneOptions{Name: "closed", Destination: bad, Retries: -1, Ordering: ordering, MaxInFlight: 2})
+						open1 := d.Lane(dispatch.LaneOptions{Name: "open", Destination: good, Retries: -1, Ordering: ordering})
+						d.Start()
+						put(t, d, numbered("both", 50), closed, open1)
+						put(t, d, numbered("one", 20), closed)
+						eventually(t, "the other has its own", func() bool { return len(good.got()) == 50 && len(bad.asked()) > 0 })
+						if left := closed.Close(); left != 70 {
+							t.Errorf("Close says that it forgets %d events, want 70", left)
+						}
+						if left := closed.Close(); left != 0 {
+							t.Errorf("and %d when it is called again", left)
+						}
+						put(t, d, numbered("later", 10), closed, open1)
+						put(t, d, numbered("nobody", 10), closed)
+						eventually(t, "all is acknowledged, and nothing kept", func() bool {
+							return d.Status().Events == 0 && len(good.got()) == 60 && acknowledged.all() == 90
+						})
+						asked := len(bad.asked())
+						abandon(d)
+						if got := len(bad.asked()); got != asked {
+							t.Errorf("the place of the closed lane was asked %d times more", got-asked)
+						}
+						if s := d.Status(); s.Events != 0 || s.Bytes != 0 {
+							t.Errorf("at the end there are %+v", s)
+						}
+						disk := open()
+						if disk == nil {
+							return
+						}
+						if got := disk.Events(); got != 0 {
+							t.Errorf("%d events are still on disk", got)
+						}
+						if err := disk.Close(); err != nil {
+							t.Error(err)
+						}
+					})
+				})
+			}
+		})
+	}
+}
+
+// Whatever comes of a request that is under way when its lane is closed changes nothing.
+func TestCloseDuringARequest(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]error{"accepted": nil, "refused": answered(400), "later": answered(503), "unsendable": &dispatch.UnsendableError{Reason: errors.New("id")}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			stores(t, func(t *testing.T, open func() *dispatch.Disk) {
+				var acknowledged acknowledgements
+				asked, release := make(chan struct{}), make(chan struct{})
+				sink := &place{answer: func(context.Context, event.Event) (dispatch.Answer, error) {
+					asked <- struct{}{}
+					<-release
+					return dispatch.Answer{}, answer
+				}}
+				dead := &place{}
+				d, lane := one(dispatch.Options{Disk: open(), Acknowledge: acknowledged.add}, dispatch.LaneOptions{Destination: sink, DeadLetter: dead, Retries: 3})
+				put(t, d, numbered("a", 1), lane)
+				<-asked
+				if left := lane.Close(); left != 1 || d.Status().Events != 0 {
+					t.Errorf("Close says that it forgets %d events, want 1; %d are kept", left, d.Status().Events)
+				}
+				close(release)
+				drain(t, d)
+				if s := d.Status(); s.Events != 0 || s.Bytes != 0 || s.Unsaved != 0 || acknowledged.count("a0") != 1 || len(dead.got()) > 0 {
+					t.Errorf("at the end there are %+v, %d acknowledgements and %d dead letters", s, acknowledged.count("a0"), len(dead.got()))
+				}
+			})
+		})
+	}
+}
+
+// Where a lane has filled what there is room for, closing it makes room for others.
+func TestCloseMakesRoom(t *testing.T) {
+	t.Parallel()
+	stores(t, func(t *testing.T, open func() *dispatch.Disk) {
+		d := dispatch.New(dispatch.Options{Disk: open(), MaxEvents: 10, Undecodable: undecodable})
+		full := d.Lane(dispatch.LaneOptions{Name: "full", Destination: &place{answer: says(answered(503))}, Retries: -1})
+		sink := &place{}
+		other := d.Lane(dispatch.LaneOptions{Name: "other", Destination: sink})
+		d.Start()
+		put(t, d, numbered("full", 10), full)
+		waited := make(chan error, 1)
+		go func() {
+			waited <- d.Put(t.Context(), &dispatch.Message{Event: newEvent("a"), Topic: "orders"}, full, other)
+		}()
+		eventually(t, "it waits for room", func() bool { return d.Status().Full })
+		full.Close()
+		if err := <-waited; err != nil {
+			t.Error(err)
+		}
+		eventually(t, "it has arrived", func() bool { return len(sink.got()) == 1 && d.Status().Events == 0 })
+		drain(t, d)
+	})
+}
+
+// Lanes come and go while others work.
+func TestManyLanesComeAndGo(t *testing.T) {
+	t.Parallel()
+	stores(t, func(t *testing.T, open func() *dispatch.Disk) {
+		const lanes, each = 300, 5
+		var acknowledged acknowledgements
+		d := dispatch.New(dispatch.Options{Disk: open(), Undecodable: undecodable, Acknowledge: acknowledged.add})
+		sink := &place{}
+		stays := d.Lane(dispatch.LaneOptions{Name: "stays", Destination: sink, Ordering: dispatch.Strict})
+		d.Start()
+		for i := range lanes {
+			away := &place{answer: script(nil, answered(500))}
+			l := d.Lane(dispatch.LaneOptions{Name: fmt.Sprint("goes", i), Destination: away, Retries: -1, Ordering: dispatch.ByKey})
+			put(t, d, numbered(fmt.Sprint(i, "-"), each), l, stays)
+			l.Close()
+		}
+		eventually(t, "all have arrived", func() bool {
+			return len(sink.got()) == lanes*each && d.Status().Events == 0 && acknowledged.all() == lanes*each
+		})
+		drain(t, d)
+		if disk := open(); disk != nil {
+			if got := disk.Events(); got != 0 {
+				t.Errorf("%d events are still on disk", got)
+			}
+			if err := disk.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+}
+
+// A lane that is updated sends what waits to its new destination, at once though the old one was away.
+func TestUpdate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		longer := func(failures int, _ time.Duration) time.Duration { return time.Duration(failures) * time.Hour }
+		before, after, dead := &place{answer: says(errors.New("refused"))}, &place{answer: onlyGood(answered(400), 0)}, &place{}
+		d, lane := one(dispatch.Options{Workers: 1}, dispatch.LaneOptions{Destination: before, Retries: -1, Backoff: longer})
+		put(t, d, append(numbered("a", 100), numbered("bad", 1)...), lane)
+		time.Sleep(24 * time.Hour)
+		tried := len(before.asked())
+		lane.Update(dispatch.LaneOptions{Destination: after, DeadLetter: dead, Backoff: longer})
+		synctest.Wait()
+		if got := len(after.got()); got < 100-tried || len(dead.got()) != 1 {
+			t.Errorf("got %d events, and %d dead letters, at once; want the %d that had not been tried, and one", got, len(dead.got()), 100-tried)
+		}
+		time.Sleep(24 * time.Hour)
+		if got := len(after.got()); got != 100 || len(before.asked()) != tried {
+			t.Errorf("got %d events, want all; the old destination was asked %d times more", got, len(before.asked())-tried)
+		}
+		drain(t, d)
+	})
+}
+
+func TestUpdateLeavesTheOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		d, lane := one(dispatch.Options{}, dispatch.LaneOptions{Destination: &place{}, Ordering: dispatch.Strict})
+		sink := &place{answer: func(context.Context, event.Event) (dispatch.Answer, error) {
+			time.Sleep(time.Second)
+			return dispatch.Answer{}, nil
+		}}
+		lane.Update(dispatch.LaneOptions{Name: "other", Destination: sink, Ordering: dispatch.Unordered})
+		put(t, d, numbered("a", 3), lane)
+		time.Sleep(1500 * time.Millisecond)
+		if got := sink.asked(); fmt.Sprint(got) != "[a0 a1]" {
+			t.Errorf("got requests for %v, want one after the other", got)
+		}
+		drain(t, d)
+	})
+}
+
+// Where a place for dead letters is taken away, what waits for it is dropped, and told of.
+func TestUpdateTakesThePlaceOfDeadLettersAway(t *testing.T) {
+	t.Parallel()
+	var acknowledged acknowledgements
+	o := dispatch.LaneOptions{Name: "toy", Destination: &place{answer: says(answered(400))}, DeadLetter: &place{answer: says(answered(503))}}
+	d, lane := one(dispatch.Options{Acknowledge: acknowledged.add}, o)
+	put(t, d, numbered("bad", 3), lane)
+	eventually(t, "they wait", func() bool { return d.Status().Events == 3 && d.Status().InFlight == 0 })
+	o.DeadLetter = nil
+	lane.Update(o)
+	eventually(t, "they are dropped", func() bool { return d.Status().Events == 0 && acknowledged.all() == 3 })
+	drain(t, d)
+}
