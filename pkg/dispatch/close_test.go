@@ -219,3 +219,42 @@ func TestUpdateTakesThePlaceOfDeadLettersAway(t *testing.T) {
 	eventually(t, "they are dropped", func() bool { return d.Status().Events == 0 && acknowledged.all() == 3 })
 	drain(t, d)
 }
+
+// What is on disk for a lane that does not come back is forgotten, and nothing else.
+func TestSweep(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	d := dispatch.New(dispatch.Options{Disk: openDisk(t, dir)})
+	away := &place{answer: says(answered(503))}
+	gone := d.Lane(dispatch.LaneOptions{Name: "gone", Destination: away, Retries: -1})
+	stays := d.Lane(dispatch.LaneOptions{Name: "stays", Destination: away, Retries: -1})
+	d.Start()
+	put(t, d, numbered("both", 10), gone, stays)
+	put(t, d, numbered("gone", 5), gone)
+	eventually(t, "all is on disk", func() bool { return d.Status().Unsaved == 0 })
+	abandon(d)
+
+	sink := &place{}
+	d = dispatch.New(dispatch.Options{Disk: openDisk(t, dir), Undecodable: undecodable})
+	d.Lane(dispatch.LaneOptions{Name: "stays", Destination: sink})
+	if got := d.Sweep(); got != 15 {
+		t.Errorf("got %d events forgotten, want 15", got)
+	}
+	if got := d.Sweep(); got != 0 {
+		t.Errorf("got %d when it is called again", got)
+	}
+	d.Start()
+	eventually(t, "the other's have arrived", func() bool { return len(sink.got()) == 10 && d.Status().Events == 0 })
+	drain(t, d)
+	disk := openDisk(t, dir)
+	if got := disk.Events(); got != 0 {
+		t.Errorf("%d events are still on disk", got)
+	}
+	if err := disk.Close(); err != nil {
+		t.Error(err)
+	}
+	memory := dispatch.New(dispatch.Options{})
+	if got := memory.Sweep(); got != 0 {
+		t.Errorf("got %d events forgotten in memory", got)
+	}
+}

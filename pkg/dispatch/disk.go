@@ -135,6 +135,21 @@ func (s *Disk) detach(l *Lane) (safe []*Message) {
 	return safe
 }
 
+func (s *Disk) sweep() (events int64) {
+	known := append([]journal.Reader{journal.ReaderOf(boltFile)}, s.dropped...)
+	for _, l := range s.dispatcher.lanes {
+		known = append(known, l.stored.reader)
+	}
+	for _, reader := range s.journal.Readers() {
+		if !slices.Contains(known, reader) {
+			events += s.journal.Contents(reader).Events
+			s.dropped = append(s.dropped, reader)
+		}
+	}
+	s.wake()
+	return events
+}
+
 func (*Disk) prepare(m *Message) (err error) {
 	m.record, err = encodeRecord(m)
 	return err

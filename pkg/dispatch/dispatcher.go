@@ -69,6 +69,8 @@ type store interface {
 	// returns the messages that are to be acknowledged now. The dispatcher's lock is held.
 	attach(l *Lane)
 	detach(l *Lane) []*Message
+	// sweep forgets what is kept for lanes that there are not, and returns how many events that were. The lock is held.
+	sweep() int64
 	// prepare tells whether a message can be kept.
 	prepare(m *Message) error
 	// admits tells whether there is room for it, besides the bounds. The lock is held.
@@ -137,6 +139,14 @@ func (d *Dispatcher) Lane(o LaneOptions) *Lane {
 	d.lanes = append(d.lanes, l)
 	d.store.attach(l)
 	return l
+}
+
+// Sweep forgets what is on disk for lanes that there are not, such as those that were closed while no process had the directory, and returns
+// how many events that were. It is for when all lanes are there.
+func (d *Dispatcher) Sweep() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.store.sweep()
 }
 
 // Start begins to write and to send.

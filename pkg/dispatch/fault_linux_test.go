@@ -311,3 +311,64 @@ func TestWhatWaitsForTheDiskIsBounded(t *testing.T) {
 	p.await("all delivered", func(s dispatch.Status) bool { return s.Events == 0 })
 	p.end()
 }
+
+// While the disk hangs, a lane that is closed lets go of what waits for it, and leaves nothing on it.
+func TestCloseWhileTheDiskHangs(t *testing.T) {
+	t.Parallel()
+	dir, disk, to := t.TempDir(), &hanging{}, &toy{}
+	diskfault.Disturb(t, dir, disk.answer)
+	p := run(t, dir, dispatch.LaneOptions{Destination: to})
+	other := p.Lane(dispatch.LaneOptions{Name: "other", Destination: &toy{refuse: func(event.Event) error { return errors.New("away") }}, Retries: -1})
+	if err := p.Put(t.Context(), &dispatch.Message{Event: newEvent("before")}, other); err != nil {
+		t.Fatal(err)
+	}
+	p.awaitSaved()
+	answer := disk.hang(t)
+	for _, id := range []string{"a", "b", "c"} { // of which the first hangs, and the others wait
+		if err := p.Put(t.Context(), &dispatch.Message{Event: newEvent(id)}, other); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := p.Put(t.Context(), &dispatch.Message{Event: newEvent("both")}, other, p.lane); err != nil {
+		t.Fatal(err)
+	}
+	if left := other.Close(); left != 5 {
+		t.Errorf("Close says that it forgets %d events, want 5", left)
+	}
+	p.wantAcknowledged("before", "a", "b", "c") // nobody needs them any more
+	answer()
+	p.await("the other's delivered", func(s dispatch.Status) bool { return s.Events == 0 && s.Unsaved == 0 })
+	p.end()
+	p.wantAcknowledged("before", "a", "b", "c", "both")
+	if got := to.ids(); fmt.Sprint(got) != "[both]" {
+		t.Errorf("delivered %v, want the one that is the other lane's too", got)
+	}
+	if got := openDisk(t, dir); got.Events() != 0 {
+		t.Errorf("%d events would come again", got.Events())
+	}
+}
+
+// A lane that is closed while the disk accepts nothing is forgotten there as soon as it does.
+func TestCloseWhileTheDiskFails(t *testing.T) {
+	t.Parallel()
+	var fails atomic.Bool
+	dir := t.TempDir()
+	diskfault.Disturb(t, dir, func(c diskfault.Call) unix.Errno {
+		if fails.Load() && (c.Kind == diskfault.Sync || c.Kind == diskfault.Write) {
+			return unix.EIO
+		}
+		return 0
+	})
+	p := run(t, dir, dispatch.LaneOptions{Destination: &toy{refuse: func(event.Event) error { return errors.New("away") }}})
+	p.put("a", "b", "c")
+	p.awaitSaved()
+	fails.Store(true)
+	p.lane.Close()
+	p.await("a disk that fails", func(s dispatch.Status) bool { return s.Writing != nil && s.Events == 0 })
+	fails.Store(false)
+	p.await("a disk that works", func(s dispatch.Status) bool { return s.Writing == nil })
+	p.end()
+	if got := openDisk(t, dir); got.Events() != 0 {
+		t.Errorf("%d events would come again", got.Events())
+	}
+}

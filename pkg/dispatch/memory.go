@@ -23,6 +23,8 @@ func (s *memory) detach(l *Lane) (safe []*Message) {
 	return safe
 }
 
+func (*memory) sweep() int64 { return 0 }
+
 func (*memory) prepare(*Message) error { return nil }
 
 func (*memory) admits(*Message) bool { return true }

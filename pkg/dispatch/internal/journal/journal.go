@@ -192,6 +192,18 @@ func (j *Journal) Contents(id Reader) (c Contents) {
 	return c
 }
 
+// Readers are those who are not done with something, in no order.
+func (j *Journal) Readers() (all []Reader) {
+	j.mu.RLock()
+	defer j.mu.RUnlock()
+	for id, r := range j.readers {
+		if r.events > 0 {
+			all = append(all, id)
+		}
+	}
+	return all
+}
+
 // Len is how many entries there are.
 func (j *Journal) Len() int {
 	j.mu.RLock()
