@@ -74,6 +74,9 @@ type HTTPOptions struct {
 	TLS func() (*tls.Config, error)
 	// Replies asks for the event in an answer.
 	Replies bool
+	// NothingElse makes content of a successful answer that is no event an invalid reply, but for 202, whose content means nothing. Without
+	// it that is passed over.
+	NothingElse bool
 	// Proxy returns that of a request, as for [http.Transport]; by default those of the environment: HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
 	Proxy func(*http.Request) (*url.URL, error)
 }
@@ -129,6 +132,8 @@ func (d *HTTP) String() string { return d.name }
 // Close closes the connections that are not in use.
 func (d *HTTP) Close() { d.transport.CloseIdleConnections() }
 
+var errNoEvent = errors.New("it has content that is no event")
+
 // Send implements [Destination]. An error without an answer has the beginning of what came, where that was no HTTP.
 func (d *HTTP) Send(ctx context.Context, e event.Event) (Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.options.Timeout)
@@ -156,6 +161,9 @@ func (d *HTTP) Send(ctx context.Context, e event.Event) (Answer, error) {
 	start := startOf(response, cancel)
 	if response.StatusCode < 200 || response.StatusCode >= 300 {
 		return a, &Rejection{Status: response.StatusCode, Body: start, RetryAfter: retryAfter(response)}
+	}
+	if d.options.NothingElse && start != "" && response.StatusCode != http.StatusAccepted {
+		a.Invalid = errNoEvent
 	}
 	return a, nil
 }

@@ -522,3 +522,62 @@ func TestTokenIsSent(t *testing.T) {
 		t.Errorf("got %q, %v; want no token where none belongs", got, err)
 	}
 }
+
+// TestAnswers: of a successful answer there is an event, or none, or something that is none where nothing else may be.
+func TestAnswers(t *testing.T) {
+	t.Parallel()
+	const binary, structured = "text/plain", "application/cloudevents+json"
+	attributes := map[string]string{"Ce-Id": "reply", "Ce-Source": "/s", "Ce-Type": "t", "Ce-Specversion": "1.0"}
+	for name, test := range map[string]struct {
+		status          int
+		headers         map[string]string
+		contentType     string
+		body            string
+		reply           string // its ID
+		invalid, strict bool   // an invalid reply: always, or where there may be nothing else
+	}{
+		"an event":                    {200, attributes, binary, "data", "reply", false, false},
+		"an event, structured":        {200, nil, structured, `{"specversion":"1.0","id":"reply","source":"/s","type":"t"}`, "reply", false, false},
+		"an event without data":       {201, attributes, "", "", "reply", false, false},
+		"an event that is none":       {200, nil, structured, `{"specversion":"1.0"`, "", true, true},
+		"an event with 202":           {202, attributes, binary, "data", "", false, false},
+		"nothing":                     {200, nil, "", "", "", false, false},
+		"nothing, with a type":        {200, nil, binary, "", "", false, false},
+		"no content":                  {204, nil, "", "", "", false, false},
+		"something else":              {200, nil, binary, "thanks", "", false, true},
+		"something else, and no type": {200, nil, "", "thanks", "", false, true},
+		"something else, with 202":    {202, nil, binary, "thanks", "", false, false},
+	} {
+		for _, nothingElse := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", nothing else: ", nothingElse), func(t *testing.T) {
+				t.Parallel()
+				sink := httpServer(t, func(w http.ResponseWriter, r *http.Request) {
+					if got := r.Header.Get("Prefer"); got != "reply" {
+						t.Errorf("got Prefer %q", got)
+					}
+					for name, value := range test.headers {
+						w.Header().Set(name, value)
+					}
+					w.Header()["Content-Type"] = []string{test.contentType}
+					if test.contentType == "" {
+						w.Header()["Content-Type"] = nil
+					}
+					w.WriteHeader(test.status)
+					_, _ = io.WriteString(w, test.body)
+				})
+				to := httpTo(t, sink, func(o *dispatch.HTTPOptions) { o.Replies, o.NothingElse = true, nothingElse })
+				got, err := to.Send(t.Context(), order("1"))
+				if err != nil || got.Status != test.status {
+					t.Fatalf("got %+v, %v", got, err)
+				}
+				id := ""
+				if got.Reply != nil {
+					id = got.Reply.ID()
+				}
+				if invalid := got.Invalid != nil; id != test.reply || invalid != (test.invalid || nothingElse && test.strict) {
+					t.Errorf("got reply %q, invalid: %v", id, got.Invalid)
+				}
+			})
+		}
+	}
+}
