@@ -17,6 +17,8 @@ const (
 	defaultBackoffDelay = 200 * time.Millisecond
 	// maxWait is the longest wait between two attempts, whatever a delivery spec comes to: it doubles.
 	maxWait = 24 * time.Hour
+	// What a dead letter sink does not accept is kept, and comes again between these waits.
+	minDeadLetterBackoff, maxDeadLetterBackoff = 200 * time.Millisecond, 30 * time.Second
 )
 
 // Delivery says how the events of a Trigger are sent to its subscriber, and to its dead letter sink.

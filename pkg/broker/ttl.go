@@ -30,14 +30,17 @@ func Arrive(c *event.EventContextV1) error {
 	return c.SetExtension(TTL, ttl)
 }
 
-// Deliver removes the TTL of an event that goes to a subscriber, and returns it for a reply; 0 without one, which makes it the default.
-func Deliver(c *event.EventContextV1) int32 {
+// ttlOf returns the TTL of an event, and 0 without one.
+func ttlOf(e event.Event) int32 {
+	c, _ := e.Context.(*event.EventContextV1)
+	if c == nil {
+		return 0
+	}
 	ttl, _ := types.ToInteger(c.Extensions[TTL])
-	delete(c.Extensions, TTL)
 	return ttl
 }
 
-// Reply gives a reply the TTL of the event that it replies to, whatever the subscriber says.
+// Reply gives a reply the TTL of the event that it replies to, whatever the subscriber says; 0 is that of an event without one.
 func Reply(c *event.EventContextV1, ttl int32) error {
 	if ttl == 0 {
 		delete(c.Extensions, TTL)

@@ -38,31 +38,16 @@ func TestArrive(t *testing.T) {
 	}
 }
 
-// Events that reply to each other come to an end.
-func TestRepliesEnd(t *testing.T) {
-	c := &event.EventContextV1{}
-	for range broker.DefaultTTL {
-		if err := broker.Arrive(c); err != nil {
-			t.Fatal(err)
-		}
-		ttl := broker.Deliver(c)
-		if _, ok := c.Extensions[broker.TTL]; ok {
-			t.Fatal("the subscriber sees it")
-		}
-		reply := &event.EventContextV1{Extensions: map[string]any{broker.TTL: "255"}}
-		if err := broker.Reply(reply, ttl); err != nil {
-			t.Fatal(err)
-		}
-		c = reply
-	}
-	if err := broker.Arrive(c); !errors.Is(err, broker.ErrTTL) {
-		t.Errorf("got %v after %d replies", err, broker.DefaultTTL)
-	}
-	if ttl := broker.Deliver(&event.EventContextV1{}); ttl != 0 {
-		t.Errorf("got %d of an event without one", ttl)
-	}
-	c = &event.EventContextV1{Extensions: map[string]any{broker.TTL: "255"}}
-	if err := broker.Reply(c, 0); err != nil || len(c.Extensions) > 0 {
-		t.Errorf("got %v, %v, want none", c.Extensions, err)
+func TestReply(t *testing.T) {
+	for name, test := range map[string]struct {
+		ttl  int32
+		want any
+	}{"that of the event": {7, int32(7)}, "none": {0, nil}} {
+		t.Run(name, func(t *testing.T) {
+			c := &event.EventContextV1{Extensions: map[string]any{broker.TTL: "255"}}
+			if err := broker.Reply(c, test.ttl); err != nil || c.Extensions[broker.TTL] != test.want {
+				t.Errorf("got %v, %v, want %v", c.Extensions[broker.TTL], err, test.want)
+			}
+		})
 	}
 }

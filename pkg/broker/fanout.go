@@ -1,0 +1,158 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"go.uber.org/zap"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/filter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
+)
+
+// Trigger is what a [Fanout] knows of a Trigger.
+type Trigger struct {
+	// UID tells it from every other, also from one of the same name that was deleted.
+	UID string
+	// Namespace and Name are for logs.
+	Namespace, Name string
+	// Filter tells which events it gets.
+	Filter filter.Filter
+	// Delivery is how.
+	Delivery Delivery
+	// Subscriber is where they go, and DeadLetterSink where those go that it does not accept; nil: nowhere.
+	Subscriber, DeadLetterSink dispatch.Destination
+	// Ordering is the order of its events, as long as it exists; by default [dispatch.Unordered].
+	Ordering dispatch.Ordering
+	// MaxInFlight is how many requests are under way at once; by default 16.
+	MaxInFlight int
+}
+
+const defaultInFlight = 16
+
+// FanoutOptions are those of [NewFanout].
+type FanoutOptions struct {
+	// Dispatcher keeps the events of all Triggers, and sends them. Many may share it.
+	Dispatcher *dispatch.Dispatcher
+	// Replies is the Broker's own address: an event that a subscriber answers with comes to it as any other does.
+	Replies dispatch.Destination
+	// Logger is told of what is wrong with a Trigger; nil: nobody is.
+	Logger *zap.SugaredLogger
+}
+
+// Fanout hands the events of one Broker to those of its Triggers that want them. Its methods may be called by several goroutines.
+type Fanout struct {
+	options FanoutOptions
+
+	setting sync.Mutex // one Set at a time
+	served  atomic.Pointer[map[string]served]
+}
+
+// served is a Trigger with its way through the dispatcher.
+type served struct {
+	Trigger
+	lane *dispatch.Lane
+	told *atomic.Bool // that its filter has no answer, since the last Set
+}
+
+// NewFanout returns one without Triggers.
+func NewFanout(o FanoutOptions) *Fanout {
+	if o.Logger == nil {
+		o.Logger = zap.NewNop().Sugar()
+	}
+	f := &Fanout{options: o}
+	f.served.Store(&map[string]served{})
+	return f
+}
+
+// Set says which Triggers there are. What a Trigger's filter says holds for events that are put from now on, and all else of it for the
+// next attempt, also of what waits. What is kept for a Trigger that is not there any more is forgotten; the log says how many events that
+// were.
+func (f *Fanout) Set(triggers []Trigger) {
+	f.setting.Lock()
+	defer f.setting.Unlock()
+	gone, next := maps.Clone(*f.served.Load()), make(map[string]served, len(triggers))
+	for _, t := range triggers {
+		s, known := gone[t.UID]
+		s.Trigger, s.told = t, &atomic.Bool{}
+		if o := f.lane(t); known {
+			s.lane.Update(o)
+		} else {
+			s.lane = f.options.Dispatcher.Lane(o)
+		}
+		next[t.UID] = s
+		delete(gone, t.UID)
+	}
+	f.served.Store(&next)
+	for _, s := range gone {
+		left := s.lane.Close()
+		f.options.Logger.Infow("a Trigger is gone", "namespace", s.Namespace, "trigger", s.Name, "undelivered", left)
+	}
+}
+
+// lane is how the events of a Trigger are delivered: each for itself, at its own time.
+func (f *Fanout) lane(t Trigger) dispatch.LaneOptions {
+	o := dispatch.LaneOptions{
+		Name: t.UID, Destination: withoutTTL{t.Subscriber}, Retries: t.Delivery.Retries, Backoff: t.Delivery.Backoff, Ordering: t.Ordering,
+		MaxInFlight: t.MaxInFlight, Punctual: true, DeadLetterBackoff: dispatch.Exponential(minDeadLetterBackoff, maxDeadLetterBackoff),
+		OnReply: f.reply,
+	}
+	if t.DeadLetterSink != nil {
+		o.DeadLetter = withoutTTL{t.DeadLetterSink}
+	}
+	if o.MaxInFlight <= 0 {
+		o.MaxInFlight = defaultInFlight
+	}
+	return o
+}
+
+// Put keeps an event for each Trigger that wants it, and waits until there is room for it; see [dispatch.Dispatcher.Put].
+func (f *Fanout) Put(ctx context.Context, m *dispatch.Message) error {
+	var lanes []*dispatch.Lane
+	for _, s := range *f.served.Load() {
+		matches, err := s.Filter.Match(m.Event)
+		if err != nil && !s.told.Swap(true) {
+			f.options.Logger.Errorw("the filter of a Trigger has no answer, so that it does not get an event", "namespace", s.Namespace, "trigger", s.Name, zap.Error(err))
+		}
+		if matches {
+			lanes = append(lanes, s.lane)
+		}
+	}
+	return f.options.Dispatcher.Put(ctx, m, lanes...)
+}
+
+// reply brings the event of an answer to the Broker. Where that does not work the delivery has failed, by the rules of Knative.
+func (f *Fanout) reply(ctx context.Context, m *dispatch.Message, a dispatch.Answer) error {
+	invalid := a.Invalid
+	if invalid == nil {
+		invalid = a.Reply.Validate()
+	}
+	if invalid != nil { // as an answer of Knative's own Broker
+		return &dispatch.Rejection{Status: http.StatusBadGateway, Body: fmt.Sprintf("the reply is no event: %v", invalid)}
+	}
+	e := a.Reply.Clone()
+	if err := Reply(e.Context.(*event.EventContextV1), ttlOf(m.Event)); err != nil { //nolint:forcetypeassert // of the project's own reader
+		return err
+	}
+	if _, err := f.options.Replies.Send(ctx, e); err != nil {
+		return fmt.Errorf("the reply has not come to the Broker: %w", err)
+	}
+	return nil
+}
+
+// withoutTTL is a destination that does not see the TTL of events.
+type withoutTTL struct{ dispatch.Destination }
+
+// Send implements [dispatch.Destination].
+func (d withoutTTL) Send(ctx context.Context, e event.Event) (dispatch.Answer, error) {
+	if ttlOf(e) != 0 {
+		e = e.Clone()
+		e.SetExtension(TTL, nil)
+	}
+	return d.Destination.Send(ctx, e)
+}

@@ -1,0 +1,286 @@
+package broker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/filter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
+)
+
+// place is a subscriber, a dead letter sink or a Broker.
+type place struct {
+	answer func(event.Event) (dispatch.Answer, error)
+
+	mu  sync.Mutex
+	got []event.Event
+}
+
+func (p *place) Send(_ context.Context, e event.Event) (a dispatch.Answer, err error) {
+	a.Status = 200
+	if p.answer != nil {
+		a, err = p.answer(e)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.got = append(p.got, e)
+	return a, err
+}
+
+func (*place) String() string { return "http://place" }
+
+func (p *place) events() []event.Event {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return slices.Clone(p.got)
+}
+
+// ids are those of the events that came, in the order in which they did.
+func (p *place) ids() (all []string) {
+	for _, e := range p.events() {
+		all = append(all, e.ID())
+	}
+	return all
+}
+
+func says(status int) func(event.Event) (dispatch.Answer, error) {
+	return func(event.Event) (dispatch.Answer, error) {
+		return dispatch.Answer{Status: status}, &dispatch.Rejection{Status: status}
+	}
+}
+
+// newEvent returns one as it comes to a Broker.
+func newEvent(id, typ string) event.Event {
+	e := event.New()
+	e.SetID(id)
+	e.SetSource("/test")
+	e.SetType(typ)
+	e.SetExtension(broker.TTL, 7)
+	return e
+}
+
+// wants is the filter of Triggers that want events of a type, and of all with "".
+func wants(t *testing.T, typ string) filter.Filter {
+	t.Helper()
+	f, err := filter.New(&eventingv1.TriggerSpec{Filter: &eventingv1.TriggerFilter{Attributes: map[string]string{"type": typ}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// retrying is a delivery with some retries, a second after each other.
+func retrying(retries int) broker.Delivery {
+	return broker.Delivery{Retries: retries, Backoff: func(int, time.Duration) time.Duration { return time.Second }}
+}
+
+// serve starts a Broker with some Triggers, and returns it with what puts an event, and with its log.
+func serve(t *testing.T, replies *place, triggers ...broker.Trigger) (f *broker.Fanout, put func(...event.Event), logs *observer.ObservedLogs) {
+	t.Helper()
+	core, logs := observer.New(zap.InfoLevel)
+	d := dispatch.New(dispatch.Options{})
+	f = broker.NewFanout(broker.FanoutOptions{Dispatcher: d, Replies: replies, Logger: zap.New(core).Sugar()})
+	f.Set(triggers)
+	d.Start()
+	t.Cleanup(func() {
+		ended, cancel := context.WithCancel(context.Background())
+		cancel()
+		d.Drain(ended)
+	})
+	return f, func(events ...event.Event) {
+		for _, e := range events {
+			if err := f.Put(t.Context(), &dispatch.Message{Event: e}); err != nil {
+				t.Error(err)
+			}
+		}
+	}, logs
+}
+
+func wantIDs(t *testing.T, of string, p *place, want ...string) {
+	t.Helper()
+	if got := p.ids(); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%s got %v, want %v", of, got, want)
+	}
+}
+
+// Each event goes to every Trigger that wants it, without what only Brokers see, whatever becomes of it elsewhere.
+func TestFanout(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all, orders, nobody, dead := &place{}, &place{answer: says(503)}, &place{}, &place{}
+		_, put, _ := serve(t, &place{},
+			broker.Trigger{UID: "1", Filter: wants(t, ""), Subscriber: all, Ordering: dispatch.Strict},
+			broker.Trigger{UID: "2", Filter: wants(t, "order"), Subscriber: orders, DeadLetterSink: dead, Delivery: retrying(2)},
+			broker.Trigger{UID: "3", Filter: wants(t, "other"), Subscriber: nobody},
+		)
+		put(newEvent("a", "order"), newEvent("b", "payment"))
+		time.Sleep(3 * time.Second)
+		wantIDs(t, "the Trigger of all events", all, "a", "b")
+		wantIDs(t, "the Trigger of orders", orders, "a", "a", "a")
+		wantIDs(t, "its dead letter sink", dead, "a")
+		wantIDs(t, "the Trigger of other events", nobody)
+		for _, e := range append(all.events(), dead.events()...) {
+			if ttl, ok := e.Extensions()[broker.TTL]; ok {
+				t.Errorf("event %s has a TTL of %v", e.ID(), ttl)
+			}
+		}
+		if got := dead.events()[0].Extensions(); got[dispatch.ErrorDestination] != "http://place" || got[dispatch.ErrorCode] != "503" {
+			t.Errorf("the dead letter has %v", got)
+		}
+	})
+}
+
+// However many events a subscriber does not accept, each becomes a dead letter after its own retries.
+func TestFanoutKeepsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead := &place{}
+		_, put, _ := serve(t, &place{}, broker.Trigger{UID: "1", Subscriber: &place{answer: says(503)}, DeadLetterSink: dead, Delivery: retrying(3)})
+		for i := range 500 {
+			put(newEvent(fmt.Sprint(i), "order"))
+		}
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if got := len(dead.events()); got != 500 {
+			t.Errorf("got %d dead letters after three retries, want all 500", got)
+		}
+	})
+}
+
+// A reply comes to the Broker with the TTL of its event, and until it has the event is delivered again.
+func TestFanoutReplies(t *testing.T) {
+	reply := newEvent("reply", "reply")
+	reply.SetExtension(broker.TTL, 255)
+	replies := func(event.Event) (dispatch.Answer, error) { return dispatch.Answer{Status: 200, Reply: &reply}, nil }
+	for name, test := range map[string]struct {
+		subscriber, broker func(event.Event) (dispatch.Answer, error)
+		delivered, replied int
+		code               string // of the dead letter, if there is one
+	}{
+		"accepted":           {replies, nil, 1, 1, ""},
+		"the Broker is away": {replies, says(503), 4, 4, "503"},
+		"it refuses":         {replies, says(400), 1, 1, "400"},
+		"no answer":          {replies, func(event.Event) (dispatch.Answer, error) { return dispatch.Answer{}, errors.New("away") }, 4, 4, "-1"},
+		"no event": {
+			func(event.Event) (dispatch.Answer, error) {
+				return dispatch.Answer{Status: 200, Invalid: errors.New("no id")}, nil
+			}, nil, 4, 0, "502",
+		},
+		"no event, though it reads as one": {
+			func(event.Event) (dispatch.Answer, error) {
+				return dispatch.Answer{Status: 200, Reply: &event.Event{Context: &event.EventContextV1{}}}, nil
+			}, nil, 4, 0, "502",
+		},
+		"none": {nil, nil, 1, 0, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				subscriber, own, dead := &place{answer: test.subscriber}, &place{answer: test.broker}, &place{}
+				_, put, _ := serve(t, own, broker.Trigger{UID: "1", Subscriber: subscriber, DeadLetterSink: dead, Delivery: retrying(3)})
+				put(newEvent("a", "order"))
+				time.Sleep(time.Minute)
+				if got := len(subscriber.events()); got != test.delivered || len(own.events()) != test.replied {
+					t.Errorf("got %d deliveries and %d replies, want %d and %d", got, len(own.events()), test.delivered, test.replied)
+				}
+				for _, e := range own.events() {
+					if e.ID() != "reply" || e.Extensions()[broker.TTL] != int32(7) {
+						t.Errorf("got %s with a TTL of %v, want the reply with 7", e.ID(), e.Extensions()[broker.TTL])
+					}
+				}
+				letters := dead.events()
+				if len(letters) > 0 != (test.code != "") || len(letters) > 0 && letters[0].Extensions()[dispatch.ErrorCode] != test.code {
+					t.Errorf("got dead letters %v, want one with code %q", letters, test.code)
+				}
+			})
+		})
+	}
+}
+
+// What a Trigger says holds from now on, for what waits too, but for what it wants.
+func TestFanoutFollowsItsTriggers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away, later, deleted, again := &place{answer: says(503)}, &place{}, &place{answer: says(503)}, &place{}
+		changes := broker.Trigger{UID: "1", Name: "changes", Filter: wants(t, "order"), Subscriber: away, Delivery: retrying(1000)}
+		f, put, logs := serve(t, &place{}, changes, broker.Trigger{UID: "2", Name: "deleted", Subscriber: deleted, Delivery: retrying(1000)})
+		put(newEvent("a", "order"), newEvent("b", "payment"))
+		time.Sleep(10 * time.Second)
+		changes.Filter, changes.Subscriber = wants(t, "payment"), later
+		f.Set([]broker.Trigger{changes, {UID: "3", Name: "deleted", Subscriber: again}})
+		put(newEvent("c", "order"), newEvent("d", "payment"))
+		before := len(deleted.events())
+		time.Sleep(10 * time.Second)
+		got := later.ids()
+		slices.Sort(got)
+		if fmt.Sprint(got) != "[a d]" {
+			t.Errorf("the new subscriber got %v, want what waited, and what the Trigger wants now", got)
+		}
+		wantIDs(t, "the Trigger that was created anew", again, "c", "d")
+		if got := len(deleted.events()); got != before {
+			t.Errorf("the subscriber of the Trigger that was deleted was asked %d times more", got-before)
+		}
+		lines := logs.FilterMessage("a Trigger is gone").All()
+		if len(lines) != 1 || lines[0].ContextMap()["trigger"] != "deleted" || lines[0].ContextMap()["undelivered"] != int64(2) {
+			t.Errorf("got %v in the log, want that it had 2 events", lines)
+		}
+	})
+}
+
+// A filter without an answer costs its own Trigger the event, and no other.
+func TestFanoutWithAFilterWithoutAnAnswer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, err := filter.New(&eventingv1.TriggerSpec{Filters: []eventingv1.SubscriptionsAPIFilter{{CESQL: "id"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		bad, good := &place{}, &place{}
+		_, put, logs := serve(t, &place{}, broker.Trigger{UID: "1", Name: "bad", Filter: f, Subscriber: bad}, broker.Trigger{UID: "2", Subscriber: good})
+		put(newEvent("a", "order"))
+		synctest.Wait()
+		put(newEvent("b", "order"))
+		synctest.Wait()
+		wantIDs(t, "the Trigger without a condition", bad)
+		wantIDs(t, "the other", good, "a", "b")
+		if got := logs.All(); len(got) != 1 || got[0].ContextMap()["trigger"] != "bad" {
+			t.Errorf("got %v in the log, want the Trigger, once", got)
+		}
+	})
+}
+
+// Triggers change while events come.
+func TestFanoutConcurrently(t *testing.T) {
+	stays := &place{}
+	f, put, _ := serve(t, &place{}, broker.Trigger{UID: "stays", Subscriber: stays})
+	const events = 500
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for i := range events {
+			put(newEvent(fmt.Sprint(i), "order"))
+		}
+	}()
+	for i := 0; ; i++ {
+		select {
+		case <-done:
+			deadline := time.Now().Add(time.Minute)
+			for len(stays.events()) < events && time.Now().Before(deadline) {
+				time.Sleep(time.Millisecond)
+			}
+			if got := len(stays.events()); got != events {
+				t.Errorf("got %d events, want %d", got, events)
+			}
+			return
+		default:
+			f.Set([]broker.Trigger{{UID: "stays", Subscriber: stays}, {UID: fmt.Sprint(i), Subscriber: &place{answer: says(503)}, Delivery: retrying(5)}})
+		}
+	}
+}
