@@ -16,7 +16,8 @@ import (
 
 // Unmarshal reads an event that was accepted before, and keeps as much of it as it can: where a member is there twice the last one
 // counts, and a number that CloudEvents does not allow becomes its text. It passes over the extensions to leave out; nil leaves out
-// none. The event shares no memory with text. It may lack what an event must have, and hold what CloudEvents forbids.
+// none. Where data is most of the text, the event shares it with the text, which must not change then. It may lack what an event must
+// have, and hold what CloudEvents forbids.
 func Unmarshal(text []byte, leaveOut func(name []byte) bool) (event.Event, error) {
 	return unmarshal(text, &reader{leaveOut: leaveOut})
 }
@@ -31,6 +32,7 @@ func UnmarshalStrict(text []byte) (event.Event, error) {
 }
 
 func unmarshal(text []byte, r *reader) (event.Event, error) {
+	r.size = len(text)
 	if err := jsontext.Members(text, r.member); err != nil {
 		return event.Event{}, err
 	}
@@ -59,6 +61,7 @@ type reader struct {
 	context       event.EventContextV1
 	version       string
 	data, encoded []byte // as they stand in the text
+	size          int    // of the text
 	seen          uint   // a bit for each member that is no extension
 	budget        attribute.Budget
 }

@@ -64,11 +64,22 @@ func (r *reader) decodeBase64() ([]byte, error) {
 	return data, nil
 }
 
+// own returns a part of the text for the event: a copy, unless the text is given away and has hardly anything besides.
+func (r *reader) own(part []byte) []byte {
+	if r.strict || len(part) < r.size/2 {
+		return bytes.Clone(part)
+	}
+	return part[:len(part):len(part)]
+}
+
 // decodeData returns JSON as it is, and data of any other content type from the string that it has become.
 func (r *reader) decodeData() ([]byte, error) {
 	contentType := r.context.DataContentType
 	if contentType == nil || mediatype.IsJSON(*contentType) {
-		return bytes.Clone(r.data), nil
+		return r.own(r.data), nil
+	}
+	if inner, ok := jsontext.Plain(r.data); ok {
+		return r.own(inner), nil
 	}
 	s, err := r.stringOf(r.data)
 	if err != nil {

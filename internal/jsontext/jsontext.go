@@ -45,14 +45,19 @@ func whole(text []byte, first byte, otherwise error, read func(i int) (end int, 
 	return nil
 }
 
+// Plain returns what is between the quotes of a JSON string without escapes, and false for any other value. The value is one that Members
+// has passed.
+func Plain(value []byte) ([]byte, bool) {
+	if len(value) == 0 || value[0] != '"' || bytes.IndexByte(value, '\\') >= 0 {
+		return nil, false
+	}
+	return value[1 : len(value)-1], true
+}
+
 // String returns the text that a JSON string stands for, and false for any other value. The value is one that Members has passed.
 func String(value []byte) (string, bool) {
-	if len(value) == 0 || value[0] != '"' {
-		return "", false
-	}
-	inner := value[1 : len(value)-1]
-	if bytes.IndexByte(inner, '\\') < 0 {
-		return string(inner), true
+	if inner, ok := Plain(value); ok || len(value) == 0 || value[0] != '"' {
+		return string(inner), ok
 	}
 	var s string
 	err := json.Unmarshal(value, &s)
