@@ -149,20 +149,6 @@ func (s *Disk) commit(ctx context.Context) bool {
 	}
 }
 
-// drop removes all that is kept for lanes that are closed, and tells whether it could.
-func (s *Disk) drop() bool {
-	var dropped []journal.Reader
-	s.dispatcher.with(func() { dropped = slices.Clone(s.dropped) })
-	for _, reader := range dropped {
-		if err := s.journal.Drop(reader); err != nil {
-			s.fail(fmt.Errorf("writing %s: %w", s.dir, err))
-			return false
-		}
-		s.dispatcher.with(func() { s.dropped = s.dropped[1:] })
-	}
-	return true
-}
-
 // group returns what has to be written: messages, and what is done with.
 func (s *Disk) group() (messages []*Message, entries []journal.Entry, done []journal.Done) {
 	s.dispatcher.mu.Lock()

@@ -122,34 +122,6 @@ func (s *Disk) attach(l *Lane) {
 	}
 }
 
-func (s *Disk) detach(l *Lane) (safe []*Message) {
-	for _, m := range slices.Clone(s.unsaved) {
-		for it := range m.waitingFor(l) {
-			if s.unneeded(it) != nil {
-				safe = append(safe, m)
-			}
-		}
-	}
-	s.dropped = append(s.dropped, l.stored.reader)
-	s.wake()
-	return safe
-}
-
-func (s *Disk) sweep() (events int64) {
-	known := append([]journal.Reader{journal.ReaderOf(boltFile)}, s.dropped...)
-	for _, l := range s.dispatcher.lanes {
-		known = append(known, l.stored.reader)
-	}
-	for _, reader := range s.journal.Readers() {
-		if !slices.Contains(known, reader) {
-			events += s.journal.Contents(reader).Events
-			s.dropped = append(s.dropped, reader)
-		}
-	}
-	s.wake()
-	return events
-}
-
 func (*Disk) prepare(m *Message) (err error) {
 	m.record, err = encodeRecord(m)
 	return err
@@ -277,19 +249,6 @@ func (s *Disk) refill(l *Lane) {
 		l.stored.unread -= int64(len(found))
 		s.dispatcher.changed.Broadcast()
 	})
-}
-
-// open notes of a record what is needed before the event itself is.
-func (it *item) open(stored journal.Stored) {
-	it.received, it.size, it.stored = stored.Received, stored.Size, stored.Record
-	r, err := openRecord(stored.Record)
-	if stored.Err != nil {
-		r, err = record{}, stored.Err
-	}
-	it.key, it.topic, it.undecodable, it.unreadable = r.key, r.topic, r.undecodable, err
-	if err != nil && r.data != nil {
-		it.stored = r.data
-	}
 }
 
 // load brings back an event that is on disk alone.

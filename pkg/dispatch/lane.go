@@ -3,7 +3,6 @@ package dispatch
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -134,46 +133,6 @@ func (o LaneOptions) withDefaults(d *Dispatcher) LaneOptions {
 }
 
 func (l *Lane) options() *LaneOptions { return l.current.Load() }
-
-// Update changes where events of the lane go, and how, from the next attempt on, but for its name and the order of events.
-func (l *Lane) Update(o LaneOptions) {
-	d := l.dispatcher
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	o.Name, o.Ordering = l.options().Name, l.options().Ordering
-	o = o.withDefaults(d)
-	l.current.Store(&o)
-	l.sink, l.dead = circuit{backoff: o.Backoff}, circuit{backoff: o.DeadLetterBackoff} // nothing is known of what may be elsewhere
-	d.changed.Broadcast()
-}
-
-// Close ends a lane, and forgets what is kept for it: how many events it returns. Requests that are under way are not waited for, and
-// whatever comes of them changes nothing. On disk the name must not be used again.
-func (l *Lane) Close() (left int64) {
-	d := l.dispatcher
-	var safe []*Message
-	d.with(func() {
-		if l.closed.Swap(true) {
-			return
-		}
-		left = l.events
-		d.lanes = slices.DeleteFunc(d.lanes, func(other *Lane) bool { return other == l })
-		d.active = slices.DeleteFunc(d.active, func(other *Lane) bool { return other == l })
-		safe = d.store.detach(l)
-		d.events, d.bytes = d.events-l.events, d.bytes-l.bytes
-		l.queue = newQueue(l.options().Ordering)
-		l.stored.unread = 0
-		d.room.Broadcast()
-		d.changed.Broadcast()
-		if d.stopped {
-			d.checkDrained()
-		}
-	})
-	if len(safe) > 0 {
-		d.options.Acknowledge(safe)
-	}
-	return left
-}
 
 func (l *Lane) isClosed() bool { return l.closed.Load() }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/attribute"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch/internal/journal"
 )
 
 // A record is an event on disk, all numbers big endian:
@@ -108,4 +109,17 @@ func (r record) decode() (event.Event, error) {
 		e.DataBase64 = !utf8.Valid(r.data)
 	}
 	return e, nil
+}
+
+// open notes of a record what is needed before the event itself is.
+func (it *item) open(stored journal.Stored) {
+	it.received, it.size, it.stored = stored.Received, stored.Size, stored.Record
+	r, err := openRecord(stored.Record)
+	if stored.Err != nil {
+		r, err = record{}, stored.Err
+	}
+	it.key, it.topic, it.undecodable, it.unreadable = r.key, r.topic, r.undecodable, err
+	if err != nil && r.data != nil {
+		it.stored = r.data
+	}
 }

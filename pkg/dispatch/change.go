@@ -1,0 +1,90 @@
+package dispatch
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch/internal/journal"
+)
+
+// Update changes where events of the lane go, and how, from the next attempt on, but for its name and the order of events.
+func (l *Lane) Update(o LaneOptions) {
+	d := l.dispatcher
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	o.Name, o.Ordering = l.options().Name, l.options().Ordering
+	o = o.withDefaults(d)
+	l.current.Store(&o)
+	l.sink, l.dead = circuit{backoff: o.Backoff}, circuit{backoff: o.DeadLetterBackoff} // nothing is known of what may be elsewhere
+	d.changed.Broadcast()
+}
+
+// Close ends a lane, and forgets what is kept for it: how many events it returns. Requests that are under way are not waited for, and
+// whatever comes of them changes nothing. On disk the name must not be used again.
+func (l *Lane) Close() (left int64) {
+	d := l.dispatcher
+	var safe []*Message
+	d.with(func() {
+		if l.closed.Swap(true) {
+			return
+		}
+		left = l.events
+		d.lanes = slices.DeleteFunc(d.lanes, func(other *Lane) bool { return other == l })
+		d.active = slices.DeleteFunc(d.active, func(other *Lane) bool { return other == l })
+		safe = d.store.detach(l)
+		d.events, d.bytes = d.events-l.events, d.bytes-l.bytes
+		l.queue = newQueue(l.options().Ordering)
+		l.stored.unread = 0
+		d.room.Broadcast()
+		d.changed.Broadcast()
+		if d.stopped {
+			d.checkDrained()
+		}
+	})
+	if len(safe) > 0 {
+		d.options.Acknowledge(safe)
+	}
+	return left
+}
+
+func (s *Disk) detach(l *Lane) (safe []*Message) {
+	for _, m := range slices.Clone(s.unsaved) {
+		for it := range m.waitingFor(l) {
+			if s.unneeded(it) != nil {
+				safe = append(safe, m)
+			}
+		}
+	}
+	s.dropped = append(s.dropped, l.stored.reader)
+	s.wake()
+	return safe
+}
+
+func (s *Disk) sweep() (events int64) {
+	known := append([]journal.Reader{journal.ReaderOf(boltFile)}, s.dropped...)
+	for _, l := range s.dispatcher.lanes {
+		known = append(known, l.stored.reader)
+	}
+	for _, reader := range s.journal.Readers() {
+		if !slices.Contains(known, reader) {
+			events += s.journal.Contents(reader).Events
+			s.dropped = append(s.dropped, reader)
+		}
+	}
+	s.wake()
+	return events
+}
+
+// drop removes all that is kept for lanes that are closed, and tells whether it could.
+func (s *Disk) drop() bool {
+	var dropped []journal.Reader
+	s.dispatcher.with(func() { dropped = slices.Clone(s.dropped) })
+	for _, reader := range dropped {
+		if err := s.journal.Drop(reader); err != nil {
+			s.fail(fmt.Errorf("writing %s: %w", s.dir, err))
+			return false
+		}
+		s.dispatcher.with(func() { s.dropped = s.dropped[1:] })
+	}
+	return true
+}
