@@ -258,3 +258,38 @@ func TestSweep(t *testing.T) {
 		t.Errorf("got %d events forgotten in memory", got)
 	}
 }
+
+// Whether the place for dead letters comes or goes meanwhile, a record that cannot be read is on disk until it is a dead letter.
+func TestUpdateLosesNoRecord(t *testing.T) {
+	t.Parallel()
+	const records = 300
+	dir := t.TempDir()
+	p := run(t, dir, dispatch.LaneOptions{Destination: &toy{refuse: away}})
+	for i := range records {
+		p.put(fmt.Sprint(i))
+	}
+	p.awaitSaved()
+	p.end()
+	replace(t, dir, "data of ", "dat* of ")
+	dead := &recorder{}
+	o := dispatch.LaneOptions{Destination: &toy{}, DeadLetter: dead}
+	p = run(t, dir, o)
+	o.Retries = -1
+	for p.Status().Events > 0 {
+		for _, o.DeadLetter = range []dispatch.Destination{nil, dead} {
+			p.lane.Update(o)
+		}
+	}
+	p.end()
+	disk := openDisk(t, dir)
+	letters := map[string]bool{}
+	for _, e := range dead.all() {
+		letters[string(e.Data())] = true
+	}
+	if left := disk.Events(); left+len(letters) < records {
+		t.Errorf("%d records became dead letters, and %d are on disk: %d are lost", len(letters), left, records-left-len(letters))
+	}
+	if err := disk.Close(); err != nil {
+		t.Error(err)
+	}
+}

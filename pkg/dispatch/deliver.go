@@ -17,11 +17,16 @@ var (
 // deliver makes one attempt, and decides what becomes of the event. When the context ends meanwhile the event is still kept.
 func (l *Lane) deliver(ctx context.Context, it *item) {
 	o := l.options() // as it is now, to the end of the attempt
+	if it.unreadable != nil && o.DeadLetter == nil {
+		l.dispatcher.setAside(it)
+		return
+	}
 	var f fate
 	var failure error
 	switch {
 	case it.givenUp != nil && o.DeadLetter == nil: // any more
-		f, failure = o.policy().givesUp(verdict{silent: true}, it.givenUp.reason), errNoDeadLetters
+		f = o.policy().givesUp(verdict{silent: true}, it.givenUp.reason)
+		failure = fmt.Errorf("%w, after: %w", errNoDeadLetters, it.givenUp.failure)
 	case it.givenUp != nil:
 		failure = o.bury(ctx, it)
 		f = o.policy().deadFate(it.givenUp.reason, failure)
@@ -100,7 +105,7 @@ func (l *Lane) report(it *item, f fate, failure error) {
 		logger.Warnw("an event became a dead letter", append(it.describe(), "reason", f.reason, zap.Error(it.givenUp.failure))...)
 		m.deadLettered(it.topic, f.reason)
 	case stepDrop:
-		if dead {
+		if dead && !errors.Is(failure, errNoDeadLetters) {
 			failure = fmt.Errorf("the place for dead letters refuses it: %w, after: %w", failure, it.givenUp.failure)
 		}
 		logger.Errorw("dropping an event that the sink does not accept", append(it.describe(), "reason", f.reason, zap.Error(failure))...)

@@ -151,7 +151,7 @@ func (s *Disk) rested(it *item) *Message {
 	switch {
 	case !it.saved: // it was handed out since the disk did not accept it
 		return s.unneeded(it)
-	case it.aside():
+	case it.setAside:
 		it.lane.stored.aside++
 	default:
 		s.forget(it)
@@ -283,7 +283,7 @@ func (s *Disk) load(it *item) error {
 // tell tells of a record that cannot be read.
 func (s *Disk) tell(it *item) {
 	becomes := "is set aside in the directory"
-	if !it.aside() {
+	if it.lane.options().DeadLetter != nil {
 		becomes = "becomes a dead letter"
 	}
 	s.dispatcher.options.Logger.Errorw(fmt.Sprintf("a record of the spool cannot be read; it %s", becomes), "directory", s.dir, "record", it.seq,

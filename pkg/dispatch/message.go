@@ -67,6 +67,8 @@ type item struct {
 	stored []byte
 	// unreadable says why the record on disk cannot be read, if so. Then the event carries the record, and is undecodable too.
 	unreadable error
+	// setAside says that the record stays on disk, since there was no other place for it.
+	setAside bool
 
 	// saved says that the event is on disk, and need not stay in memory.
 	saved bool
@@ -97,9 +99,6 @@ func (it *item) unload() { it.event = event.Event{} }
 
 // loaded tells whether the event is in memory.
 func (it *item) loaded() bool { return it.event.Context != nil }
-
-// aside tells whether the record of an event stays on disk though it cannot be read, since there is no other place for it.
-func (it *item) aside() bool { return it.unreadable != nil && it.lane.options().DeadLetter == nil }
 
 // describe names an event in a log: never its data.
 func (it *item) describe() []any {

@@ -58,6 +58,12 @@ func (d *Dispatcher) release(it *item, delivered bool) (safe *Message) {
 	return safe
 }
 
+// setAside lets go of a record that cannot be read, and has no place but the disk: whatever changes meanwhile, it stays there.
+func (d *Dispatcher) setAside(it *item) {
+	it.setAside = true
+	d.with(func() { d.release(it, false) })
+}
+
 // returned takes back what choose noted of an attempt.
 func (d *Dispatcher) returned(it *item) {
 	it.inFlight = false

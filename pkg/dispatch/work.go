@@ -21,7 +21,7 @@ func (d *Dispatcher) next(ctx context.Context) *item {
 			return it
 		case d.store.load(it) != nil:
 			d.with(func() { d.again(it, reload) })
-		case it.aside(), it.lane.isClosed():
+		case it.lane.isClosed():
 			d.with(func() { d.release(it, false) })
 		default:
 			return it
