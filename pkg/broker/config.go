@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/transports"
 )
 
 // The keys of the ConfigMap that a Broker's spec.config names.
@@ -54,9 +55,13 @@ func ParseConfig(data map[string]string) (c Config, err error) {
 }
 
 func (c Config) validate() error {
-	switch {
-	case c.URL == "":
+	if c.URL == "" {
 		return fmt.Errorf("%s: want the URL of EventMesh, such as grpc://eventmesh.example:10205", KeyURL)
+	}
+	if _, err := eventmesh.ParseAddresses(c.URL, transports.All...); err != nil {
+		return fmt.Errorf("%s: %w", KeyURL, err)
+	}
+	switch {
 	case c.Topic != "" && c.TopicTemplate != "":
 		return fmt.Errorf("%s: there is %s, too; want one of them", KeyTopicTemplate, KeyTopic)
 	case c.Topic != "":

@@ -17,6 +17,8 @@ const (
 	defaultBackoffDelay = 200 * time.Millisecond
 	// maxWait is the longest wait between two attempts, whatever a delivery spec comes to: it doubles.
 	maxWait = 24 * time.Hour
+	// maxDoublings is as often as a nanosecond needs to grow beyond that.
+	maxDoublings = 47
 	// What a dead letter sink does not accept is kept, and comes again between these waits.
 	minDeadLetterBackoff, maxDeadLetterBackoff = 200 * time.Millisecond, 30 * time.Second
 )
@@ -77,7 +79,7 @@ func DeliveryOf(trigger, broker *duckv1.DeliverySpec) (d Delivery, err error) {
 func growthOf(policy *duckv1.BackoffPolicyType) (func(failures int) float64, error) {
 	switch {
 	case policy == nil, *policy == duckv1.BackoffPolicyExponential:
-		return func(failures int) float64 { return math.Exp2(float64(failures - 1)) }, nil
+		return func(failures int) float64 { return math.Exp2(float64(min(failures-1, maxDoublings))) }, nil
 	case *policy == duckv1.BackoffPolicyLinear:
 		return func(failures int) float64 { return float64(failures) }, nil
 	default:

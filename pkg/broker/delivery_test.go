@@ -91,6 +91,18 @@ func TestDeliveryWaitsNoLongerThanADay(t *testing.T) {
 	}
 }
 
+func TestDeliveryWithoutADelayNeverWaits(t *testing.T) {
+	d, err := broker.DeliveryOf(&duckv1.DeliverySpec{BackoffDelay: ptr("PT0S")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, failures := range []int{1, 47, 48, 1024, 1025, math.MaxInt32, math.MaxInt} {
+		if got := d.Backoff(failures, 0); got != 0 {
+			t.Errorf("got %s after %d failures, want none", got, failures)
+		}
+	}
+}
+
 func TestDeliveryThatIsNone(t *testing.T) {
 	for want, spec := range map[string]*duckv1.DeliverySpec{
 		"retry: -1 is below 0":       {Retry: ptr(int32(-1))},

@@ -136,7 +136,7 @@ func (f *Fanout) reply(ctx context.Context, m *dispatch.Message, a dispatch.Answ
 		return &dispatch.Rejection{Status: http.StatusBadGateway, Body: fmt.Sprintf("the reply is no event: %v", invalid)}
 	}
 	e := a.Reply.Clone()
-	if err := Reply(e.Context.(*event.EventContextV1), ttlOf(m.Event)); err != nil { //nolint:forcetypeassert // of the project's own reader
+	if err := Reply(e.Context, m.Event.Context); err != nil {
 		return err
 	}
 	if _, err := f.options.Replies.Send(ctx, e); err != nil {
@@ -150,7 +150,7 @@ type withoutTTL struct{ dispatch.Destination }
 
 // Send implements [dispatch.Destination].
 func (d withoutTTL) Send(ctx context.Context, e event.Event) (dispatch.Answer, error) {
-	if ttlOf(e) != 0 {
+	if _, err := e.Context.GetExtension(TTL); err == nil {
 		e = e.Clone()
 		e.SetExtension(TTL, nil)
 	}

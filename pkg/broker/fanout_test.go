@@ -15,6 +15,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/filter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
@@ -124,7 +125,9 @@ func TestFanout(t *testing.T) {
 			broker.Trigger{UID: "2", Filter: wants(t, "order"), Subscriber: orders, DeadLetterSink: dead, Delivery: retrying(2)},
 			broker.Trigger{UID: "3", Filter: wants(t, "other"), Subscriber: nobody},
 		)
-		put(newEvent("a", "order"), newEvent("b", "payment"))
+		none := newEvent("b", "payment")
+		none.SetExtension(broker.TTL, "as another client of EventMesh may have it")
+		put(newEvent("a", "order"), none)
 		time.Sleep(3 * time.Second)
 		wantIDs(t, "the Trigger of all events", all, "a", "b")
 		wantIDs(t, "the Trigger of orders", orders, "a", "a", "a")
@@ -271,16 +274,65 @@ func TestFanoutConcurrently(t *testing.T) {
 	for i := 0; ; i++ {
 		select {
 		case <-done:
-			deadline := time.Now().Add(time.Minute)
-			for len(stays.events()) < events && time.Now().Before(deadline) {
-				time.Sleep(time.Millisecond)
-			}
-			if got := len(stays.events()); got != events {
-				t.Errorf("got %d events, want %d", got, events)
-			}
+			await.Until(t, await.Patience, func() string {
+				if got := len(stays.events()); got != events {
+					return fmt.Sprintf("got %d events, want %d", got, events)
+				}
+				return ""
+			})
 			return
 		default:
 			f.Set([]broker.Trigger{{UID: "stays", Subscriber: stays}, {UID: fmt.Sprint(i), Subscriber: &place{answer: says(503)}, Delivery: retrying(5)}})
 		}
+	}
+}
+
+// What a Trigger's subscriber has not accepted is there after a restart, with what its reply needs; what a Trigger that is gone has left is not.
+func TestFanoutAfterARestart(t *testing.T) {
+	dir := t.TempDir()
+	start := func(own *place, triggers ...broker.Trigger) (*broker.Fanout, *dispatch.Dispatcher) {
+		disk, err := dispatch.OpenDisk(dispatch.DiskOptions{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := dispatch.New(dispatch.Options{Disk: disk})
+		f := broker.NewFanout(broker.FanoutOptions{Dispatcher: d, Replies: own})
+		f.Set(triggers)
+		return f, d
+	}
+	away := &place{answer: says(503)}
+	stays, goes := broker.Trigger{UID: "stays", Subscriber: away, Delivery: retrying(1000)}, broker.Trigger{UID: "goes", Subscriber: away, Delivery: retrying(1000)}
+	f, d := start(&place{}, stays, goes)
+	d.Start()
+	if err := f.Put(t.Context(), &dispatch.Message{Event: newEvent("a", "order")}); err != nil {
+		t.Fatal(err)
+	}
+	await.Until(t, await.Patience, func() string {
+		if s := d.Status(); s.Unsaved > 0 || s.Events != 2 {
+			return fmt.Sprintf("on disk: %+v", s)
+		}
+		return ""
+	})
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	d.Drain(ended)
+
+	reply, own := newEvent("reply", "reply"), &place{}
+	stays.Subscriber = &place{answer: func(event.Event) (dispatch.Answer, error) { return dispatch.Answer{Status: 200, Reply: &reply}, nil }}
+	_, d = start(own, stays)
+	if got := d.Sweep(); got != 1 {
+		t.Errorf("%d events of Triggers that are gone, want 1", got)
+	}
+	d.Start()
+	await.Until(t, await.Patience, func() string {
+		if s := d.Status(); s.Events > 0 {
+			return fmt.Sprintf("delivered: %+v", s)
+		}
+		return ""
+	})
+	d.Drain(t.Context())
+	wantIDs(t, "the Broker", own, "reply")
+	if got := own.events()[0].Extensions()[broker.TTL]; got != int32(7) {
+		t.Errorf("the reply has a TTL of %v, want 7", got)
 	}
 }

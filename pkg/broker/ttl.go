@@ -19,9 +19,9 @@ const (
 var ErrTTL = errors.New(TTL + " is used up: the event comes of replies to replies, of which there are too many")
 
 // Arrive counts that an event comes to a Broker: its TTL becomes one less, or the default. With [ErrTTL] the event is as it was.
-func Arrive(c *event.EventContextV1) error {
+func Arrive(c event.EventContext) error {
 	ttl := int32(DefaultTTL)
-	if told, err := types.ToInteger(c.Extensions[TTL]); err == nil {
+	if told, ok := ttlOf(c); ok {
 		if told <= 1 {
 			return ErrTTL
 		}
@@ -30,21 +30,19 @@ func Arrive(c *event.EventContextV1) error {
 	return c.SetExtension(TTL, ttl)
 }
 
-// ttlOf returns the TTL of an event, and 0 without one.
-func ttlOf(e event.Event) int32 {
-	c, _ := e.Context.(*event.EventContextV1)
-	if c == nil {
-		return 0
+// Reply gives a reply the TTL of the event that it replies to, or none, whatever the subscriber says.
+func Reply(reply, to event.EventContext) error {
+	if ttl, ok := ttlOf(to); ok {
+		return reply.SetExtension(TTL, ttl)
 	}
-	ttl, _ := types.ToInteger(c.Extensions[TTL])
-	return ttl
+	return reply.SetExtension(TTL, nil)
 }
 
-// Reply gives a reply the TTL of the event that it replies to, whatever the subscriber says; 0 is that of an event without one.
-func Reply(c *event.EventContextV1, ttl int32) error {
-	if ttl == 0 {
-		delete(c.Extensions, TTL)
-		return nil
+// ttlOf returns the TTL of an event, if it has one that is an integer.
+func ttlOf(c event.EventContext) (ttl int32, ok bool) {
+	value, err := c.GetExtension(TTL)
+	if err == nil {
+		ttl, err = types.ToInteger(value)
 	}
-	return c.SetExtension(TTL, ttl)
+	return ttl, err == nil
 }

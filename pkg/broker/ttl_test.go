@@ -39,14 +39,16 @@ func TestArrive(t *testing.T) {
 }
 
 func TestReply(t *testing.T) {
-	for name, test := range map[string]struct {
-		ttl  int32
-		want any
-	}{"that of the event": {7, int32(7)}, "none": {0, nil}} {
+	for name, test := range map[string]struct{ of, want any }{
+		"that of the event": {int32(7), int32(7)}, "as text": {"7", int32(7)}, "no integer": {"many", nil}, "none": {nil, nil},
+	} {
 		t.Run(name, func(t *testing.T) {
-			c := &event.EventContextV1{Extensions: map[string]any{broker.TTL: "255"}}
-			if err := broker.Reply(c, test.ttl); err != nil || c.Extensions[broker.TTL] != test.want {
-				t.Errorf("got %v, %v, want %v", c.Extensions[broker.TTL], err, test.want)
+			to, reply := &event.EventContextV1{}, &event.EventContextV1{Extensions: map[string]any{broker.TTL: "255"}}
+			if test.of != nil {
+				to.Extensions = map[string]any{broker.TTL: test.of}
+			}
+			if err := broker.Reply(reply, to); err != nil || reply.Extensions[broker.TTL] != test.want {
+				t.Errorf("got %v, %v, want %v", reply.Extensions[broker.TTL], err, test.want)
 			}
 		})
 	}
