@@ -17,7 +17,7 @@ import (
 
 // Trigger is what a [Fanout] knows of a Trigger.
 type Trigger struct {
-	// UID tells it from every other, also from one of the same name that was deleted.
+	// UID tells it from every other, also from one of the same name that was deleted. One that is gone does not come back.
 	UID string
 	// Namespace and Name are for logs.
 	Namespace, Name string
@@ -71,8 +71,8 @@ func NewFanout(o FanoutOptions) *Fanout {
 }
 
 // Set says which Triggers there are. What a Trigger's filter says holds for events that are put from now on, and all else of it for the
-// next attempt, also of what waits. What is kept for a Trigger that is not there any more is forgotten; the log says how many events that
-// were.
+// next attempt, also of what waits. What is kept for a Trigger that is not there any more is forgotten, so that one which exists has to be
+// there, ready or not; the log says how many events that were.
 func (f *Fanout) Set(triggers []Trigger) {
 	f.setting.Lock()
 	defer f.setting.Unlock()

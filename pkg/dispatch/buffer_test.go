@@ -235,13 +235,7 @@ func TestWhatIsInFlightStaysOnDisk(t *testing.T) {
 		t.Errorf("got %+v, want it kept while its answer is out", got)
 	}
 	abandon(d)
-	disk := openDisk(t, dir)
-	if got := disk.Events(); got != 1 {
-		t.Errorf("got %d events on disk, want 1", got)
-	}
-	if err := disk.Close(); err != nil {
-		t.Error(err)
-	}
+	wantOnDisk(t, openDisk(t, dir), 1)
 }
 
 func TestOldest(t *testing.T) {

@@ -91,9 +91,7 @@ func TestWhatIsOnDiskIsSentAfterARestart(t *testing.T) {
 			t.Fatalf("event %d is %s", i, id)
 		}
 	}
-	if disk := openDisk(t, dir); disk.Events() != 0 {
-		t.Errorf("%d events are left", disk.Events())
-	}
+	wantOnDisk(t, openDisk(t, dir), 0)
 }
 
 func TestDeadLetters(t *testing.T) {

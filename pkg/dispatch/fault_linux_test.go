@@ -249,9 +249,7 @@ func TestDrainWhileTheDiskHangs(t *testing.T) {
 	if s := p.Status(); s.Events != 0 || s.Bytes != 0 || s.Unsaved != 0 || s.Unremoved != 0 {
 		t.Errorf("got %+v, want nothing left", s)
 	}
-	if got := openDisk(t, dir); got.Events() != 0 {
-		t.Errorf("%d events would come again", got.Events())
-	}
+	wantOnDisk(t, openDisk(t, dir), 0)
 }
 
 // A disk that does not answer is told of, and what waits for it has its age.
@@ -343,9 +341,7 @@ func TestCloseWhileTheDiskHangs(t *testing.T) {
 	if got := to.ids(); fmt.Sprint(got) != "[both]" {
 		t.Errorf("delivered %v, want the one that is the other lane's too", got)
 	}
-	if got := openDisk(t, dir); got.Events() != 0 {
-		t.Errorf("%d events would come again", got.Events())
-	}
+	wantOnDisk(t, openDisk(t, dir), 0)
 }
 
 // A lane that is closed while the disk accepts nothing is forgotten there as soon as it does.
@@ -368,7 +364,5 @@ func TestCloseWhileTheDiskFails(t *testing.T) {
 	fails.Store(false)
 	p.await("a disk that works", func(s dispatch.Status) bool { return s.Writing == nil })
 	p.end()
-	if got := openDisk(t, dir); got.Events() != 0 {
-		t.Errorf("%d events would come again", got.Events())
-	}
+	wantOnDisk(t, openDisk(t, dir), 0)
 }

@@ -45,16 +45,7 @@ func TestEventOfManyLanesIsAcknowledgedOnce(t *testing.T) {
 		if got := acknowledged.count("a"); got != 1 || len(dead.got()) != 1 {
 			t.Errorf("got %d acknowledgements and %d dead letters, want one each", got, len(dead.got()))
 		}
-		if disk == nil {
-			return
-		}
-		disk = open()
-		if got := disk.Events(); got != 0 {
-			t.Errorf("got %d events on disk after all have it", got)
-		}
-		if err := disk.Close(); err != nil {
-			t.Error(err)
-		}
+		wantOnDisk(t, open(), 0)
 	})
 }
 

@@ -77,6 +77,20 @@ func openDisk(t *testing.T, dir string) *dispatch.Disk {
 	return disk
 }
 
+// wantOnDisk fails unless there are so many events on a disk that nobody has, if it is one, and closes it.
+func wantOnDisk(t *testing.T, disk *dispatch.Disk, want int) {
+	t.Helper()
+	if disk == nil {
+		return
+	}
+	if got := disk.Events(); got != want {
+		t.Errorf("%d events are on disk, want %d", got, want)
+	}
+	if err := disk.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func eventually(t *testing.T, what string, is func() bool) {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)

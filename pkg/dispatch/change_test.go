@@ -62,16 +62,7 @@ func TestCloseForgets(t *testing.T) {
 						if s := d.Status(); s.Events != 0 || s.Bytes != 0 {
 							t.Errorf("at the end there are %+v", s)
 						}
-						disk := open()
-						if disk == nil {
-							return
-						}
-						if got := disk.Events(); got != 0 {
-							t.Errorf("%d events are still on disk", got)
-						}
-						if err := disk.Close(); err != nil {
-							t.Error(err)
-						}
+						wantOnDisk(t, open(), 0)
 					})
 				})
 			}
@@ -154,14 +145,7 @@ func TestManyLanesComeAndGo(t *testing.T) {
 			return len(sink.got()) == lanes*each && d.Status().Events == 0 && acknowledged.all() == lanes*each
 		})
 		drain(t, d)
-		if disk := open(); disk != nil {
-			if got := disk.Events(); got != 0 {
-				t.Errorf("%d events are still on disk", got)
-			}
-			if err := disk.Close(); err != nil {
-				t.Error(err)
-			}
-		}
+		wantOnDisk(t, open(), 0)
 	})
 }
 
@@ -246,13 +230,7 @@ func TestSweep(t *testing.T) {
 	d.Start()
 	eventually(t, "the other's have arrived", func() bool { return len(sink.got()) == 10 && d.Status().Events == 0 })
 	drain(t, d)
-	disk := openDisk(t, dir)
-	if got := disk.Events(); got != 0 {
-		t.Errorf("%d events are still on disk", got)
-	}
-	if err := disk.Close(); err != nil {
-		t.Error(err)
-	}
+	wantOnDisk(t, openDisk(t, dir), 0)
 	memory := dispatch.New(dispatch.Options{})
 	if got := memory.Sweep(); got != 0 {
 		t.Errorf("got %d events forgotten in memory", got)
