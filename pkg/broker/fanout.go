@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"fmt"
-	"maps"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -70,26 +69,30 @@ func NewFanout(o FanoutOptions) *Fanout {
 	return f
 }
 
-// Set says which Triggers there are. What a Trigger's filter says holds for events that are put from now on, and all else of it for the
-// next attempt, also of what waits. What is kept for a Trigger that is not there any more is forgotten, so that one which exists has to be
-// there, ready or not; the log says how many events that were.
+// Set says which Triggers there are; of two with the same UID the last counts. What a Trigger's filter says holds for events that are put
+// from now on, and all else of it for the next attempt, also of what waits. What is kept for a Trigger that is not there any more is
+// forgotten, so that one which exists has to be there, ready or not; the log says how many events that were.
 func (f *Fanout) Set(triggers []Trigger) {
 	f.setting.Lock()
 	defer f.setting.Unlock()
-	gone, next := maps.Clone(*f.served.Load()), make(map[string]served, len(triggers))
+	before, next := *f.served.Load(), make(map[string]served, len(triggers))
 	for _, t := range triggers {
-		s, known := gone[t.UID]
-		s.Trigger, s.told = t, &atomic.Bool{}
-		if o := f.lane(t); known {
+		next[t.UID] = served{Trigger: t, told: &atomic.Bool{}}
+	}
+	for uid, s := range next {
+		o := f.lane(s.Trigger)
+		if s.lane = before[uid].lane; s.lane != nil {
 			s.lane.Update(o)
 		} else {
 			s.lane = f.options.Dispatcher.Lane(o)
 		}
-		next[t.UID] = s
-		delete(gone, t.UID)
+		next[uid] = s
 	}
 	f.served.Store(&next)
-	for _, s := range gone {
+	for uid, s := range before {
+		if _, stays := next[uid]; stays {
+			continue
+		}
 		left := s.lane.Close()
 		f.options.Logger.Infow("a Trigger is gone", "namespace", s.Namespace, "trigger", s.Name, "undelivered", left)
 	}

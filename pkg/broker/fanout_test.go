@@ -319,7 +319,7 @@ func TestFanoutAfterARestart(t *testing.T) {
 
 	reply, own := newEvent("reply", "reply"), &place{}
 	stays.Subscriber = &place{answer: func(event.Event) (dispatch.Answer, error) { return dispatch.Answer{Status: 200, Reply: &reply}, nil }}
-	_, d = start(own, stays)
+	_, d = start(own, stays, stays)
 	if got := d.Sweep(); got != 1 {
 		t.Errorf("%d events of Triggers that are gone, want 1", got)
 	}
