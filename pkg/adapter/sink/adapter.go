@@ -14,8 +14,16 @@ import (
 	"knative.dev/pkg/logging"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/guard"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress"
+)
+
+const (
+	// telemetryScope names this package to OpenTelemetry.
+	telemetryScope = "github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/sink"
+	// name begins the names of the sink's own instruments.
+	name = "eventmesh.sink"
 )
 
 type sink struct {
@@ -69,21 +77,21 @@ func (s *sink) Start(ctx context.Context) error {
 		}
 		defer f.senders.tokens.Start(ctx)()
 	}
-	return errors.Join(f.Serve(ctx, listener), publisher.Close(), f.guard.close())
+	return errors.Join(f.Serve(ctx, listener), publisher.Close(), f.guard.Close())
 }
 
 // face is a sink but for its connection to EventMesh.
 type face struct {
 	*ingress.Server
-	guard   *guard
+	guard   *guard.Guard
 	senders *authenticator // nil: whoever sends
 }
 
-func newFace(c *Config, p publisher, encryption *tls.Config, meter metric.Meter, logger *zap.SugaredLogger) (*face, error) {
+func newFace(c *Config, p guard.Publisher, encryption *tls.Config, meter metric.Meter, logger *zap.SugaredLogger) (*face, error) {
 	logger = adapter.Sampled(logger)
 	f := &face{senders: newAuthenticator(c.OIDC, logger)}
 	var err error
-	if f.guard, err = newGuard(p, meter, c.named(), logger); err != nil {
+	if f.guard, err = guard.New(p, guard.Options{Meter: meter, Name: name, Topics: c.named(), Logger: logger}); err != nil {
 		return nil, err
 	}
 	o := c.ingress()

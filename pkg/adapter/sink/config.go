@@ -126,6 +126,6 @@ func (c *Config) ingress() ingress.Options {
 			Connections: c.MaxConnections, Timeout: max(c.PublishTimeout, c.RequestTimeout),
 		},
 		ShutdownDelay: c.ShutdownDelay, DrainTimeout: c.DrainTimeout,
-		Name: "eventmesh.sink", ServerName: net.JoinHostPort("eventmesh-sink", strconv.Itoa(c.Port)),
+		Name: name, ServerName: net.JoinHostPort("eventmesh-sink", strconv.Itoa(c.Port)),
 	}
 }

@@ -43,7 +43,6 @@
 //
 // # Where things are
 //
-// adapter.go puts the sink together. A request's way through it is route.go (the destination of a path) and guard.go (publish, measure,
-// learn, what an error means), with circuit.go and authorization.go for what is learnt. config.go, oidc.go, tls.go and topics.go are
-// configuration.
+// adapter.go puts the sink together. A request's way through it is route.go (the destination of a path) and package guard (publish, measure,
+// learn, what an error means). config.go, oidc.go, tls.go and topics.go are configuration.
 package sink

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"go.opentelemetry.io/otel/metric"
@@ -53,7 +52,7 @@ func TestMetricsOfPublishes(t *testing.T) {
 
 func TestMetricsOfState(t *testing.T) {
 	connected := eventmesh.ErrNotConnected
-	p := &fake{ready: func() error { return connected }}
+	p := &fake{ready: func() error { return connected }, publish: func(context.Context, string) error { return eventmesh.ErrUnconfirmed }}
 	reader := sdk.NewManualReader()
 	server, _ := serveMeasured(t, sdk.NewMeterProvider(sdk.WithReader(reader)), p, "EVENTMESH_MAX_IN_FLIGHT=7")
 	expect := func(connected, open int64) {
@@ -66,9 +65,8 @@ func TestMetricsOfState(t *testing.T) {
 	expect(0, 0)
 	connected = nil
 	expect(1, 0)
-	for i := range tripAfter {
-		now := time.Now()
-		server.guard.circuit.end(server.guard.circuit.begin("orders", fmt.Sprint(i), now), eventmesh.ErrUnconfirmed, now)
+	for i := range 5 {
+		_, _ = server.guard.Publish(t.Context(), "orders", numbered(i))
 	}
 	expect(1, 1)
 }

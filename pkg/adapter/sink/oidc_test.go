@@ -16,11 +16,12 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/token/tokentest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/guard"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
 // guarded serves a sink that wants tokens.
-func guarded(t *testing.T, p publisher, environment ...string) (*served, *observer.ObservedLogs) {
+func guarded(t *testing.T, p guard.Publisher, environment ...string) (*served, *observer.ObservedLogs) {
 	t.Helper()
 	server, logs := serve(t, p, environment...)
 	ctx, cancel := context.WithCancel(t.Context())

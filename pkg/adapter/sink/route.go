@@ -7,6 +7,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/guard"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress"
 )
@@ -19,7 +20,7 @@ const (
 // router knows what the paths of requests stand for.
 type router struct {
 	*Config
-	guard *guard
+	guard *guard.Guard
 }
 
 // route finds the destination. It redirects nothing, unlike http.ServeMux: to Knative's senders that is an error.

@@ -20,6 +20,7 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/guard"
 )
 
 // patience is how long anything may take that a test waits for.
@@ -117,13 +118,13 @@ type served struct {
 }
 
 // serve serves as the sink does, but for its connection to EventMesh, and returns its log.
-func serve(t *testing.T, p publisher, environment ...string) (*served, *observer.ObservedLogs) {
+func serve(t *testing.T, p guard.Publisher, environment ...string) (*served, *observer.ObservedLogs) {
 	t.Helper()
 	return serveMeasured(t, noop.NewMeterProvider(), p, environment...)
 }
 
 // serveMeasured serves with metrics.
-func serveMeasured(t *testing.T, provider metric.MeterProvider, p publisher, environment ...string) (*served, *observer.ObservedLogs) {
+func serveMeasured(t *testing.T, provider metric.MeterProvider, p guard.Publisher, environment ...string) (*served, *observer.ObservedLogs) {
 	t.Helper()
 	before := otel.GetMeterProvider()
 	otel.SetMeterProvider(provider)
@@ -147,7 +148,7 @@ func serveMeasured(t *testing.T, provider metric.MeterProvider, p publisher, env
 		s.client.CloseIdleConnections()
 		http.DefaultClient.CloseIdleConnections()
 		cancel()
-		if err := errors.Join(<-ended, f.guard.close()); err != nil {
+		if err := errors.Join(<-ended, f.guard.Close()); err != nil {
 			t.Error(err)
 		}
 	})

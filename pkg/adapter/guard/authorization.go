@@ -1,4 +1,4 @@
-package sink
+package guard
 
 import (
 	"errors"

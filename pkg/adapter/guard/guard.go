@@ -1,4 +1,7 @@
-package sink
+// Package guard is between an HTTP server that receives events and EventMesh's client that publishes them. It learns from what becomes of
+// publishes whether EventMesh confirms any, and accepts the credentials; it counts and measures them; and its errors tell senders what they
+// mean to them.
+package guard
 
 import (
 	"context"
@@ -7,6 +10,7 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
@@ -14,44 +18,58 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress"
 )
 
-// publisher is what the sink needs of an [eventmesh.Publisher].
-type publisher interface {
+// Publisher is what a guard needs of an [eventmesh.Publisher].
+type Publisher interface {
 	Publish(ctx context.Context, topic string, e event.Event) error
 	Request(ctx context.Context, topic string, e event.Event) (*event.Event, error)
 	Ready() error
 }
 
-// guard is between the HTTP server and EventMesh's client. It learns from what becomes of publishes whether EventMesh confirms any, and
-// accepts the credentials; it counts and measures them; and its errors tell senders what they mean to them.
-type guard struct {
-	publisher
+// Options configure a Guard.
+type Options struct {
+	// Meter makes the instruments.
+	Meter metric.Meter
+	// Name begins the names of those that are not OpenTelemetry's own.
+	Name string
+	// Attributes are those of all that is measured, besides its topic.
+	Attributes []attribute.KeyValue
+	// Topics are those that are counted from 0.
+	Topics []string
+	// Logger is told of changes. It has to sample what repeats.
+	Logger *zap.SugaredLogger
+}
+
+// Guard publishes events. Its methods may be called by several goroutines.
+type Guard struct {
+	publisher     Publisher
 	circuit       circuit
 	authorization authorization
 	metrics       *metrics
 	logger        *zap.SugaredLogger
 }
 
-// newGuard returns a guard that counts from 0 for the topics.
-func newGuard(p publisher, meter metric.Meter, topics []string, logger *zap.SugaredLogger) (*guard, error) {
-	g := &guard{publisher: p, logger: logger}
+// New returns a Guard of a publisher. An error says which metric cannot be made.
+func New(p Publisher, o Options) (*Guard, error) {
+	g := &Guard{publisher: p, logger: o.Logger}
 	var err error
-	g.metrics, err = newMetrics(meter, topics, func() (connected, open bool) { return p.Ready() == nil, g.circuit.open() })
+	g.metrics, err = newMetrics(o, func() (connected, open bool) { return p.Ready() == nil, g.circuit.open() })
 	return g, err
 }
 
-func (g *guard) close() error { return g.metrics.close() }
+// Close ends the measuring. The publisher stays open.
+func (g *Guard) Close() error { return g.metrics.close() }
 
 // Publish returns when EventMesh has confirmed the event, or an error that tells its status.
-func (g *guard) Publish(ctx context.Context, topic string, e event.Event) (*event.Event, error) {
+func (g *Guard) Publish(ctx context.Context, topic string, e event.Event) (*event.Event, error) {
 	return g.do(ctx, topic, operationPublish, e, func() (*event.Event, error) { return nil, g.publisher.Publish(ctx, topic, e) })
 }
 
 // Request returns the reply to the event, or an error that tells its status.
-func (g *guard) Request(ctx context.Context, topic string, e event.Event) (*event.Event, error) {
+func (g *Guard) Request(ctx context.Context, topic string, e event.Event) (*event.Event, error) {
 	return g.do(ctx, topic, operationRequest, e, func() (*event.Event, error) { return g.publisher.Request(ctx, topic, e) })
 }
 
-func (g *guard) do(ctx context.Context, topic, operation string, e event.Event, ask func() (*event.Event, error)) (reply *event.Event, err error) {
+func (g *Guard) do(ctx context.Context, topic, operation string, e event.Event, ask func() (*event.Event, error)) (reply *event.Event, err error) {
 	began := time.Now()
 	attempt := g.circuit.begin(topic, e.Source()+" "+e.ID(), began)
 	if attempt == nil {
@@ -109,7 +127,7 @@ func outcomeOf(err error) outcome {
 }
 
 // learn notes what became of a publish, and logs what is new by it.
-func (g *guard) learn(a *attempt, err error) {
+func (g *Guard) learn(a *attempt, err error) {
 	if errors.Is(err, eventmesh.ErrInvalidReply) { // EventMesh has done its part
 		err = nil
 	}
@@ -131,7 +149,7 @@ func (g *guard) learn(a *attempt, err error) {
 }
 
 // Ready returns nil, or why events cannot be published. It stays ready while events are held back: without traffic there would be no probe.
-func (g *guard) Ready() error {
+func (g *Guard) Ready() error {
 	if err := g.publisher.Ready(); err != nil {
 		return err
 	}

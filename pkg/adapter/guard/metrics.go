@@ -1,4 +1,4 @@
-package sink
+package guard
 
 import (
 	"context"
@@ -15,9 +15,6 @@ import (
 )
 
 const (
-	// telemetryScope names this package to OpenTelemetry.
-	telemetryScope = "github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/sink"
-
 	operationPublish = "publish"
 	operationRequest = "request"
 )
@@ -37,7 +34,7 @@ type metrics struct {
 	sent     metric.Int64Counter
 	duration metric.Float64Histogram
 	gauges   metric.Registration
-	topics   telemetry.Names // where EVENTMESH_TOPICS has a *, it is senders that name topics
+	topics   telemetry.Names // it may be senders that name topics
 	calls    *telemetry.Series[call]
 }
 
@@ -55,25 +52,26 @@ func (c call) attributes() []attribute.KeyValue {
 // newMetrics creates the instruments. state, which is called whenever the metrics are collected, tells whether there is a session with
 // EventMesh, and whether publishes are held back all the same. The counters of the topics start at 0: of one that starts at 1 Prometheus
 // sees no increase.
-func newMetrics(meter metric.Meter, topics []string, state func() (connected, open bool)) (*metrics, error) {
-	in := telemetry.Instruments{Meter: meter}
-	m := &metrics{calls: telemetry.NewSeries(call.attributes)}
+func newMetrics(o Options, state func() (connected, open bool)) (*metrics, error) {
+	in := telemetry.Instruments{Meter: o.Meter}
+	m := &metrics{calls: telemetry.NewSeries(func(c call) []attribute.KeyValue { return append(c.attributes(), o.Attributes...) })}
 	m.sent = in.Counter(messagingconv.ClientSentMessages{}.Name(), messagingconv.ClientSentMessages{}.Unit(),
 		"Events sent to EventMesh, those that it did not accept included.")
 	m.duration = in.Seconds(messagingconv.ClientOperationDuration{}.Name(),
 		"Duration until EventMesh has confirmed an event, replied to a request, or failed to.", operationBounds...)
-	connected := in.Flag("eventmesh.sink.connected", "{session}", "Whether the sink is connected to EventMesh: 1, or 0.")
-	open := in.Flag("eventmesh.sink.circuit.open", "{circuit}", "Whether events are held back since EventMesh confirms none in time: 1, or 0.")
+	connected := in.Flag(o.Name+".connected", "{session}", "Whether there is a session with EventMesh: 1, or 0.")
+	open := in.Flag(o.Name+".circuit.open", "{circuit}", "Whether events are held back since EventMesh confirms none in time: 1, or 0.")
+	of := metric.WithAttributes(o.Attributes...)
 	m.gauges = in.Observe(func(_ context.Context, o metric.Observer) error {
 		isConnected, isOpen := state()
-		o.ObserveInt64(connected, telemetry.OK(isConnected))
-		o.ObserveInt64(open, telemetry.OK(isOpen))
+		o.ObserveInt64(connected, telemetry.OK(isConnected), of)
+		o.ObserveInt64(open, telemetry.OK(isOpen), of)
 		return nil
 	}, connected, open)
 	if err := in.Err(); err != nil {
 		return nil, err
 	}
-	for _, topic := range topics {
+	for _, topic := range o.Topics {
 		m.sent.Add(context.Background(), 0, m.of(call{topic, operationPublish, ""}).Add...)
 		m.sent.Add(context.Background(), 0, m.of(call{topic, operationPublish, outcomeOf(eventmesh.ErrUnauthorized).errorType}).Add...) // which is alerted on
 	}
