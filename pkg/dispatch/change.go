@@ -17,6 +17,7 @@ func (l *Lane) Update(o LaneOptions) {
 	l.current.Store(&o)
 	l.sink, l.dead = circuit{backoff: o.Backoff}, circuit{backoff: o.DeadLetterBackoff} // nothing is known of what may be elsewhere
 	d.changed.Broadcast()
+	d.room.Broadcast()
 }
 
 // Close ends a lane, and forgets what is kept for it: how many events it returns. Requests that are under way are not waited for, and

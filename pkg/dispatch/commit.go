@@ -221,7 +221,7 @@ func (s *Disk) hasSaved(it *item) {
 	}
 	it.message = nil
 	switch {
-	case l.stored.unread > 0, l.queue.bytes+it.size > window/int64(len(s.dispatcher.lanes)) && l.queue.fresh.len() > 0:
+	case l.stored.unread > 0, l.queue.bytes+it.size > s.share() && l.queue.fresh.len() > 0:
 		it.unload()
 		l.stored.unread++
 		s.dispatcher.activate(l)

@@ -19,8 +19,8 @@ const (
 	maxPending = 8 << 20
 	// window is how many bytes of events that are on disk and wait for their first attempt are in memory too.
 	window = 16 << 20
-	// readSize is how many bytes of events are read at once.
-	readSize = 1 << 20
+	// leastRead and mostRead are how many bytes of events are read at once: within the window, which lanes share.
+	leastRead, mostRead = 64 << 10, 1 << 20
 )
 
 // Disk keeps messages in a directory until their destinations have accepted them. A message is acknowledged when it is there. One
@@ -216,12 +216,16 @@ func (s *Disk) status(status *Status) {
 	}
 }
 
+// share is a lane's part of the window, in bytes.
+func (s *Disk) share() int64 { return window / max(1, int64(len(s.dispatcher.lanes))) }
+
 // refill brings more of a lane's events into its queue.
 func (s *Disk) refill(l *Lane) {
 	var upTo uint64
 	var from stored
-	s.dispatcher.with(func() { upTo, from = s.saved, l.stored })
-	found, err := s.journal.Load(from.reader, from.cursor, upTo, readSize)
+	var size int64
+	s.dispatcher.with(func() { upTo, from, size = s.saved, l.stored, s.share() })
+	found, err := s.journal.Load(from.reader, from.cursor, upTo, min(max(size, leastRead), mostRead))
 	if err != nil {
 		s.dispatcher.sampled.Errorw("the spool cannot be read for now", zap.Error(err))
 		time.AfterFunc(reload, func() {

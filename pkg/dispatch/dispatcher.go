@@ -14,10 +14,11 @@ import (
 
 // Options are what the lanes of a dispatcher share.
 type Options struct {
-	// Workers is how many requests are under way at once; by default 16.
+	// Workers is how many requests are under way at once; by default 16. It costs nothing while they are not needed.
 	Workers int
 	// MaxEvents and MaxBytes bound what is kept, in memory or on disk: an event counts once for each of its lanes, with its data, the names
-	// and values of its attributes, 128 bytes for each extension, and 1 KiB. 0 is no bound. A larger event is kept alone.
+	// and values of its attributes, 128 bytes for each extension, and 1 KiB. 0 is no bound. A larger event is kept alone. See also
+	// [LaneOptions].
 	MaxEvents, MaxBytes int64
 	// Disk keeps events, also when the process dies. Without it they are in memory. The dispatcher closes it.
 	Disk *Disk
@@ -42,6 +43,8 @@ type Dispatcher struct {
 	workers sync.WaitGroup
 
 	mu        sync.Mutex
+	hired     int // workers
+	idle      int // of them
 	changed   sync.Cond // there may be an event to send
 	room      sync.Cond
 	wakeAt    time.Time // when changed is signalled by a timer, if ever
@@ -159,13 +162,7 @@ func (d *Dispatcher) Start() {
 		defer d.mu.Unlock()
 		d.changed.Broadcast()
 	})
-	for range d.options.Workers {
-		d.workers.Go(func() {
-			for it := d.next(ctx); it != nil; it = d.next(ctx) {
-				it.lane.deliver(ctx, it)
-			}
-		})
-	}
+	d.with(func() { d.hire(ctx) })
 }
 
 // Prepare tells whether a message can be kept: on disk not everything can that is in memory. Put does so, too, where it was not done.
@@ -206,7 +203,7 @@ func (d *Dispatcher) keep(ctx context.Context, m *Message, lanes []*Lane) (bool,
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	m.items = make([]item, len(lanes))
-	if err := d.awaitRoom(ctx, m); err != nil {
+	if err := d.awaitRoom(ctx, m, lanes); err != nil {
 		return false, err
 	}
 	if slices.ContainsFunc(lanes, (*Lane).isClosed) {
@@ -229,49 +226,6 @@ func (d *Dispatcher) keep(ctx context.Context, m *Message, lanes []*Lane) (bool,
 	d.events, d.bytes = d.events+int64(len(lanes)), d.bytes+m.size*int64(len(lanes))
 	d.store.put(m)
 	return true, nil
-}
-
-func (d *Dispatcher) awaitRoom(ctx context.Context, m *Message) error {
-	if d.fits(m) {
-		return nil
-	}
-	defer context.AfterFunc(ctx, func() {
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		d.room.Broadcast()
-	})()
-	for !d.fits(m) {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		full := !d.bounded(m)
-		if full {
-			d.waiting++
-		}
-		d.room.Wait()
-		if full {
-			d.waiting--
-		}
-	}
-	return nil
-}
-
-func (d *Dispatcher) fits(m *Message) bool {
-	return len(m.items) == 0 || d.unbounded || d.bounded(m) && d.store.admits(m)
-}
-
-// bounded tells whether a message is within the bounds.
-func (d *Dispatcher) bounded(m *Message) bool {
-	n, o := int64(len(m.items)), d.options
-	return d.events == 0 || (o.MaxEvents == 0 || d.events+n <= o.MaxEvents) && (o.MaxBytes == 0 || d.bytes+n*m.size <= o.MaxBytes)
-}
-
-// Unbound lets Put keep whatever comes, where that is on disk: for the time in which a program ends what it receives.
-func (d *Dispatcher) Unbound() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.unbounded = d.options.Disk != nil
-	d.room.Broadcast()
 }
 
 // ready adds an item to those that may be sent.

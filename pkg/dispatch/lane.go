@@ -84,6 +84,9 @@ type LaneOptions struct {
 	Ordering Ordering
 	// MaxInFlight is how many requests are under way at once; by default all workers of the dispatcher.
 	MaxInFlight int
+	// MaxEvents and MaxBytes bound what is kept for this lane, as those of [Options] bound what is kept for all. A message that is also for
+	// other lanes waits for room in this one.
+	MaxEvents, MaxBytes int64
 	// OnReply gets the answer of a destination that has a reply, or an invalid one, before the event is forgotten. After an error the event
 	// is sent again.
 	OnReply func(context.Context, *Message, Answer) error

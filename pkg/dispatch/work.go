@@ -9,6 +9,19 @@ import (
 // reload is the wait before what is on disk is read again that could not be read.
 const reload = time.Second
 
+// hire adds a worker, where all are busy and there may be more. The lock is held.
+func (d *Dispatcher) hire(ctx context.Context) {
+	if d.idle > 0 || d.hired >= d.options.Workers {
+		return
+	}
+	d.hired++
+	d.workers.Go(func() {
+		for it := d.next(ctx); it != nil; it = d.next(ctx) {
+			it.lane.deliver(ctx, it)
+		}
+	})
+}
+
 // next returns the event to send next, and waits until there is one. It returns nil when the context has ended, and when the dispatcher
 // has stopped and nothing is left.
 func (d *Dispatcher) next(ctx context.Context) *item {
@@ -51,10 +64,13 @@ func (d *Dispatcher) pick(ctx context.Context) (*item, *Lane) {
 			}
 		}
 		if it != nil || lane != nil {
+			d.hire(ctx)
 			return it, lane
 		}
 		d.wakeUp(again)
+		d.idle++
 		d.changed.Wait()
+		d.idle--
 	}
 	return nil, nil
 }

@@ -1,0 +1,73 @@
+package dispatch
+
+import "context"
+
+// awaitRoom waits until there is room for a message, also in each of its lanes.
+func (d *Dispatcher) awaitRoom(ctx context.Context, m *Message, lanes []*Lane) error {
+	if d.fits(m, lanes) {
+		return nil
+	}
+	defer context.AfterFunc(ctx, func() {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.room.Broadcast()
+	})()
+	for !d.fits(m, lanes) {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		full := !d.bounded(m, lanes)
+		if full {
+			d.waiting++
+		}
+		d.room.Wait()
+		if full {
+			d.waiting--
+		}
+	}
+	return nil
+}
+
+func (d *Dispatcher) fits(m *Message, lanes []*Lane) bool {
+	return len(lanes) == 0 || d.unbounded || d.bounded(m, lanes) && d.store.admits(m)
+}
+
+// bounded tells whether a message is within the bounds.
+func (d *Dispatcher) bounded(m *Message, lanes []*Lane) bool {
+	n := int64(len(lanes))
+	if !within(d.events, d.bytes, n, n*m.size, d.options.MaxEvents, d.options.MaxBytes) {
+		return false
+	}
+	for _, l := range lanes {
+		if !l.isClosed() && !l.admits(m.size) {
+			return false
+		}
+	}
+	return true
+}
+
+// admits tells whether there is room for one more event of a size.
+func (l *Lane) admits(size int64) bool {
+	o := l.options()
+	return within(l.events, l.bytes, 1, size, o.MaxEvents, o.MaxBytes)
+}
+
+// Full tells whether the lane has no room for another event.
+func (l *Lane) Full() bool {
+	l.dispatcher.mu.Lock()
+	defer l.dispatcher.mu.Unlock()
+	return !l.admits(overhead)
+}
+
+// within tells whether events can be kept besides those that are. 0 is no bound, and what is larger is kept alone.
+func within(events, bytes, more, moreBytes, maxEvents, maxBytes int64) bool {
+	return events == 0 || (maxEvents == 0 || events+more <= maxEvents) && (maxBytes == 0 || bytes+moreBytes <= maxBytes)
+}
+
+// Unbound lets Put keep whatever comes, where that is on disk: for the time in which a program ends what it receives.
+func (d *Dispatcher) Unbound() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.unbounded = d.options.Disk != nil
+	d.room.Broadcast()
+}
