@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
@@ -17,6 +18,8 @@ const (
 	KeyURL = "eventmesh.url"
 	// KeyCredentials names a Secret of the ConfigMap's namespace with the keys username and password; by default there are none.
 	KeyCredentials = "eventmesh.credentials" //nolint:gosec // a name
+	// KeyCA holds, in PEM, the certificates to trust for grpcs and tcps instead of the system's.
+	KeyCA = "eventmesh.ca"
 	// KeyTopic names an existing topic, for Brokers whose events other clients of EventMesh read or write. By default a Broker has its own.
 	KeyTopic = "topic"
 	// KeyTopicTemplate is the name of a Broker's own topic, in which {namespace}, {name} and {uid8} stand for the Broker's namespace, its name
@@ -27,7 +30,7 @@ const (
 const defaultTopicTemplate = "knative-{namespace}-{name}-{uid8}"
 
 // Config is what such a ConfigMap says.
-type Config struct{ URL, Credentials, Topic, TopicTemplate string }
+type Config struct{ URL, Credentials, CA, Topic, TopicTemplate string }
 
 // ErrNoConfig says that a ConfigMap has none of the keys. Knative's webhook gives a Broker without spec.config the reference that is the
 // cluster's default, which may be the template of a channel: such a Broker has the default of the installation.
@@ -35,7 +38,7 @@ var ErrNoConfig = errors.New("it has none of the keys of a Broker of class Event
 
 // ParseConfig reads the data of a ConfigMap. The error is [ErrNoConfig], or names the key that is wrong.
 func ParseConfig(data map[string]string) (c Config, err error) {
-	known := map[string]*string{KeyURL: &c.URL, KeyCredentials: &c.Credentials, KeyTopic: &c.Topic, KeyTopicTemplate: &c.TopicTemplate}
+	known := map[string]*string{KeyURL: &c.URL, KeyCredentials: &c.Credentials, KeyCA: &c.CA, KeyTopic: &c.Topic, KeyTopicTemplate: &c.TopicTemplate}
 	found := 0
 	for _, key := range slices.Sorted(maps.Keys(known)) {
 		if value, ok := data[key]; ok {
@@ -62,6 +65,8 @@ func (c Config) validate() error {
 		return fmt.Errorf("%s: %w", KeyURL, err)
 	}
 	switch {
+	case c.CA != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(c.CA)):
+		return fmt.Errorf("%s: want certificates in PEM", KeyCA)
 	case c.Topic != "" && c.TopicTemplate != "":
 		return fmt.Errorf("%s: there is %s, too; want one of them", KeyTopicTemplate, KeyTopic)
 	case c.Topic != "":

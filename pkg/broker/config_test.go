@@ -67,6 +67,7 @@ func TestConfigThatIsNone(t *testing.T) {
 	}{
 		"no URL":                 {map[string]string{broker.KeyTopic: "orders"}, "eventmesh.url: want the URL"},
 		"no URL of EventMesh":    {map[string]string{broker.KeyURL: "http://e"}, "eventmesh.url: "},
+		"no certificates":        {map[string]string{broker.KeyURL: "grpcs://e", broker.KeyCA: "none"}, "eventmesh.ca: want certificates"},
 		"an unknown key":         {map[string]string{broker.KeyURL: "grpc://e", "topics": "orders"}, "topics: there is no such key"},
 		"no topic":               {map[string]string{broker.KeyURL: "grpc://e", broker.KeyTopic: "a b"}, "topic: "},
 		"topic and template":     {map[string]string{broker.KeyURL: "grpc://e", broker.KeyTopic: "a", broker.KeyTopicTemplate: "{uid8}"}, "topic.template: there is topic, too"},

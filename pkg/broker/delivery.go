@@ -27,8 +27,12 @@ const (
 type Delivery struct {
 	// Retries is how often an event is sent again: none where nothing is said, as the specification has it.
 	Retries int
-	// Backoff is the wait before that. It has no jitter.
-	Backoff dispatch.Backoff
+	// Delay is what the wait before that grows from: by itself times the failures where it is linear, else doubling with each. It has no
+	// jitter.
+	Delay  time.Duration
+	Linear bool
+	// RetryAfterMax is as far as a longer Retry-After counts; 0: not at all.
+	RetryAfterMax time.Duration
 	// Timeout bounds a request; 0 is the default of [dispatch.HTTPOptions].
 	Timeout time.Duration
 	// Mode is how requests hold events.
@@ -52,39 +56,33 @@ func DeliveryOf(trigger, broker *duckv1.DeliverySpec) (d Delivery, err error) {
 	if d.Timeout, err = duration(spec.Timeout, "timeout", 0); err != nil {
 		return d, err
 	}
-	delay, err := duration(spec.BackoffDelay, "backoffDelay", defaultBackoffDelay)
-	if err != nil {
+	if d.Delay, err = duration(spec.BackoffDelay, "backoffDelay", defaultBackoffDelay); err != nil {
 		return d, err
 	}
-	asked, err := duration(spec.RetryAfterMax, "retryAfterMax", 0)
-	if err != nil {
+	if d.RetryAfterMax, err = duration(spec.RetryAfterMax, "retryAfterMax", 0); err != nil {
 		return d, err
 	}
-	growth, err := growthOf(spec.BackoffPolicy)
-	if err != nil {
-		return d, err
-	}
-	d.Backoff = func(failures int, retryAfter time.Duration) time.Duration {
-		wait := maxWait
-		if exact := float64(delay) * growth(failures); exact < float64(maxWait) {
-			wait = time.Duration(exact)
+	if policy := spec.BackoffPolicy; policy != nil {
+		d.Linear = *policy == duckv1.BackoffPolicyLinear
+		if !d.Linear && *policy != duckv1.BackoffPolicyExponential {
+			return d, fmt.Errorf("backoffPolicy: %q is neither exponential nor linear", *policy)
 		}
-		return max(wait, min(retryAfter, asked))
 	}
 	d.Mode, err = modeOf(spec.Format)
 	return d, err
 }
 
-// growthOf returns by what the delay is multiplied after so many failures.
-func growthOf(policy *duckv1.BackoffPolicyType) (func(failures int) float64, error) {
-	switch {
-	case policy == nil, *policy == duckv1.BackoffPolicyExponential:
-		return func(failures int) float64 { return math.Exp2(float64(min(failures-1, maxDoublings))) }, nil
-	case *policy == duckv1.BackoffPolicyLinear:
-		return func(failures int) float64 { return float64(failures) }, nil
-	default:
-		return nil, fmt.Errorf("backoffPolicy: %q is neither exponential nor linear", *policy)
+// Backoff returns the wait after so many failures: see [dispatch.Backoff].
+func (d Delivery) Backoff(failures int, asked time.Duration) time.Duration {
+	growth := math.Exp2(float64(min(failures-1, maxDoublings)))
+	if d.Linear {
+		growth = float64(failures)
 	}
+	wait := maxWait
+	if exact := float64(d.Delay) * growth; exact < float64(maxWait) {
+		wait = time.Duration(exact)
+	}
+	return max(wait, min(asked, d.RetryAfterMax))
 }
 
 func modeOf(format *duckv1.FormatType) (dispatch.ContentMode, error) {

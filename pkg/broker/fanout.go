@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"sync"
@@ -24,12 +25,16 @@ type Trigger struct {
 	Filter filter.Filter
 	// Delivery is how.
 	Delivery Delivery
-	// Subscriber is where they go, and DeadLetterSink where those go that it does not accept; nil: nowhere.
-	Subscriber, DeadLetterSink dispatch.Destination
+	// Subscriber is where they go. While that is not known, nil, the Trigger gets no event, and what is kept for it stays.
+	Subscriber dispatch.Destination
+	// DeadLetterSink is where those go that it does not accept; nil: nowhere.
+	DeadLetterSink dispatch.Destination
 	// Ordering is the order of its events, as long as it exists; by default [dispatch.Unordered].
 	Ordering dispatch.Ordering
 	// MaxInFlight is how many requests are under way at once; by default 16.
 	MaxInFlight int
+	// MaxEvents and MaxBytes bound what is kept for it, in the way of [dispatch.Options]; 0 is no bound.
+	MaxEvents, MaxBytes int64
 }
 
 const defaultInFlight = 16
@@ -38,8 +43,6 @@ const defaultInFlight = 16
 type FanoutOptions struct {
 	// Dispatcher keeps the events of all Triggers, and sends them. Many may share it.
 	Dispatcher *dispatch.Dispatcher
-	// Replies is the Broker's own address: an event that a subscriber answers with comes to it as any other does.
-	Replies dispatch.Destination
 	// Logger is told of what is wrong with a Trigger; nil: nobody is.
 	Logger *zap.SugaredLogger
 }
@@ -50,6 +53,7 @@ type Fanout struct {
 
 	setting sync.Mutex // one Set at a time
 	served  atomic.Pointer[map[string]served]
+	replies atomic.Pointer[dispatch.Destination]
 }
 
 // served is a Trigger with its way through the dispatcher.
@@ -69,22 +73,25 @@ func NewFanout(o FanoutOptions) *Fanout {
 	return f
 }
 
-// Set says which Triggers there are; of two with the same UID the last counts. What a Trigger's filter says holds for events that are put
+// Set says where replies go, which is the Broker's own address, so that they come to it as any other event does; nil: it has none yet, and
+// what is replied to is kept. And it says which Triggers there are; of two with the same UID the last counts. What a Trigger's filter says holds for events that are put
 // from now on, and all else of it for the next attempt, also of what waits. What is kept for a Trigger that is not there any more is
 // forgotten, so that one which exists has to be there, ready or not; the log says how many events that were.
-func (f *Fanout) Set(triggers []Trigger) {
+func (f *Fanout) Set(replies dispatch.Destination, triggers []Trigger) {
 	f.setting.Lock()
 	defer f.setting.Unlock()
+	f.replies.Store(&replies)
 	before, next := *f.served.Load(), make(map[string]served, len(triggers))
 	for _, t := range triggers {
 		next[t.UID] = served{Trigger: t, told: &atomic.Bool{}}
 	}
 	for uid, s := range next {
-		o := f.lane(s.Trigger)
-		if s.lane = before[uid].lane; s.lane != nil {
-			s.lane.Update(o)
-		} else {
-			s.lane = f.options.Dispatcher.Lane(o)
+		old, known := before[uid]
+		switch s.lane = old.lane; {
+		case !known:
+			s.lane = f.options.Dispatcher.Lane(f.lane(s.Trigger))
+		case !s.sameWay(old.Trigger):
+			s.lane.Update(f.lane(s.Trigger))
 		}
 		next[uid] = s
 	}
@@ -98,12 +105,21 @@ func (f *Fanout) Set(triggers []Trigger) {
 	}
 }
 
+// sameWay tells whether events go the same way as by another state of the Trigger, whichever it wants.
+func (t Trigger) sameWay(other Trigger) bool {
+	t.Filter, other.Filter = filter.Filter{}, filter.Filter{}
+	return t == other
+}
+
 // lane is how the events of a Trigger are delivered: each for itself, at its own time.
 func (f *Fanout) lane(t Trigger) dispatch.LaneOptions {
+	if t.Subscriber == nil {
+		return dispatch.LaneOptions{Name: t.UID, Destination: unknown{}, Retries: -1, Ordering: t.Ordering, MaxInFlight: 1}
+	}
 	o := dispatch.LaneOptions{
 		Name: t.UID, Destination: withoutTTL{t.Subscriber}, Retries: t.Delivery.Retries, Backoff: t.Delivery.Backoff, Ordering: t.Ordering,
 		MaxInFlight: t.MaxInFlight, Punctual: true, DeadLetterBackoff: dispatch.Exponential(minDeadLetterBackoff, maxDeadLetterBackoff),
-		OnReply: f.reply,
+		MaxEvents: t.MaxEvents, MaxBytes: t.MaxBytes, OnReply: f.reply,
 	}
 	if t.DeadLetterSink != nil {
 		o.DeadLetter = withoutTTL{t.DeadLetterSink}
@@ -118,6 +134,9 @@ func (f *Fanout) lane(t Trigger) dispatch.LaneOptions {
 func (f *Fanout) Put(ctx context.Context, m *dispatch.Message) error {
 	var lanes []*dispatch.Lane
 	for _, s := range *f.served.Load() {
+		if s.Subscriber == nil {
+			continue
+		}
 		matches, err := s.Filter.Match(m.Event)
 		if err != nil && !s.told.Swap(true) {
 			f.options.Logger.Errorw("the filter of a Trigger has no answer, so that it does not get an event", "namespace", s.Namespace, "trigger", s.Name, zap.Error(err))
@@ -142,10 +161,25 @@ func (f *Fanout) reply(ctx context.Context, m *dispatch.Message, a dispatch.Answ
 	if err := Reply(e.Context, m.Event.Context); err != nil {
 		return err
 	}
-	if _, err := f.options.Replies.Send(ctx, e); err != nil {
+	to := *f.replies.Load()
+	if to == nil {
+		return errors.New("the Broker has no address yet, to which the reply could go")
+	}
+	if _, err := to.Send(ctx, e); err != nil {
 		return fmt.Errorf("the reply has not come to the Broker: %w", err)
 	}
 	return nil
+}
+
+// unknown is the place of a subscriber that is not known. It accepts nothing, and is asked as seldom as one that is away.
+type unknown struct{}
+
+// String implements [dispatch.Destination].
+func (unknown) String() string { return "" }
+
+// Send implements [dispatch.Destination].
+func (unknown) Send(context.Context, event.Event) (dispatch.Answer, error) {
+	return dispatch.Answer{}, errors.New("the address of the subscriber is not known yet")
 }
 
 // withoutTTL is a destination that does not see the TTL of events.

@@ -82,9 +82,9 @@ func wants(t *testing.T, typ string) filter.Filter {
 	return f
 }
 
-// retrying is a delivery with some retries, a second after each other.
+// retrying is a delivery with some retries, after 1, 2, … seconds.
 func retrying(retries int) broker.Delivery {
-	return broker.Delivery{Retries: retries, Backoff: func(int, time.Duration) time.Duration { return time.Second }}
+	return broker.Delivery{Retries: retries, Delay: time.Second, Linear: true}
 }
 
 // serve starts a Broker with some Triggers, and returns it with what puts an event, and with its log.
@@ -92,8 +92,8 @@ func serve(t *testing.T, replies *place, triggers ...broker.Trigger) (f *broker.
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
 	d := dispatch.New(dispatch.Options{})
-	f = broker.NewFanout(broker.FanoutOptions{Dispatcher: d, Replies: replies, Logger: zap.New(core).Sugar()})
-	f.Set(triggers)
+	f = broker.NewFanout(broker.FanoutOptions{Dispatcher: d, Logger: zap.New(core).Sugar()})
+	f.Set(replies, triggers)
 	d.Start()
 	t.Cleanup(func() {
 		ended, cancel := context.WithCancel(context.Background())
@@ -128,7 +128,7 @@ func TestFanout(t *testing.T) {
 		none := newEvent("b", "payment")
 		none.SetExtension(broker.TTL, "as another client of EventMesh may have it")
 		put(newEvent("a", "order"), none)
-		time.Sleep(3 * time.Second)
+		time.Sleep(4 * time.Second)
 		wantIDs(t, "the Trigger of all events", all, "a", "b")
 		wantIDs(t, "the Trigger of orders", orders, "a", "a", "a")
 		wantIDs(t, "its dead letter sink", dead, "a")
@@ -152,8 +152,7 @@ func TestFanoutKeepsTime(t *testing.T) {
 		for i := range 500 {
 			put(newEvent(fmt.Sprint(i), "order"))
 		}
-		time.Sleep(3 * time.Second)
-		synctest.Wait()
+		time.Sleep(7 * time.Second)
 		if got := len(dead.events()); got != 500 {
 			t.Errorf("got %d dead letters after three retries, want all 500", got)
 		}
@@ -218,7 +217,7 @@ func TestFanoutFollowsItsTriggers(t *testing.T) {
 		put(newEvent("a", "order"), newEvent("b", "payment"))
 		time.Sleep(10 * time.Second)
 		changes.Filter, changes.Subscriber = wants(t, "payment"), later
-		f.Set([]broker.Trigger{changes, {UID: "3", Name: "deleted", Subscriber: again}})
+		f.Set(&place{}, []broker.Trigger{changes, {UID: "3", Name: "deleted", Subscriber: again}})
 		put(newEvent("c", "order"), newEvent("d", "payment"))
 		before := len(deleted.events())
 		time.Sleep(10 * time.Second)
@@ -282,7 +281,7 @@ func TestFanoutConcurrently(t *testing.T) {
 			})
 			return
 		default:
-			f.Set([]broker.Trigger{{UID: "stays", Subscriber: stays}, {UID: fmt.Sprint(i), Subscriber: &place{answer: says(503)}, Delivery: retrying(5)}})
+			f.Set(&place{}, []broker.Trigger{{UID: "stays", Subscriber: stays}, {UID: fmt.Sprint(i), Subscriber: &place{answer: says(503)}, Delivery: retrying(5)}})
 		}
 	}
 }
@@ -296,8 +295,8 @@ func TestFanoutAfterARestart(t *testing.T) {
 			t.Fatal(err)
 		}
 		d := dispatch.New(dispatch.Options{Disk: disk})
-		f := broker.NewFanout(broker.FanoutOptions{Dispatcher: d, Replies: own})
-		f.Set(triggers)
+		f := broker.NewFanout(broker.FanoutOptions{Dispatcher: d})
+		f.Set(own, triggers)
 		return f, d
 	}
 	away := &place{answer: says(503)}
@@ -335,4 +334,41 @@ func TestFanoutAfterARestart(t *testing.T) {
 	if got := own.events()[0].Extensions()[broker.TTL]; got != int32(7) {
 		t.Errorf("the reply has a TTL of %v, want 7", got)
 	}
+}
+
+// A Trigger whose subscriber is not known keeps what it has, gets nothing more, and goes on once it is.
+func TestFanoutWithASubscriberThatIsNotKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		dead, found := &place{}, &place{}
+		trigger := broker.Trigger{UID: "1", Subscriber: &place{answer: says(503)}, DeadLetterSink: dead, Delivery: retrying(2)}
+		f, put, _ := serve(t, &place{}, trigger)
+		put(newEvent("a", "order"))
+		synctest.Wait()
+		trigger.Subscriber = nil
+		f.Set(&place{}, []broker.Trigger{trigger})
+		put(newEvent("b", "order"))
+		time.Sleep(time.Hour)
+		wantIDs(t, "the dead letter sink", dead)
+		trigger.Subscriber = found
+		f.Set(&place{}, []broker.Trigger{trigger})
+		time.Sleep(time.Minute)
+		wantIDs(t, "the subscriber", found, "a")
+	})
+}
+
+// Until a Broker has an address a reply has nowhere to go, and so its delivery fails.
+func TestFanoutWithoutAnAddress(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reply, own := newEvent("reply", "reply"), &place{}
+		trigger := broker.Trigger{UID: "1", Delivery: retrying(3), Subscriber: &place{answer: func(event.Event) (dispatch.Answer, error) {
+			return dispatch.Answer{Status: 200, Reply: &reply}, nil
+		}}}
+		f, put, _ := serve(t, own, trigger)
+		f.Set(nil, []broker.Trigger{trigger})
+		put(newEvent("a", "order"))
+		synctest.Wait()
+		f.Set(own, []broker.Trigger{trigger})
+		time.Sleep(time.Minute)
+		wantIDs(t, "the Broker", own, "reply")
+	})
 }

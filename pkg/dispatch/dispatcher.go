@@ -43,8 +43,8 @@ type Dispatcher struct {
 	workers sync.WaitGroup
 
 	mu        sync.Mutex
-	hired     int // workers
-	idle      int // of them
+	hired     int       // workers
+	idle      int       // of them
 	changed   sync.Cond // there may be an event to send
 	room      sync.Cond
 	wakeAt    time.Time // when changed is signalled by a timer, if ever

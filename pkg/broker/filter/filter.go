@@ -21,7 +21,7 @@ import (
 )
 
 // Filter tells which events a Trigger gets: the zero value all of them. It does not change, and many goroutines may use it.
-type Filter struct{ matches condition }
+type Filter struct{ matches *condition }
 
 // condition tells whether an event has a property. The error is of an expression that has no answer.
 type condition func(event.Event) (bool, error)
@@ -32,15 +32,17 @@ func New(spec *eventingv1.TriggerSpec) (Filter, error) {
 	if len(spec.Filters) > 0 {
 		list, err := conditions(spec.Filters, "filters")
 		if err != nil {
-			return Filter{nothing}, err
+			return of(nothing), err
 		}
-		return Filter{all(list)}, nil
+		return of(all(list)), nil
 	}
 	if spec.Filter == nil || len(spec.Filter.Attributes) == 0 {
 		return Filter{}, nil
 	}
-	return Filter{all(each(spec.Filter.Attributes, equalsOrAny))}, nil
+	return of(all(each(spec.Filter.Attributes, equalsOrAny))), nil
 }
+
+func of(c condition) Filter { return Filter{&c} }
 
 func nothing(event.Event) (bool, error) { return false, nil }
 
@@ -50,7 +52,7 @@ func (f Filter) Match(e event.Event) (bool, error) {
 	if f.matches == nil {
 		return true, nil
 	}
-	return f.matches(e)
+	return (*f.matches)(e)
 }
 
 // conditions are those of a list of filters, which a field has.
