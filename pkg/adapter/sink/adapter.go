@@ -55,7 +55,7 @@ func (s *sink) Start(ctx context.Context) error {
 		return err
 	}
 	client.Subscribers = s.config.Subscribers
-	encryption, err := tlsConfig(s.config, s.logger)
+	encryption, err := s.config.TLS(s.logger)
 	if err != nil {
 		return err
 	}

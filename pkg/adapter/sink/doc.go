@@ -44,5 +44,5 @@
 // # Where things are
 //
 // adapter.go puts the sink together. A request's way through it is route.go (the destination of a path) and package guard (publish, measure,
-// learn, what an error means). config.go, oidc.go, tls.go and topics.go are configuration.
+// learn, what an error means). config.go, oidc.go and topics.go are configuration, as package httpserver is.
 package sink
