@@ -72,7 +72,7 @@ func (e EventMesh) ClientConfig(group string, logger *zap.SugaredLogger) (eventm
 	cfg := eventmesh.Config{
 		Addresses: e.URL, ClientID: e.ClientID, Group: group, Env: e.Env, IDC: e.IDC, Subsystem: e.Subsystem,
 		Credentials: e.credentials,
-		Notify:      func(s eventmesh.Status) { logStatus(logger, s) },
+		Notify:      func(s eventmesh.Status) { LogStatus(logger, s) },
 	}
 	if cfg.ClientID == "" {
 		host, err := os.Hostname()
@@ -122,8 +122,8 @@ func (e EventMesh) credentials() (eventmesh.Credentials, error) {
 	return c, nil
 }
 
-// logStatus writes one line for each change.
-func logStatus(logger *zap.SugaredLogger, s eventmesh.Status) {
+// LogStatus writes one line for each change of a connection.
+func LogStatus(logger *zap.SugaredLogger, s eventmesh.Status) {
 	switch {
 	case s.Connected:
 		logger.Infow("connected to EventMesh", "address", s.Address.String())

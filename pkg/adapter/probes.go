@@ -14,9 +14,11 @@ import (
 // Ready returns nil, or why traffic or trust in this replica is premature; the answer, 503, says so.
 type Probes struct {
 	Ready func() error
+	// Other answers requests of other paths; by default with 404.
+	Other http.Handler
 }
 
-// ServeHTTP answers a probe, and 404 to everything else.
+// ServeHTTP answers a probe.
 func (p Probes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch r.URL.Path {
 	case "/health":
@@ -28,7 +30,11 @@ func (p Probes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		fmt.Fprintln(w, "ready")
 	default:
-		http.NotFound(w, r)
+		if p.Other == nil {
+			http.NotFound(w, r)
+			return
+		}
+		p.Other.ServeHTTP(w, r)
 	}
 }
 

@@ -130,6 +130,12 @@ func (f *Fanout) lane(t Trigger) dispatch.LaneOptions {
 	return o
 }
 
+// Full tells whether a Trigger, by its UID, has as many events as may be kept for it.
+func (f *Fanout) Full(uid string) bool {
+	s, ok := (*f.served.Load())[uid]
+	return ok && s.lane.Full()
+}
+
 // Put keeps an event for each Trigger that wants it, and waits until there is room for it; see [dispatch.Dispatcher.Put].
 func (f *Fanout) Put(ctx context.Context, m *dispatch.Message) error {
 	var lanes []*dispatch.Lane

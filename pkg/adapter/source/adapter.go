@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
-	"syscall"
-	"time"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2"
 	"go.uber.org/zap"
@@ -14,6 +12,7 @@ import (
 	"knative.dev/pkg/logging"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 )
 
@@ -79,11 +78,7 @@ func (a *Adapter) notReady(err error) {
 // besidesBuffer is the RAM in bytes that a source should do with besides the events that it keeps in memory.
 const besidesBuffer = 64 << 20
 
-// reopenAfter is the wait before a disk is opened again that was full.
-const reopenAfter = time.Second
-
-// openDisk opens the directory that the configuration names, if any. Where the disk is full or cannot be written it waits until it can,
-// or the context ends.
+// openDisk opens the directory that the configuration names, if any, and waits until it can be written, or the context ends.
 func (a *Adapter) openDisk(ctx context.Context) (*dispatch.Disk, error) {
 	bounds := []any{"maxEvents", a.config.BufferEvents, "maxBytes", a.config.BufferBytes}
 	if a.config.SpoolDir == "" {
@@ -91,55 +86,5 @@ func (a *Adapter) openDisk(ctx context.Context) (*dispatch.Disk, error) {
 		a.logger.Infow("events are kept in memory: those that the sink has not accepted when the process dies are lost", bounds...)
 		return nil, nil
 	}
-	for told := false; ; told = true {
-		disk, err := a.tryToOpenDisk(ctx)
-		if ctx.Err() != nil && disk == nil {
-			return nil, nil
-		}
-		if err == nil {
-			a.logger.Infow("events are kept on disk until the sink has accepted them", append(bounds, "directory", disk.Dir(), "left", disk.Events())...)
-			return disk, nil
-		}
-		if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EROFS) && !errors.Is(err, syscall.EDQUOT) {
-			return nil, fmt.Errorf("EVENTMESH_SPOOL_DIR: %w", err)
-		}
-		if !told {
-			a.logger.Errorw("the spool cannot be opened: nothing is received until it can", zap.Error(err))
-		}
-		a.notReady(err)
-		select {
-		case <-time.After(reopenAfter):
-		case <-ctx.Done():
-			return nil, nil
-		}
-	}
-}
-
-// tryToOpenDisk returns without a disk when the context ends: one that hangs must not keep the source from its end.
-func (a *Adapter) tryToOpenDisk(ctx context.Context) (*dispatch.Disk, error) {
-	a.notReady(fmt.Errorf("opening the spool in %s", a.config.SpoolDir))
-	type opened struct {
-		disk *dispatch.Disk
-		err  error
-	}
-	result := make(chan opened, 1)
-	go func() {
-		disk, err := dispatch.OpenDisk(dispatch.DiskOptions{Dir: a.config.SpoolDir, Older: laneName, Stalled: a.stalled})
-		result <- opened{disk, err}
-	}()
-	select {
-	case r := <-result:
-		return r.disk, r.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// stalled tells of a disk that does not answer.
-func (a *Adapter) stalled(hangs bool) {
-	if hangs {
-		a.logger.Errorw("the disk of the spool hangs: nothing more is received until it answers", "directory", a.config.SpoolDir, "after", dispatch.StallAfter.String())
-	} else {
-		a.logger.Infow("the disk of the spool answers again", "directory", a.config.SpoolDir)
-	}
+	return delivery.OpenDisk(ctx, delivery.DiskOptions{Dir: a.config.SpoolDir, Older: laneName, NotReady: a.notReady, Logger: a.logger.With(bounds...)})
 }

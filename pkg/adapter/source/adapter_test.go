@@ -19,6 +19,7 @@ import (
 	"knative.dev/pkg/logging"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
@@ -291,7 +292,7 @@ func TestEventWithAnEventAsData(t *testing.T) {
 			e.DataEncoded = []byte(`{"specversion":"1.0","id":"inner","source":"s","type":"t"}`)
 			publish(t, connect(t, url, eventmesh.Credentials{}), e)
 			got := sink.await(t, "outer")
-			e.SetExtension(topicExtension, "orders")
+			e.SetExtension(delivery.TopicExtension, "orders")
 			if diff := same(got, e); diff != "" {
 				t.Error(diff)
 			}

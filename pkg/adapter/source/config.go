@@ -19,6 +19,7 @@ import (
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
@@ -200,7 +201,7 @@ func (c *Config) validateRequests() error {
 	if !httpguts.ValidHeaderFieldValue(c.GetNamespace()) {
 		return errors.New("NAMESPACE has a character that HTTP does not accept: want the name of a namespace")
 	}
-	if _, err := trusted(nil); err != nil {
+	if _, err := delivery.Trusted(nil); err != nil {
 		return err
 	}
 	if pem := c.GetCACerts(); pem != nil && *pem != "" && !x509.NewCertPool().AppendCertsFromPEM([]byte(*pem)) {

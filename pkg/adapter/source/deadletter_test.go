@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
@@ -35,7 +36,7 @@ func keeping(t *testing.T, sink *fakeSink, c *Config, disk *dispatch.Disk) *sour
 	if s.telemetry, s.metrics, err = newTelemetry(noop.NewMeterProvider(), c, func() bool { return false }); err != nil {
 		t.Fatal(err)
 	}
-	s.dispatcher = dispatch.New(dispatch.Options{Disk: disk, Acknowledge: s.acknowledge, Undecodable: noEvent, Telemetry: s.telemetry})
+	s.dispatcher = dispatch.New(dispatch.Options{Disk: disk, Acknowledge: s.acknowledge, Undecodable: delivery.NoEvent, Telemetry: s.telemetry})
 	place, err := s.deadLetter()
 	if err != nil {
 		t.Fatal(err)
@@ -83,7 +84,7 @@ func TestUndecodableIsWrapped(t *testing.T) {
 			t.Errorf("got %d dead letters in %d requests, and %d acknowledgements; want the same twice", n, sink.requests(), acknowledged.Load())
 		}
 		for id, e := range sink.taken {
-			if err := e.Validate(); err != nil || string(e.Data()) != string(raw) || e.Type() != undecodableType || e.Source() != "eventmesh:"+topic || id == "" {
+			if err := e.Validate(); err != nil || string(e.Data()) != string(raw) || e.Type() != delivery.UndecodableType || e.Source() != "eventmesh:"+topic || id == "" {
 				t.Errorf("got %v, %v; want what came, as an event", e, err)
 			}
 			if reason, _ := base64.StdEncoding.DecodeString(fmt.Sprint(e.Extensions()["knativeerrordata"])); string(reason) != "no JSON" {
@@ -122,7 +123,7 @@ func TestEventThatNoRecordHoldsBecomesADeadLetter(t *testing.T) {
 		t.Fatalf("got %d events, want all five", len(got))
 	}
 	for i, id := range []string{"beyond", "before", "data", "price"} {
-		if e := got[i]; e.Type() != undecodableType || !strings.Contains(string(e.Data()), id) {
+		if e := got[i]; e.Type() != delivery.UndecodableType || !strings.Contains(string(e.Data()), id) {
 			t.Errorf("got %s, want a dead letter that holds event %s", e, id)
 		}
 	}
@@ -139,13 +140,13 @@ func TestDeadLetterTopicTakesWhatEventMeshRefuses(t *testing.T) {
 	place := deadLetterTopic{publisher: p, topic: "dead", timeout: patience}
 	letter := sample("a")
 	letter.SetExtension("note", "line 1\nline 2")
-	letter.SetExtension(topicExtension, "orders")
+	letter.SetExtension(delivery.TopicExtension, "orders")
 	dispatch.SetError(&letter, "http://sink", &dispatch.Rejection{Status: 400, Body: "bad"})
 	if _, err := place.Send(t.Context(), letter); err != nil {
 		t.Fatal(err)
 	}
 	published := server.Published("dead")
-	if len(published) != 1 || published[0].GetType() != undecodableType || published[0].GetSource() != "eventmesh:orders" {
+	if len(published) != 1 || published[0].GetType() != delivery.UndecodableType || published[0].GetSource() != "eventmesh:orders" {
 		t.Fatalf("got %v, want the event enclosed in one", published)
 	}
 	if code := published[0].GetAttributes()["knativeerrorcode"].GetCeString(); code != "400" {

@@ -12,26 +12,23 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"golang.org/x/net/http/httpguts"
-	"knative.dev/eventing/pkg/eventingtls"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/fresh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
-
-// namespaceHeader tells K_SINK which namespace an event comes from.
-const namespaceHeader = "Kn-Namespace"
 
 // overHTTP returns a destination over HTTP, as the configuration has it. The sink alone gets the token, and is asked for replies.
 func (s *source) overHTTP(to SinkURL, mode dispatch.ContentMode, sink bool) *dispatch.HTTP {
 	c := s.config
 	o := dispatch.HTTPOptions{
 		URL: to.URL, Timeout: s.timeout(), Mode: mode, MaxConnections: c.MaxInFlight, Header: http.Header{},
-		TLS: func() (*tls.Config, error) { return trusted(c.GetCACerts()) },
+		TLS: func() (*tls.Config, error) { return delivery.Trusted(c.GetCACerts()) },
 	}
 	if namespace := c.GetNamespace(); namespace != "" {
-		o.Header.Set(namespaceHeader, namespace)
+		o.Header.Set(delivery.NamespaceHeader, namespace)
 	}
 	if sink {
 		o.Token = tokenFile(c.TokenFile)
@@ -43,15 +40,6 @@ func (s *source) overHTTP(to SinkURL, mode dispatch.ContentMode, sink bool) *dis
 }
 
 func (s *source) timeout() time.Duration { return time.Duration(s.config.SinkTimeout) * time.Second }
-
-// trusted is whom TLS connections trust: the authorities of the system, of K_CA_CERTS, and of the trust bundles that Knative mounts.
-func trusted(caCerts *string) (*tls.Config, error) {
-	config, err := eventingtls.GetTLSClientConfig(eventingtls.ClientConfig{CACerts: caCerts})
-	if err != nil {
-		return nil, fmt.Errorf("reading certificates to trust: %w", err)
-	}
-	return config, nil
-}
 
 // tokenFile returns what reads the token of a file that is replaced from time to time; none where there is no file.
 func tokenFile(path string) func() (string, error) {
@@ -130,8 +118,8 @@ func isOfEvent(err error) bool {
 // is a dead letter.
 func enclosed(e event.Event, failure error) event.Event {
 	extensions := e.Extensions()
-	topic, _ := extensions[topicExtension].(string)
-	whole := noEvent(topic, asJSON(&e))
+	topic, _ := extensions[delivery.TopicExtension].(string)
+	whole := delivery.NoEvent(topic, asJSON(&e))
 	dispatch.SetError(&whole, "", failure)
 	for _, name := range []string{dispatch.ErrorDestination, dispatch.ErrorCode, dispatch.ErrorData} {
 		if value, ok := extensions[name]; ok {

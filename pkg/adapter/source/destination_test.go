@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
@@ -63,11 +64,11 @@ func TestTimeoutIsConfigured(t *testing.T) {
 func TestCertificatesToTrust(t *testing.T) {
 	t.Parallel()
 	noPEM := "no PEM"
-	if _, err := trusted(&noPEM); err == nil || !strings.Contains(err.Error(), "reading certificates to trust") {
+	if _, err := delivery.Trusted(&noPEM); err == nil || !strings.Contains(err.Error(), "reading certificates to trust") {
 		t.Errorf("got %v, want an error that says what was read", err)
 	}
 	_, authority := serveTLS(t, http.NotFoundHandler(), 0)
-	if config, err := trusted(&authority); err != nil || config.RootCAs == nil {
+	if config, err := delivery.Trusted(&authority); err != nil || config.RootCAs == nil {
 		t.Errorf("got %v, %v; want authorities", config, err)
 	}
 }

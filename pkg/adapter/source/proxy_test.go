@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
@@ -135,7 +136,9 @@ func proxied(t *testing.T, address string) func(*dispatch.HTTPOptions) {
 
 // trusting makes a destination trust as the source does, with the authorities that K_CA_CERTS has at the time.
 func trusting(caCerts *string) func(*dispatch.HTTPOptions) {
-	return func(o *dispatch.HTTPOptions) { o.TLS = func() (*tls.Config, error) { return trusted(caCerts) } }
+	return func(o *dispatch.HTTPOptions) {
+		o.TLS = func() (*tls.Config, error) { return delivery.Trusted(caCerts) }
+	}
 }
 
 // TestTrustChanges is about bundles that are replaced while the source runs.

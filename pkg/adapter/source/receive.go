@@ -2,24 +2,14 @@ package source
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"net/url"
-	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsonevent"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
-)
-
-const (
-	// topicExtension holds the EventMesh topic of an event that the source sends.
-	topicExtension = "eventmeshtopic"
-	// undecodableType is the type of the event that carries what was none to the dead letters.
-	undecodableType = "org.apache.eventmesh.undecodable"
 )
 
 // receive moves deliveries from EventMesh into the dispatcher, until the subscriber has left its group or was closed, or the context
@@ -48,7 +38,7 @@ func (s *source) keep(ctx context.Context, d *eventmesh.Delivery) error {
 		s.metrics.received(d.Topic)
 	} else {
 		s.metrics.undecodable(d.Topic)
-		m = &dispatch.Message{Event: noEvent(d.Topic, d.Raw), Topic: d.Topic, Undecodable: d.Err, Origin: d}
+		m = &dispatch.Message{Event: delivery.NoEvent(d.Topic, d.Raw), Topic: d.Topic, Undecodable: d.Err, Origin: d}
 		if !s.config.hasDeadLetters() || s.dispatcher.Prepare(m) != nil { // a topic can be too long for a record
 			s.lose(ctx, d)
 			return nil //nolint:nilerr // it has been told
@@ -67,7 +57,7 @@ func (s *source) message(d *eventmesh.Delivery) *dispatch.Message {
 	m := &dispatch.Message{Event: d.Event, Topic: d.Topic, Origin: d}
 	if d.Err == nil {
 		if d.Topic != "" {
-			m.Event.SetExtension(topicExtension, d.Topic)
+			m.Event.SetExtension(delivery.TopicExtension, d.Topic)
 		}
 		for name, value := range s.config.Overrides {
 			m.Event.SetExtension(name, value)
@@ -93,25 +83,6 @@ func asJSON(e *event.Event) []byte {
 		return e.DataEncoded
 	}
 	return text
-}
-
-// noEvent makes an event of a message that is not one, for the dead letters.
-func noEvent(topic string, raw []byte) event.Event {
-	id := sha256.Sum256(append([]byte(topic+" "), raw...))
-	topic = strings.ToValidUTF8(topic, "\uFFFD")
-	e := event.New()
-	e.SetID(hex.EncodeToString(id[:16]))
-	e.SetSource("eventmesh:" + topic)
-	if e.Source() == "" { // of a name that no URI can have
-		e.SetSource("eventmesh:" + url.PathEscape(topic))
-	}
-	e.SetType(undecodableType)
-	if topic != "" {
-		e.SetExtension(topicExtension, topic)
-	}
-	e.SetDataContentType("application/octet-stream")
-	e.DataEncoded, e.DataBase64 = raw, true
-	return e
 }
 
 // lose tells of a delivery that is not an event, and never will be. It is acknowledged: EventMesh would only send it again.

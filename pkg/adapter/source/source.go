@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
@@ -60,7 +61,7 @@ func (s *source) make(disk *dispatch.Disk) (err error) {
 	}
 	s.dispatcher = dispatch.New(dispatch.Options{
 		Workers: c.MaxInFlight, MaxEvents: c.BufferEvents, MaxBytes: c.BufferBytes, Disk: disk,
-		Acknowledge: s.acknowledge, Undecodable: noEvent, Telemetry: s.telemetry, Logger: s.logger,
+		Acknowledge: s.acknowledge, Undecodable: delivery.NoEvent, Telemetry: s.telemetry, Logger: s.logger,
 	})
 	deadLetter, err := s.deadLetter()
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
@@ -206,7 +207,7 @@ func TestProcessGoesOnWithARecordThatCannotBeRead(t *testing.T) {
 					dead.mu.Lock()
 					defer dead.mu.Unlock()
 					for _, e := range dead.taken {
-						if strings.Contains(string(e.Data()), "mage me") && e.Type() == undecodableType {
+						if strings.Contains(string(e.Data()), "mage me") && e.Type() == delivery.UndecodableType {
 							return ""
 						}
 					}

@@ -1,0 +1,69 @@
+package dispatcher
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/table"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
+)
+
+// way is all that makes a destination what it is.
+type way struct {
+	// owner is the UID of the Trigger or Broker whose connections these are.
+	owner, namespace string
+	to               table.Endpoint
+	timeout          time.Duration
+	mode             dispatch.ContentMode
+	connections      int
+	// replies says that the answer may be an event.
+	replies bool
+}
+
+// destinations are the connections to all that there are. A destination stays the same for as long as its way does. One goroutine at a time
+// uses it.
+type destinations struct {
+	open, next map[way]*dispatch.HTTP
+}
+
+// get returns the destination of a way, and nil where it leads nowhere.
+func (d *destinations) get(w way) dispatch.Destination {
+	if w.to.URL == "" {
+		return nil
+	}
+	found := d.open[w]
+	if found == nil {
+		u, err := url.Parse(w.to.URL)
+		if err != nil {
+			return nil
+		}
+		o := dispatch.HTTPOptions{
+			URL: u, Timeout: w.timeout, Mode: w.mode, MaxConnections: w.connections, Replies: w.replies, NothingElse: w.replies,
+			Header: http.Header{delivery.NamespaceHeader: {w.namespace}},
+			TLS: func() (*tls.Config, error) {
+				if w.to.CACerts == "" {
+					return delivery.Trusted(nil)
+				}
+				return delivery.Trusted(&w.to.CACerts)
+			},
+		}
+		found = dispatch.NewHTTP(o)
+	}
+	d.next[w] = found
+	return found
+}
+
+// begin begins a new set, and end closes what is not in it.
+func (d *destinations) begin() { d.next = make(map[way]*dispatch.HTTP, len(d.open)) }
+
+func (d *destinations) end() {
+	for w, one := range d.open {
+		if d.next[w] == nil {
+			one.Close()
+		}
+	}
+	d.open = d.next
+}

@@ -1,0 +1,88 @@
+package ingress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	cloudevents "github.com/cloudevents/sdk-go/v2"
+	"go.opentelemetry.io/otel"
+	"go.uber.org/zap"
+	framework "knative.dev/eventing/pkg/adapter/v2"
+	"knative.dev/pkg/logging"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/dataplane"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/table"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress"
+)
+
+const (
+	// telemetryScope names this package to OpenTelemetry.
+	telemetryScope = "github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/ingress"
+	// name begins the names of the ingress's own instruments.
+	name = "eventmesh.broker.ingress"
+)
+
+// server is the ingress as Knative's framework runs it.
+type server struct {
+	config *Config
+	logger *zap.SugaredLogger
+	meshes meshes
+	routes atomic.Pointer[routes]
+	known  atomic.Bool // which Brokers there are
+}
+
+// NewAdapter returns the ingress. It gets its configuration, a *Config, and its logger from the framework; the client is of no use to it.
+func NewAdapter(ctx context.Context, env framework.EnvConfigAccessor, _ cloudevents.Client) framework.Adapter {
+	config, ok := env.(*Config)
+	if !ok {
+		panic(fmt.Sprintf("configuration is a %T, want the ingress's", env))
+	}
+	s := &server{config: config, logger: logging.FromContext(ctx)}
+	sampled := adapter.Sampled(s.logger)
+	s.meshes = meshes{config: config, meter: otel.Meter(telemetryScope), logger: sampled, open: map[table.Mesh]*mesh{}}
+	s.routes.Store(&routes{})
+	return s
+}
+
+// Start serves until the context ends, and then shuts down in the way of the HTTP server, and closes the connections to EventMesh last. An
+// error means that it cannot serve.
+func (s *server) Start(ctx context.Context) error {
+	source, err := s.config.Source(s.logger)
+	if err != nil {
+		return err
+	}
+	encryption, err := s.config.TLS(s.logger)
+	if err != nil {
+		return err
+	}
+	o := s.config.Options("eventmesh-broker-ingress")
+	o.Route, o.Check, o.Ready = s.route, eventmesh.Validate, s.ready
+	o.TLS, o.Name, o.Meter, o.Logger = encryption, name, otel.Meter(telemetryScope), adapter.Sampled(s.logger)
+	face, err := ingress.New(o)
+	if err != nil {
+		return err
+	}
+	return dataplane.Run(ctx, &s.config.Config, source, dataplane.Program{
+		Apply: s.apply, Ready: s.ready, Status: s.status, Logger: s.logger,
+		Serve: func(ctx context.Context) error {
+			listener, err := adapter.Listen(ctx, s.config.Port)
+			if err != nil {
+				return err
+			}
+			return face.Serve(ctx, listener)
+		},
+		Close: s.meshes.close,
+	})
+}
+
+// ready returns nil, or why no events should come.
+func (s *server) ready() error {
+	if !s.known.Load() {
+		return errors.New("it is not known yet which Brokers there are")
+	}
+	return nil
+}

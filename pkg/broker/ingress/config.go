@@ -1,0 +1,32 @@
+package ingress
+
+import (
+	"cmp"
+
+	framework "knative.dev/eventing/pkg/adapter/v2"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/httpserver"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/dataplane"
+)
+
+// Config is the configuration of the ingress, from the environment.
+type Config struct {
+	framework.EnvConfig
+	dataplane.Config
+	httpserver.Server
+}
+
+var (
+	_ framework.EnvConfigAccessor = (*Config)(nil)
+	_ adapter.Validator           = (*Config)(nil)
+)
+
+// NewConfig returns a configuration to be filled from the environment.
+func NewConfig() *Config { return &Config{} }
+
+// Validate finds what the variables' types cannot tell. The error is one sentence that names the variable.
+func (c *Config) Validate() error { return cmp.Or(c.Config.Validate(), c.Server.Validate()) }
+
+// GetSinktimeout is -1, for none: there is no K_SINK, and Knative's framework would warn of a missing time-out.
+func (c *Config) GetSinktimeout() int { return -1 }

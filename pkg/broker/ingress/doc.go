@@ -1,0 +1,13 @@
+// Package ingress receives events for Brokers of class EventMesh, at /{namespace}/{name} of one HTTP server for all of them, and publishes
+// each to the topic of its Broker. Its answers are those of package [github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress], and
+//
+//	202  EventMesh has confirmed the event
+//	400  no path of a Broker, or an event that has come to Brokers as often as it may
+//	404  no such Broker
+//	413  more than EventMesh accepts
+//	429  EventMesh wants fewer events for now
+//	503  EventMesh does not confirm it, or cannot be reached, or it is not known where it is; with Retry-After
+//
+// adapter.go puts it together, routes.go finds the Broker of a request, and meshes.go has the connections: one for each EventMesh, and as
+// whom, however many Brokers have it.
+package ingress

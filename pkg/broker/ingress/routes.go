@@ -1,0 +1,103 @@
+package ingress
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+	"github.com/cloudevents/sdk-go/v2/types"
+	knative "knative.dev/eventing/pkg/broker"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/dataplane"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/table"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress"
+)
+
+// routes are the Brokers of a table, by namespace and name.
+type routes map[[2]string]route
+
+// route is where the events of a Broker go: to its mesh, or nowhere for now.
+type route struct {
+	*table.Broker
+	mesh *mesh
+	err  error
+}
+
+// route finds the Broker of a request, in the order in which Knative's own ingress looks at it.
+func (s *server) route(r *http.Request) (to ingress.Destination, err error) {
+	r.Pattern = "/{namespace}/{broker}" // the route in metrics
+	if r.Method != http.MethodPost && r.Method != http.MethodOptions {
+		return to, ingress.Refusef(http.StatusMethodNotAllowed, "events are sent with POST")
+	}
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	namespace, name, two := strings.Cut(path, "/")
+	switch {
+	case path == "":
+		return to, ingress.Refusef(http.StatusNotFound, "no Broker: events go to /{namespace}/{broker}")
+	case !two || namespace == "" || name == "" || strings.Contains(name, "/"):
+		return to, ingress.Refusef(http.StatusBadRequest, "no path of a Broker: events go to /{namespace}/{broker}")
+	}
+	found, ok := (*s.routes.Load())[[2]string{namespace, name}]
+	if !ok {
+		return to, ingress.Refusef(http.StatusNotFound, "there is no Broker %s of class %s in namespace %s", name, table.Class, namespace)
+	}
+	to.Topic = found.Topic
+	to.Deliver = found.deliver
+	return to, nil
+}
+
+// deliver publishes an event that comes to a Broker.
+func (r route) deliver(ctx context.Context, e event.Event) (*event.Event, error) {
+	if r.err != nil {
+		return nil, r.err
+	}
+	if err := broker.Arrive(e.Context); err != nil {
+		return nil, ingress.Refusef(http.StatusBadRequest, "%w", err)
+	}
+	e.SetExtension(knative.EventArrivalTime, types.Timestamp{Time: time.Now()})
+	return r.mesh.publish(ctx, r.Topic, e)
+}
+
+// apply serves the Brokers of a table.
+func (s *server) apply(t *table.Table) {
+	next, needed := routes{}, map[table.Mesh]bool{}
+	for _, b := range t.Brokers {
+		r := route{Broker: b}
+		if b.Mesh.URL == "" {
+			r.err = ingress.Refusef(http.StatusServiceUnavailable, "Broker %s/%s cannot be served: %s", b.Namespace, b.Name, b.Problem.Message)
+		} else if r.mesh, r.err = s.meshes.get(b.Mesh); r.err == nil {
+			needed[b.Mesh] = true
+		}
+		next[[2]string{b.Namespace, b.Name}] = r
+	}
+	s.routes.Store(&next)
+	s.meshes.keep(needed)
+	s.known.Store(true)
+}
+
+// status tells what is served.
+func (s *server) status() dataplane.Status {
+	status := dataplane.Status{Brokers: map[string]dataplane.BrokerStatus{}}
+	for _, r := range *s.routes.Load() {
+		status.Brokers[r.UID] = dataplane.BrokerStatus{Generation: r.Generation, Topic: r.Topic, Problem: r.problem()}
+	}
+	return status
+}
+
+// problem says why events do not get through, if so.
+func (r route) problem() *table.Problem {
+	if r.Problem != nil {
+		return r.Problem
+	}
+	err := r.err
+	if err == nil {
+		err = r.mesh.guard.Ready()
+	}
+	if err != nil {
+		return &table.Problem{Reason: dataplane.ReasonNotConnected, Message: err.Error()}
+	}
+	return nil
+}

@@ -1,0 +1,244 @@
+package table
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"strconv"
+
+	"k8s.io/apimachinery/pkg/types"
+	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/filter"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
+)
+
+// Reasons of problems.
+const (
+	ReasonConfigUnsupported    = "ConfigUnsupported"
+	ReasonConfigNotFound       = "ConfigNotFound"
+	ReasonConfigInvalid        = "ConfigInvalid"
+	ReasonCredentialsNotFound  = "CredentialsNotFound"
+	ReasonTopicIsImmutable     = "TopicIsImmutable"
+	ReasonFilterInvalid        = "FilterInvalid"
+	ReasonDeliveryInvalid      = "DeliveryInvalid"
+	ReasonAnnotationInvalid    = "AnnotationInvalid"
+	ReasonSubscriberUnresolved = "SubscriberUnresolved"
+)
+
+// mostInFlight is what a Trigger may have under way at once: more would take what is there for others.
+const mostInFlight = 1000
+
+// maker makes tables. It remembers what the one before says of each Broker, for those whose configuration is gone since.
+type maker struct {
+	// standard is the ConfigMap of Brokers that name none.
+	standard types.NamespacedName
+	before   map[string]*Broker // by UID
+	// filters are those of the Triggers of the last table, by UID, and filtersBefore of the one before it.
+	filters, filtersBefore map[string]built
+	// asked are the ConfigMaps and Secrets that the last table needs.
+	asked []Reference
+}
+
+// built is the filter of a generation of a Trigger.
+type built struct {
+	generation int64
+	filter     filter.Filter
+	err        error
+}
+
+// make makes a table.
+func (m *maker) make(o Objects) *Table {
+	m.asked, m.filtersBefore, m.filters = nil, m.filters, map[string]built{}
+	t, next := &Table{Objects: o}, map[string]*Broker{}
+	byName := map[types.NamespacedName]*eventingv1.Broker{}
+	for _, object := range o.Brokers {
+		if object.Annotations[eventingv1.BrokerClassAnnotationKey] != Class || object.DeletionTimestamp != nil {
+			continue
+		}
+		b := m.broker(&o, object)
+		t.Brokers = append(t.Brokers, b)
+		next[b.UID], byName[types.NamespacedName{Namespace: b.Namespace, Name: b.Name}] = b, object
+	}
+	for _, object := range o.Triggers {
+		of := byName[types.NamespacedName{Namespace: object.Namespace, Name: object.Spec.Broker}]
+		if of == nil || object.DeletionTimestamp != nil {
+			continue
+		}
+		b := next[string(of.UID)]
+		b.Triggers = append(b.Triggers, m.trigger(object, of))
+	}
+	m.before = next
+	return t
+}
+
+// broker is a Broker without its Triggers.
+func (m *maker) broker(o *Objects, object *eventingv1.Broker) *Broker {
+	b := &Broker{
+		Namespace: object.Namespace, Name: object.Name, UID: string(object.UID), Generation: object.Generation,
+		Group: broker.GroupOf(string(object.UID)),
+	}
+	if a := object.Status.Address; a != nil {
+		b.Address = endpoint(a.URL, a.CACerts, a.Audience)
+	}
+	config, name, problem := m.config(o, object)
+	if problem == nil {
+		b.Mesh, problem = m.mesh(o, config, name)
+	}
+	before := m.before[b.UID]
+	if problem != nil && before != nil {
+		b.Mesh, b.Topic = before.Mesh, before.Topic
+	}
+	b.Problem = problem
+	if problem != nil {
+		return b
+	}
+	b.Topic = config.TopicOf(b.Namespace, b.Name, b.UID)
+	if has := topicOf(object, before); has != "" && has != b.Topic {
+		b.Problem = &Problem{ReasonTopicIsImmutable, fmt.Sprintf("the Broker has topic %s for good, and %s names %s: change it back, or create another Broker", has, name, b.Topic)}
+		b.Topic = has
+	}
+	return b
+}
+
+// topicOf returns the topic that a Broker has already, if any.
+func topicOf(object *eventingv1.Broker, before *Broker) string {
+	if before != nil && before.Topic != "" {
+		return before.Topic
+	}
+	return object.Status.Annotations[TopicAnnotation]
+}
+
+// config returns the configuration of a Broker, with the ConfigMap that it is from.
+func (m *maker) config(o *Objects, object *eventingv1.Broker) (c broker.Config, name types.NamespacedName, problem *Problem) {
+	name = m.standard
+	if ref := object.Spec.Config; ref != nil {
+		if ref.Kind != kindConfigMap || ref.APIVersion != "v1" {
+			return c, name, &Problem{ReasonConfigUnsupported, fmt.Sprintf("spec.config is a %s of %s: want a ConfigMap of v1", ref.Kind, ref.APIVersion)}
+		}
+		name = types.NamespacedName{Namespace: cmp.Or(ref.Namespace, object.Namespace), Name: ref.Name}
+	}
+	c, problem = m.parse(o, name)
+	if problem == nil && c == (broker.Config{}) && name != m.standard { // the template of a channel, from Knative's own defaults
+		name = m.standard
+		c, problem = m.parse(o, name)
+	}
+	if problem == nil && c == (broker.Config{}) {
+		problem = &Problem{ReasonConfigInvalid, fmt.Sprintf("ConfigMap %s: %v", name, broker.ErrNoConfig)}
+	}
+	return c, name, problem
+}
+
+// parse reads a ConfigMap. That it has none of the keys is the zero value.
+func (m *maker) parse(o *Objects, name types.NamespacedName) (broker.Config, *Problem) {
+	m.asked = append(m.asked, Reference{kindConfigMap, name})
+	object, err := o.configMap(name)
+	if err != nil {
+		return broker.Config{}, &Problem{ReasonConfigNotFound, fmt.Sprintf("ConfigMap %s: %v", name, err)}
+	}
+	c, err := broker.ParseConfig(object.Data)
+	if err != nil && !errors.Is(err, broker.ErrNoConfig) {
+		return broker.Config{}, &Problem{ReasonConfigInvalid, fmt.Sprintf("ConfigMap %s: %v", name, err)}
+	}
+	return c, nil
+}
+
+// mesh is where a configuration leads. Credentials are next to the ConfigMap.
+func (m *maker) mesh(o *Objects, c broker.Config, of types.NamespacedName) (Mesh, *Problem) {
+	mesh := Mesh{URL: c.URL, CA: c.CA}
+	if c.Credentials == "" {
+		return mesh, nil
+	}
+	name := types.NamespacedName{Namespace: of.Namespace, Name: c.Credentials}
+	m.asked = append(m.asked, Reference{kindSecret, name})
+	secret, err := o.secret(name)
+	if err != nil {
+		return Mesh{}, &Problem{ReasonCredentialsNotFound, fmt.Sprintf("Secret %s, which ConfigMap %s names: %v", name, of, err)}
+	}
+	mesh.Username, mesh.Password = string(secret.Data["username"]), string(secret.Data["password"])
+	if mesh.Username == "" || mesh.Password == "" {
+		return Mesh{}, &Problem{ReasonCredentialsNotFound, fmt.Sprintf("Secret %s: want the keys username and password", name)}
+	}
+	return mesh, nil
+}
+
+// trigger is a Trigger of a Broker.
+func (m *maker) trigger(object *eventingv1.Trigger, of *eventingv1.Broker) Trigger {
+	t := Trigger{
+		Namespace: object.Namespace, Name: object.Name, UID: string(object.UID), Generation: object.Generation,
+		Subscriber:     endpoint(object.Status.SubscriberURI, object.Status.SubscriberCACerts, object.Status.SubscriberAudience),
+		DeadLetterSink: deadLetterSink(&object.Status.DeliveryStatus), ServiceAccount: serviceAccount(object.Status.Auth),
+	}
+	if t.Subscriber.URL == "" {
+		t.Problem = &Problem{ReasonSubscriberUnresolved, "the address of the subscriber is not known"}
+	}
+	if err := t.annotate(object.Annotations); err != nil {
+		t.Problem = &Problem{ReasonAnnotationInvalid, err.Error()}
+	}
+	var err error
+	if t.Delivery, err = broker.DeliveryOf(object.Spec.Delivery, of.Spec.Delivery); err != nil {
+		t.Problem, t.Subscriber = &Problem{ReasonDeliveryInvalid, "spec.delivery." + err.Error()}, Endpoint{}
+	}
+	if t.Filter, err = m.filter(object); err != nil {
+		t.Problem = &Problem{ReasonFilterInvalid, "spec." + err.Error()}
+	}
+	return t
+}
+
+// filter returns that of a Trigger: the one before where the Trigger is the same, so that expressions are parsed once.
+func (m *maker) filter(object *eventingv1.Trigger) (filter.Filter, error) {
+	uid := string(object.UID)
+	f, known := m.filtersBefore[uid]
+	if !known || f.generation != object.Generation || f.generation == 0 {
+		f.generation = object.Generation
+		f.filter, f.err = filter.New(&object.Spec)
+	}
+	m.filters[uid] = f
+	return f.filter, f.err
+}
+
+// annotate reads what annotations say. What they say wrongly is as if they did not say it.
+func (t *Trigger) annotate(annotations map[string]string) error {
+	if text, ok := annotations[OrderingAnnotation]; ok {
+		if err := t.Ordering.UnmarshalText([]byte(text)); err != nil {
+			t.Ordering = dispatch.Unordered
+			return fmt.Errorf("annotation %s: %w", OrderingAnnotation, err)
+		}
+	}
+	if text, ok := annotations[MaxInFlightAnnotation]; ok {
+		n, err := strconv.Atoi(text)
+		if err != nil || n < 1 || n > mostInFlight {
+			return fmt.Errorf("annotation %s: %q is no number of 1 to %d", MaxInFlightAnnotation, text, mostInFlight)
+		}
+		t.MaxInFlight = n
+	}
+	return nil
+}
+
+func endpoint(u *apis.URL, caCerts, audience *string) (e Endpoint) {
+	if u != nil {
+		e.URL = u.String()
+	}
+	if caCerts != nil {
+		e.CACerts = *caCerts
+	}
+	if audience != nil {
+		e.Audience = *audience
+	}
+	return e
+}
+
+func deadLetterSink(s *eventingduckv1.DeliveryStatus) Endpoint {
+	return endpoint(s.DeadLetterSinkURI, s.DeadLetterSinkCACerts, s.DeadLetterSinkAudience)
+}
+
+func serviceAccount(s *duckv1.AuthStatus) string {
+	if s == nil || s.ServiceAccountName == nil {
+		return ""
+	}
+	return *s.ServiceAccountName
+}
