@@ -7,13 +7,16 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strconv"
+	"strings"
 
 	"crypto/tls"
 	"crypto/x509"
 
 	"go.uber.org/zap"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/rest"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/table"
@@ -26,10 +29,8 @@ type Config struct {
 	File string `envconfig:"BROKER_FILE" desc:"file with Brokers and Triggers, and the ConfigMaps and Secrets that they name, which stands for the cluster; read again when it changes" want:"the path of a file in YAML or JSON, as kubectl get -o yaml prints it; by default the cluster that the program runs in"`
 	// Address is that of the ingress, for File.
 	Address string `envconfig:"BROKER_ADDRESS" desc:"URL under which the ingress serves the Brokers of BROKER_FILE, to which replies go" want:"an http or https URL"`
-	// Namespace is where the Brokers' own things are.
-	Namespace string `envconfig:"SYSTEM_NAMESPACE" default:"knative-eventing" desc:"namespace of Knative Eventing" want:"the name of a namespace"`
-	// Standard is the ConfigMap of Brokers that name none.
-	Standard string `envconfig:"BROKER_CONFIG" default:"config-eventmesh-broker" desc:"ConfigMap in SYSTEM_NAMESPACE for Brokers that name none" want:"the name of a ConfigMap"`
+	// Standard is the ConfigMap of Brokers that name none. Knative's SYSTEM_NAMESPACE is not asked for: packages that programs link set it.
+	Standard Reference `envconfig:"BROKER_CONFIG" default:"knative-eventing/config-eventmesh-broker" desc:"ConfigMap for Brokers that name none, in the namespace of Knative Eventing" want:"namespace/name"`
 	// ClientID names this replica.
 	ClientID string `envconfig:"EVENTMESH_CLIENT_ID" desc:"names this replica to EventMesh; must survive a restart and be unique among live replicas" want:"any text; by default the host's name, which is the pod's"`
 	// StatusPort is for the kubelet and the controller.
@@ -37,6 +38,19 @@ type Config struct {
 }
 
 const maxPort = 65535
+
+// Reference is the value of BROKER_CONFIG.
+type Reference types.NamespacedName
+
+// Decode parses the variable, for envconfig.
+func (r *Reference) Decode(value string) error {
+	namespace, name, ok := strings.Cut(value, "/")
+	if !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+		return fmt.Errorf("%q is not namespace/name", value)
+	}
+	r.Namespace, r.Name = namespace, name
+	return nil
+}
 
 // Validate finds what the variables' types cannot tell.
 func (c *Config) Validate() error {
@@ -58,13 +72,21 @@ func (c *Config) Validate() error {
 	return nil
 }
 
-// Source returns where the program learns of Brokers.
-func (c *Config) Source(logger *zap.SugaredLogger) (table.Source, error) {
-	standard := types.NamespacedName{Namespace: c.Namespace, Name: c.Standard}
+// Source returns where the program learns of Brokers: of Triggers, too, where it has a directory for a copy.
+func (c *Config) Source(dir string, logger *zap.SugaredLogger) (table.Source, error) {
+	standard := types.NamespacedName(c.Standard)
 	if c.File != "" {
 		return table.File{Path: c.File, Address: c.Address, Standard: standard, Logger: logger}, nil
 	}
-	return nil, errors.New("BROKER_FILE is missing: want it, or a cluster to run in")
+	cluster, err := rest.InClusterConfig()
+	if err != nil {
+		return nil, fmt.Errorf("BROKER_FILE is missing: want it, or a cluster to run in: %w", err)
+	}
+	source := table.Cluster{Config: cluster, Standard: standard, WithoutTriggers: dir == "", Logger: adapter.Sampled(logger)}
+	if dir != "" {
+		source.Copy = filepath.Join(dir, "brokers.json")
+	}
+	return source, nil
 }
 
 // Client returns the configuration of a client of an EventMesh, in a group.

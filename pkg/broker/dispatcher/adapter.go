@@ -65,7 +65,7 @@ func (d *dispatcher) says(err error) { d.notReady.Store(&err) }
 // Start runs until the context ends, and then leaves all groups, and finishes what is in flight: what is on disk stays there. An error means
 // that it cannot run.
 func (d *dispatcher) Start(ctx context.Context) error {
-	source, err := d.config.Source(d.logger)
+	source, err := d.config.Source(d.config.SpoolDir, d.logger)
 	if err != nil {
 		return err
 	}

@@ -51,7 +51,7 @@ func NewAdapter(ctx context.Context, env framework.EnvConfigAccessor, _ cloudeve
 // Start serves until the context ends, and then shuts down in the way of the HTTP server, and closes the connections to EventMesh last. An
 // error means that it cannot serve.
 func (s *server) Start(ctx context.Context) error {
-	source, err := s.config.Source(s.logger)
+	source, err := s.config.Source("", s.logger)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,199 @@
+package controller
+
+import (
+	"context"
+	"sync"
+
+	"go.uber.org/zap"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/client-go/informers"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/eventing/pkg/apis/feature"
+	"knative.dev/eventing/pkg/auth"
+	brokerinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/broker"
+	triggerinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1/trigger"
+	policyinformer "knative.dev/eventing/pkg/client/injection/informers/eventing/v1alpha1/eventpolicy"
+	brokerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/broker"
+	triggerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/trigger"
+	"knative.dev/eventing/pkg/duck"
+	"knative.dev/pkg/client/injection/ducks/duck/v1/source"
+	kubeclient "knative.dev/pkg/client/injection/kube/client"
+	serviceaccountinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/serviceaccount/filtered"
+	"knative.dev/pkg/configmap"
+	"knative.dev/pkg/controller"
+	"knative.dev/pkg/logging"
+	pkgreconciler "knative.dev/pkg/reconciler"
+	"knative.dev/pkg/resolver"
+	"knative.dev/pkg/system"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/table"
+)
+
+// Selector is that of the ServiceAccounts which are watched: the context of the controllers has to have it.
+const Selector = auth.OIDCLabelSelector
+
+// shared is what both controllers ask, once a process.
+var shared = sync.OnceValue(func() *asker { return &asker{} })
+
+// asker asks the pods, and enqueues what has another verdict than before.
+type asker struct {
+	once sync.Once
+	pods *pods
+
+	mu              sync.Mutex
+	brokers         brokerEnqueuer
+	triggers        triggerEnqueuer
+	brokerVerdicts  map[string][2]verdict
+	triggerVerdicts map[string]verdict
+}
+
+type (
+	brokerEnqueuer  func(yield func(*eventingv1.Broker) (changed bool))
+	triggerEnqueuer func(yield func(t *eventingv1.Trigger, b *eventingv1.Broker) (changed bool))
+)
+
+// start starts asking, once.
+func (a *asker) start(ctx context.Context) *pods {
+	a.once.Do(func() {
+		a.pods = newPods(podLister(ctx))
+		go a.pods.run(ctx, a.compare)
+	})
+	return a.pods
+}
+
+// podLister lists the pods of the data plane.
+func podLister(ctx context.Context) corelisters.PodLister {
+	factory := informers.NewSharedInformerFactoryWithOptions(kubeclient.Get(ctx), 0, informers.WithNamespace(system.Namespace()),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
+			o.LabelSelector = nameLabel + " in (" + roleIngress + "," + roleDispatcher + ")"
+		}))
+	pods := factory.Core().V1().Pods()
+	if err := controller.StartInformers(ctx.Done(), pods.Informer()); err != nil {
+		logging.FromContext(ctx).Fatalw("watching pods", zap.Error(err))
+	}
+	return pods.Lister()
+}
+
+// compare enqueues what the pods say something else of than the last time.
+func (a *asker) compare() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.brokers == nil || a.triggers == nil {
+		return
+	}
+	brokers := map[string][2]verdict{}
+	a.brokers(func(b *eventingv1.Broker) bool {
+		uid := string(b.UID)
+		was := b.Status.GetCondition(conditionDispatcher).IsTrue()
+		ingress, _ := a.pods.broker(roleIngress, uid, b.Generation, was)
+		dispatcher, _ := a.pods.broker(roleDispatcher, uid, b.Generation, was)
+		brokers[uid] = [2]verdict{ingress, dispatcher}
+		return brokers[uid] != a.brokerVerdicts[uid]
+	})
+	a.brokerVerdicts = brokers
+	triggers := map[string]verdict{}
+	a.triggers(func(t *eventingv1.Trigger, b *eventingv1.Broker) bool {
+		uid := string(t.UID)
+		triggers[uid] = a.pods.trigger(string(b.UID), uid, t.Generation)
+		before, known := a.triggerVerdicts[uid]
+		return !known || triggers[uid] != before
+	})
+	a.triggerVerdicts = triggers
+}
+
+// NewBrokers returns the controller of Brokers.
+func NewBrokers(ctx context.Context, watcher configmap.Watcher) *controller.Impl {
+	eventingv1.RegisterAlternateBrokerConditionSet(brokerConditions)
+	informer, policies := brokerinformer.Get(ctx), policyinformer.Get(ctx)
+	ours := pkgreconciler.AnnotationFilterFunc(eventingv1.BrokerClassAnnotationKey, table.Class, false)
+	a := shared()
+	r := &brokers{pods: a.start(ctx), policies: policies.Lister()}
+	var all func(any)
+	features := feature.NewStore(logging.FromContext(ctx).Named("features"), func(string, any) {
+		if all != nil {
+			all(nil)
+		}
+	})
+	features.WatchConfigs(watcher)
+	impl := brokerreconciler.NewImpl(ctx, r, table.Class, func(*controller.Impl) controller.Options {
+		return controller.Options{ConfigStore: features, PromoteFilterFunc: ours}
+	})
+	all = func(any) { impl.FilteredGlobalResync(ours, informer.Informer()) }
+	r.resolver = resolver.NewURIResolverFromTracker(ctx, impl.Tracker)
+	handle(informer.Informer(), ours, controller.HandleAll(impl.Enqueue))
+	_, _ = policies.Informer().AddEventHandler(auth.EventPolicyEventHandler(informer.Informer().GetIndexer(), brokerKind.GroupKind(), impl.EnqueueKey))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.brokers = func(changed func(*eventingv1.Broker) bool) {
+		for _, b := range list(informer.Lister().List) {
+			if ours(b) && changed(b) {
+				impl.Enqueue(b)
+			}
+		}
+	}
+	return impl
+}
+
+// NewTriggers returns the controller of Triggers.
+func NewTriggers(ctx context.Context, watcher configmap.Watcher) *controller.Impl {
+	informer, brokerInformer, accounts := triggerinformer.Get(ctx), brokerinformer.Get(ctx), serviceaccountinformer.Get(ctx, Selector)
+	a := shared()
+	r := &triggers{pods: a.start(ctx), kube: kubeclient.Get(ctx), brokers: brokerInformer.Lister(), serviceAccounts: accounts.Lister()}
+	ours := func(object any) bool {
+		t, ok := object.(*eventingv1.Trigger)
+		if !ok {
+			return false
+		}
+		_, is := brokerOf(r.brokers, t)
+		return is
+	}
+	features := feature.NewStore(logging.FromContext(ctx).Named("features"))
+	features.WatchConfigs(watcher)
+	impl := triggerreconciler.NewImpl(ctx, r, func(*controller.Impl) controller.Options {
+		return controller.Options{ConfigStore: features, PromoteFilterFunc: ours}
+	})
+	r.sources = duck.NewListableTrackerFromTracker(ctx, source.Get, impl.Tracker)
+	r.resolver = resolver.NewURIResolverFromTracker(ctx, impl.Tracker)
+	handle(informer.Informer(), ours, controller.HandleAll(impl.Enqueue))
+	handle(accounts.Informer(), controller.FilterController(&eventingv1.Trigger{}), controller.HandleAll(func(object any) {
+		owner := metav1.GetControllerOf(object.(metav1.Object))                                                                 //nolint:forcetypeassert // it has one
+		if t, err := informer.Lister().Triggers(object.(metav1.Object).GetNamespace()).Get(owner.Name); err == nil && ours(t) { //nolint:forcetypeassert // as above
+			impl.Enqueue(t)
+		}
+	}))
+	handle(brokerInformer.Informer(), pkgreconciler.AnnotationFilterFunc(eventingv1.BrokerClassAnnotationKey, table.Class, false), controller.HandleAll(func(object any) {
+		b, ok := object.(*eventingv1.Broker)
+		if !ok {
+			return
+		}
+		for _, t := range list(informer.Lister().Triggers(b.Namespace).List) {
+			if t.Spec.Broker == b.Name {
+				impl.Enqueue(t)
+			}
+		}
+	}))
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.triggers = func(changed func(*eventingv1.Trigger, *eventingv1.Broker) bool) {
+		for _, t := range list(informer.Lister().List) {
+			if b, _ := brokerOf(r.brokers, t); b != nil && changed(t, b) {
+				impl.Enqueue(t)
+			}
+		}
+	}
+	return impl
+}
+
+// list lists what is in memory, so that it cannot fail.
+func list[T any](of func(labels.Selector) ([]T, error)) []T {
+	all, _ := of(labels.Everything())
+	return all
+}
+
+// handle has a handler called with some of the objects. That cannot fail before an informer has ended.
+func handle(informer cache.SharedIndexInformer, filter func(any) bool, handler cache.ResourceEventHandler) {
+	_, _ = informer.AddEventHandler(cache.FilteringResourceEventHandler{FilterFunc: filter, Handler: handler})
+}

@@ -1,0 +1,256 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	corelisters "k8s.io/client-go/listers/core/v1"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/dataplane"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/table"
+)
+
+// Roles of the pods of the data plane, by the label app.kubernetes.io/name.
+const (
+	nameLabel      = "app.kubernetes.io/name"
+	roleIngress    = "eventmesh-broker-ingress"
+	roleDispatcher = "eventmesh-broker-dispatcher"
+	// portName is that of the port on which they serve their status.
+	portName = "status"
+)
+
+const (
+	// askEvery is the time from one question to the pods to the next.
+	askEvery = 500 * time.Millisecond
+	// answerIn is how long an answer may take.
+	answerIn = time.Second
+	// believedFor is how long what was served before is believed to be, while no pod serves it: connections break and come back.
+	believedFor = 30 * time.Second
+	// maxStatus is how large an answer may be, in bytes.
+	maxStatus = 64 << 20
+)
+
+// pods asks the pods of the data plane what they serve.
+type pods struct {
+	lister corelisters.PodLister
+	client *http.Client
+	now    func() time.Time
+
+	mu    sync.Mutex
+	known map[string]*report   // by the UID of the pod
+	good  map[string]time.Time // when a role has served a Broker the last time, by both
+}
+
+// report is what a pod said the last time.
+type report struct {
+	role   string
+	tag    string
+	status dataplane.Status
+	err    error // it does not answer
+}
+
+func newPods(lister corelisters.PodLister) *pods {
+	return &pods{
+		lister: lister, client: &http.Client{Timeout: answerIn, Transport: &http.Transport{MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute}},
+		now: time.Now, known: map[string]*report{}, good: map[string]time.Time{},
+	}
+}
+
+// run asks until the context ends, and calls asked after each round.
+func (p *pods) run(ctx context.Context, asked func()) {
+	ticker := time.NewTicker(askEvery)
+	defer ticker.Stop()
+	for {
+		p.ask(ctx)
+		asked()
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// ask asks all pods that are ready, at once.
+func (p *pods) ask(ctx context.Context) {
+	found, err := p.lister.List(labels.Everything())
+	if err != nil {
+		return // it is in memory
+	}
+	next := map[string]*report{}
+	var asking sync.WaitGroup
+	var mu sync.Mutex
+	for _, pod := range found {
+		url := statusURL(pod)
+		if url == "" {
+			continue
+		}
+		p.mu.Lock()
+		before := p.known[string(pod.UID)]
+		p.mu.Unlock()
+		asking.Go(func() {
+			r := p.one(ctx, url, before)
+			r.role = pod.Labels[nameLabel]
+			mu.Lock()
+			defer mu.Unlock()
+			next[string(pod.UID)] = r
+		})
+	}
+	asking.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.known = next
+	for _, r := range next {
+		for uid, b := range r.status.Brokers {
+			if b.Problem == nil {
+				p.good[r.role+uid] = p.now()
+			}
+		}
+	}
+	for key, at := range p.good {
+		if p.now().Sub(at) > believedFor {
+			delete(p.good, key)
+		}
+	}
+}
+
+// statusURL is where a pod tells its status, and "" for one that is not ready.
+func statusURL(pod *corev1.Pod) string {
+	ready := false
+	for _, c := range pod.Status.Conditions {
+		ready = ready || c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
+	}
+	if !ready || pod.DeletionTimestamp != nil || pod.Status.PodIP == "" {
+		return ""
+	}
+	for i := range pod.Spec.Containers {
+		for _, port := range pod.Spec.Containers[i].Ports {
+			if port.Name == portName {
+				return "http://" + net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(int(port.ContainerPort))) + dataplane.StatusPath
+			}
+		}
+	}
+	return ""
+}
+
+// one asks one pod. What it has said before need not be said again.
+func (p *pods) one(ctx context.Context, url string, before *report) *report {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return &report{err: err}
+	}
+	if before != nil && before.tag != "" {
+		request.Header.Set("If-None-Match", before.tag)
+	}
+	response, err := p.client.Do(request)
+	if err != nil {
+		return &report{err: err}
+	}
+	defer response.Body.Close()
+	switch {
+	case response.StatusCode == http.StatusNotModified && before != nil:
+		return &report{tag: before.tag, status: before.status}
+	case response.StatusCode != http.StatusOK:
+		return &report{err: fmt.Errorf("it answers %d", response.StatusCode)}
+	}
+	r := &report{tag: response.Header.Get("ETag")}
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxStatus))
+	if err == nil {
+		err = json.Unmarshal(body, &r.status)
+	}
+	if err != nil {
+		return &report{err: err}
+	}
+	return r
+}
+
+// verdict is what the pods of a role say together. The zero value is that all is served.
+type verdict struct {
+	// wait says that it is not known yet, rather than not so.
+	wait bool
+	table.Problem
+}
+
+func (v verdict) ok() bool { return v == verdict{} }
+
+// broker tells whether a Broker is served by pods of a role: all of them at first, and one once it was.
+func (p *pods) broker(role, uid string, generation int64, was bool) (v verdict, topic string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	pods, serving := 0, 0
+	for _, r := range p.known {
+		if r.role != role {
+			continue
+		}
+		pods++
+		b, knows := r.status.Brokers[uid]
+		switch {
+		case !knows || b.Generation < generation:
+			v = verdict{true, table.Problem{Reason: "NotServedYet", Message: fmt.Sprintf("a pod of %s does not know this generation yet", role)}}
+			if r.err != nil {
+				v.Message = fmt.Sprintf("a pod of %s does not tell what it serves: %v", role, r.err)
+			}
+		case b.Problem != nil:
+			v = verdict{Problem: *b.Problem}
+		default:
+			serving++
+		}
+		if topic == "" || b.Topic != "" {
+			topic = b.Topic
+		}
+	}
+	_, lately := p.good[role+uid]
+	switch {
+	case pods > 0 && serving == pods, was && serving > 0:
+		return verdict{}, topic
+	case was && lately && !ofConfig(v.Reason):
+		return verdict{}, topic
+	case pods == 0:
+		return verdict{true, table.Problem{Reason: "NoPod", Message: fmt.Sprintf("no pod of %s is ready", role)}}, ""
+	default:
+		return v, topic
+	}
+}
+
+// ofConfig tells the reasons that are a matter of the Broker's configuration.
+func ofConfig(reason string) bool {
+	switch reason {
+	case table.ReasonConfigInvalid, table.ReasonConfigNotFound, table.ReasonConfigUnsupported, table.ReasonCredentialsNotFound, table.ReasonTopicIsImmutable:
+		return true
+	default:
+		return false
+	}
+}
+
+// trigger tells whether a Trigger is served by all dispatchers.
+func (p *pods) trigger(broker, uid string, generation int64) verdict {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	v, pods := verdict{}, 0
+	for _, r := range p.known {
+		if r.role != roleDispatcher {
+			continue
+		}
+		pods++
+		t, knows := r.status.Brokers[broker].Triggers[uid]
+		switch {
+		case !knows || t.Generation < generation:
+			return verdict{true, table.Problem{Reason: "NotServedYet", Message: "a dispatcher does not know this generation yet"}}
+		case t.Problem != nil:
+			v = verdict{t.Problem.Reason == table.ReasonSubscriberUnresolved, *t.Problem}
+		}
+	}
+	if pods == 0 {
+		return verdict{true, table.Problem{Reason: "NoPod", Message: "no pod of " + roleDispatcher + " is ready"}}
+	}
+	return v
+}

@@ -1,0 +1,139 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/eventing/pkg/apis/feature"
+	"knative.dev/eventing/pkg/auth"
+	triggerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/trigger"
+	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
+	"knative.dev/eventing/pkg/duck"
+	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
+	pkgreconciler "knative.dev/pkg/reconciler"
+	"knative.dev/pkg/resolver"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/dataplane"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/table"
+)
+
+// classAnnotation says, in the status of a Trigger, that its Broker is of this class: for when that is gone.
+const classAnnotation = "eventmesh.eventing.knative.dev/class"
+
+// triggers reconciles Triggers of Brokers of this class, and touches no other.
+type triggers struct {
+	pods            *pods
+	kube            kubernetes.Interface
+	brokers         eventinglisters.BrokerLister
+	serviceAccounts corelisters.ServiceAccountLister
+	resolver        *resolver.URIResolver
+	sources         duck.ListableTracker
+}
+
+var _ triggerreconciler.Interface = (*triggers)(nil)
+
+// brokerOf returns the Broker of a Trigger, if it is of this class. Without a Broker, was tells whether it had one.
+func brokerOf(lister eventinglisters.BrokerLister, t *eventingv1.Trigger) (b *eventingv1.Broker, was bool) {
+	b, err := lister.Brokers(t.Namespace).Get(t.Spec.Broker)
+	if apierrors.IsNotFound(err) {
+		return nil, t.Status.Annotations[classAnnotation] == table.Class
+	}
+	if err != nil || b.Annotations[eventingv1.BrokerClassAnnotationKey] != table.Class {
+		return nil, false
+	}
+	return b, true
+}
+
+// ReconcileKind implements Knative's generated reconciler.
+func (r *triggers) ReconcileKind(ctx context.Context, t *eventingv1.Trigger) pkgreconciler.Event {
+	b, was := brokerOf(r.brokers, t)
+	if b == nil {
+		if was {
+			t.Status.MarkBrokerFailed("BrokerDoesNotExist", "Broker %q does not exist", t.Spec.Broker)
+		}
+		return nil
+	}
+	if t.Status.Annotations == nil {
+		t.Status.Annotations = map[string]string{}
+	}
+	t.Status.Annotations[classAnnotation] = table.Class
+	t.Status.PropagateBrokerCondition(b.Status.GetTopLevelCondition())
+	if err := r.resolveSubscriber(ctx, t); err != nil {
+		return err
+	}
+	if err := r.resolveDeadLetterSink(ctx, b, t); err != nil {
+		return err
+	}
+	if err := auth.SetupOIDCServiceAccount(ctx, feature.FromContext(ctx), r.serviceAccounts, r.kube,
+		eventingv1.SchemeGroupVersion.WithKind("Trigger"), t.ObjectMeta, &t.Status, func(as *duckv1.AuthStatus) { t.Status.Auth = as }); err != nil {
+		return err
+	}
+	r.markSubscribed(b, t)
+	return r.checkDependency(ctx, t)
+}
+
+// markSubscribed says whether the data plane delivers what comes from now on. A Trigger for which it keeps as much as it may is served, and
+// says so.
+func (r *triggers) markSubscribed(b *eventingv1.Broker, t *eventingv1.Trigger) {
+	switch v := r.pods.trigger(string(b.UID), string(t.UID), t.Generation); {
+	case v.ok():
+		t.Status.PropagateSubscriptionCondition(&apis.Condition{Type: apis.ConditionReady, Status: corev1.ConditionTrue})
+	case v.Reason == dataplane.ReasonFull:
+		t.Status.PropagateSubscriptionCondition(&apis.Condition{Type: apis.ConditionReady, Status: corev1.ConditionTrue, Reason: v.Reason, Message: v.Message})
+	case v.wait:
+		t.Status.MarkSubscribedUnknown(v.Reason, "%s", v.Message)
+	default:
+		t.Status.MarkNotSubscribed(v.Reason, "%s", v.Message)
+	}
+}
+
+// resolveSubscriber finds the address of the subscriber.
+func (r *triggers) resolveSubscriber(ctx context.Context, t *eventingv1.Trigger) error {
+	found, err := r.resolve(ctx, &t.Spec.Subscriber, t)
+	if err != nil {
+		t.Status.SubscriberURI, t.Status.SubscriberCACerts, t.Status.SubscriberAudience = nil, nil, nil
+		t.Status.MarkSubscriberResolvedFailed("SubscriberUnresolved", "spec.subscriber: %v", err)
+		t.Status.MarkSubscribedUnknown("SubscriberUnresolved", "the address of the subscriber is not known")
+		return fmt.Errorf("resolving the subscriber: %w", err)
+	}
+	t.Status.SubscriberURI, t.Status.SubscriberCACerts, t.Status.SubscriberAudience = found.URL, found.CACerts, found.Audience
+	t.Status.MarkSubscriberResolvedSucceeded()
+	return nil
+}
+
+// resolve finds the address of a destination, whose namespace is by default that of the Trigger.
+func (r *triggers) resolve(ctx context.Context, to *duckv1.Destination, t *eventingv1.Trigger) (*duckv1.Addressable, error) {
+	to = to.DeepCopy()
+	to.SetDefaults(apis.WithinParent(ctx, t.ObjectMeta))
+	return r.resolver.AddressableFromDestinationV1(ctx, *to, t)
+}
+
+// resolveDeadLetterSink finds the address of the Trigger's own dead letter sink, or takes that of the Broker.
+func (r *triggers) resolveDeadLetterSink(ctx context.Context, b *eventingv1.Broker, t *eventingv1.Trigger) error {
+	t.Status.DeliveryStatus = eventingduckv1.DeliveryStatus{}
+	switch {
+	case t.Spec.Delivery != nil && t.Spec.Delivery.DeadLetterSink != nil:
+		found, err := r.resolve(ctx, t.Spec.Delivery.DeadLetterSink, t)
+		if err != nil {
+			t.Status.MarkDeadLetterSinkResolvedFailed("DeadLetterSinkUnresolved", "spec.delivery.deadLetterSink: %v", err)
+			return fmt.Errorf("resolving the dead letter sink: %w", err)
+		}
+		t.Status.DeliveryStatus = eventingduckv1.NewDeliveryStatusFromAddressable(found)
+		t.Status.MarkDeadLetterSinkResolvedSucceeded()
+	case b.Spec.Delivery == nil || b.Spec.Delivery.DeadLetterSink == nil:
+		t.Status.MarkDeadLetterSinkNotConfigured()
+	case b.Status.DeliveryStatus.IsSet():
+		t.Status.DeliveryStatus = b.Status.DeliveryStatus
+		t.Status.MarkDeadLetterSinkResolvedSucceeded()
+	default: // it is told when the Broker changes
+		t.Status.MarkDeadLetterSinkResolvedFailed("DeadLetterSinkUnresolved", "that of Broker %s is not resolved", b.Name)
+	}
+	return nil
+}
