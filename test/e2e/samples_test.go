@@ -23,7 +23,7 @@ func TestSamples(t *testing.T) {
 		name := filepath.Base(filepath.Dir(path))
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if name == "sink-binding" {
+			if name == "sink-binding" || name == "broker" {
 				volumes(t, 1)
 			}
 			forget(t, name)

@@ -38,6 +38,8 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/sink"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/source"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/dispatcher"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/ingress"
 )
 
 const (
@@ -225,7 +227,8 @@ func checkPod(t *testing.T, pod *corev1.PodSpec, settings map[string]map[string]
 	c := pod.Containers[0]
 	checkRestricted(t, pod)
 	token := pod.AutomountServiceAccountToken
-	if needed := settings[pod.ServiceAccountName]["OIDC_AUDIENCE"] != ""; token == nil || *token != needed {
+	needed := settings[pod.ServiceAccountName]["OIDC_AUDIENCE"] != "" || strings.HasPrefix(pod.ServiceAccountName, "eventmesh-broker-")
+	if token == nil || *token != needed {
 		t.Errorf("the pod gets a token of Kubernetes, or none: %v, want %t", token, needed)
 	}
 	if len(c.Resources.Requests) != 2 || c.Resources.Limits.Memory().IsZero() {
@@ -246,6 +249,15 @@ func checkPod(t *testing.T, pod *corev1.PodSpec, settings map[string]map[string]
 		config := sink.NewConfig()
 		load(t, config, c, settings)
 		checkLife(t, pod, config.ShutdownDelay+config.DrainTimeout)
+	case ours && name == "broker-ingress":
+		config := ingress.NewConfig()
+		load(t, config, c, settings)
+		checkLife(t, pod, config.ShutdownDelay+config.DrainTimeout)
+	case ours && name == "broker-dispatcher":
+		config := dispatcher.NewConfig()
+		load(t, config, c, settings)
+		checkLife(t, pod, config.DrainTimeout)
+	case ours && name == "broker-controller": // which has those of Knative's controllers
 	case len(c.Env) > 0 || len(c.EnvFrom) > 0:
 		t.Errorf("nothing checks the variables of %s", c.Name)
 	}

@@ -15,7 +15,7 @@ import (
 func (r *triggers) checkDependency(ctx context.Context, t *eventingv1.Trigger) error {
 	text, ok := t.Annotations[eventingv1.DependencyAnnotation]
 	if !ok {
-		t.Status.MarkDependencyNotConfigured()
+		t.Status.MarkDependencySucceeded()
 		return nil
 	}
 	of, err := eventingv1.GetObjRefFromDependencyAnnotation(text)

@@ -86,7 +86,7 @@ func (r *triggers) markSubscribed(b *eventingv1.Broker, t *eventingv1.Trigger) {
 	case v.ok():
 		t.Status.PropagateSubscriptionCondition(&apis.Condition{Type: apis.ConditionReady, Status: corev1.ConditionTrue})
 	case v.Reason == dataplane.ReasonFull:
-		t.Status.PropagateSubscriptionCondition(&apis.Condition{Type: apis.ConditionReady, Status: corev1.ConditionTrue, Reason: v.Reason, Message: v.Message})
+		t.GetConditionSet().Manage(&t.Status).MarkTrueWithReason(eventingv1.TriggerConditionSubscribed, v.Reason, "%s", v.Message)
 	case v.wait:
 		t.Status.MarkSubscribedUnknown(v.Reason, "%s", v.Message)
 	default:
