@@ -91,7 +91,8 @@ func (a *asker) compare() {
 		ingress, _ := a.pods.broker(roleIngress, uid, b.Generation, was)
 		dispatcher, _ := a.pods.broker(roleDispatcher, uid, b.Generation, was)
 		brokers[uid] = [2]verdict{ingress, dispatcher}
-		return brokers[uid] != a.brokerVerdicts[uid]
+		before, known := a.brokerVerdicts[uid]
+		return !known || brokers[uid] != before
 	})
 	a.brokerVerdicts = brokers
 	triggers := map[string]verdict{}
