@@ -11,6 +11,8 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/sink"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/source"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/dispatcher"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/ingress"
 )
 
 const root = "../.."
@@ -19,7 +21,7 @@ const root = "../.."
 var testVariables = []string{"EVENTMESH_GRPC_URL", "EVENTMESH_TCP_URL", "EVENTMESH_STORAGE"}
 
 var (
-	variablePattern = regexp.MustCompile(`\b(?:EVENTMESH|K|OIDC|TLS)_[A-Z0-9_]*[A-Z0-9]\b`)
+	variablePattern = regexp.MustCompile(`\b(?:EVENTMESH|K|OIDC|TLS|BROKER|STATUS)_[A-Z0-9_]*[A-Z0-9]\b`)
 	targetPattern   = regexp.MustCompile("(?m)(?:^|`)make ([a-z0-9-]+)")
 	linkPattern     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	yamlPattern     = regexp.MustCompile("(?ms)^```yaml\n(.*?)^```")
@@ -31,7 +33,7 @@ var (
 
 func TestVariablesAreKnown(t *testing.T) {
 	t.Parallel()
-	all := slices.Concat(adapter.Names(source.NewConfig()), adapter.Names(sink.NewConfig()), testVariables)
+	all := slices.Concat(adapter.Names(source.NewConfig()), adapter.Names(sink.NewConfig()), adapter.Names(ingress.NewConfig()), adapter.Names(dispatcher.NewConfig()), testVariables)
 	for path, text := range documents(t) {
 		for _, name := range variablePattern.FindAllString(text, -1) {
 			if !slices.Contains(all, name) {

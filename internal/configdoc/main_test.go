@@ -7,19 +7,25 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/sink"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/source"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/dispatcher"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/ingress"
 )
 
 func TestEachVariableHasOneRow(t *testing.T) {
 	t.Parallel()
-	_, rest, _ := strings.Cut(document(), "\n## Source\n")
-	forSource, rest, _ := strings.Cut(rest, "\n## Sink\n")
-	forSink, _, _ := strings.Cut(rest, "\n## Both")
+	sections := map[string]string{}
+	for part := range strings.SplitSeq(document(), "\n## ") {
+		title, text, _ := strings.Cut(part, "\n")
+		sections[title] = "\n" + text
+	}
 	for _, test := range []struct {
 		name, section string
 		config        any
 	}{
-		{"source", forSource, source.NewConfig()},
-		{"sink", forSink, sink.NewConfig()},
+		{"source", sections["Source"], source.NewConfig()},
+		{"sink", sections["Sink"], sink.NewConfig()},
+		{"ingress", sections["Broker: ingress"], ingress.NewConfig()},
+		{"dispatcher", sections["Broker: dispatcher"], dispatcher.NewConfig()},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

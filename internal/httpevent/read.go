@@ -47,7 +47,7 @@ func Read(header http.Header, body []byte) (*event.Event, error) {
 	case version == event.CloudEventsVersionV1:
 		return readBinary(header, body)
 	case version != "":
-		return nil, fmt.Errorf("specversion %.100q is not supported, only %s", version, event.CloudEventsVersionV1)
+		return nil, fmt.Errorf("specversion %.100q is %w, only %s", version, ErrVersion, event.CloudEventsVersionV1)
 	default:
 		return nil, fmt.Errorf("want a header %s, or %s %s or %s",
 			headerVersion, headerContentType, event.ApplicationCloudEventsJSON, event.ApplicationCloudEventsBatchJSON)

@@ -4,6 +4,7 @@ package jsonevent
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -21,12 +22,15 @@ const (
 	specVersion      = "specversion"
 )
 
+// ErrVersion says of an event that it is of another version of CloudEvents than 1.0.
+var ErrVersion = errors.New("not supported")
+
 // Append appends an event. Its data has to be JSON, unless DataBase64 is set. The error is a version other than 1.0, or an extension
 // of none of the types of CloudEvents. What Check refuses, and bytes that are not UTF-8, cannot be read again.
 func Append(b []byte, e event.Event) ([]byte, error) {
 	in, ok := e.Context.(*event.EventContextV1)
 	if !ok {
-		return b, fmt.Errorf("specversion %s is not supported", e.SpecVersion())
+		return b, fmt.Errorf("specversion %s is %w", e.SpecVersion(), ErrVersion)
 	}
 	b = append(b, `{"specversion":"1.0","id":`...)
 	b = jsontext.AppendString(b, in.ID)

@@ -37,7 +37,7 @@ func unmarshal(text []byte, r *reader) (event.Event, error) {
 		return event.Event{}, err
 	}
 	if r.version != event.CloudEventsVersionV1 {
-		return event.Event{}, fmt.Errorf("specversion %.100q is not supported, only %s", r.version, event.CloudEventsVersionV1)
+		return event.Event{}, fmt.Errorf("specversion %.100q is %w, only %s", r.version, ErrVersion, event.CloudEventsVersionV1)
 	}
 	e := event.Event{Context: &r.context}
 	var err error

@@ -78,6 +78,9 @@ func (s *Server) accept(w http.ResponseWriter, r *http.Request, to Destination) 
 	}
 	defer s.leave(r.Context(), body)
 	e, err := httpevent.Read(r.Header, body.content)
+	if s.options.Older && errors.Is(err, httpevent.ErrVersion) {
+		e, err = httpevent.ReadOlder(r.Context(), r.Header, body.content)
+	}
 	if err != nil {
 		return nil, notAnEvent(err)
 	}

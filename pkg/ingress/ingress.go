@@ -66,6 +66,8 @@ type Options struct {
 	Authenticate func(r *http.Request) error
 	// Check returns why an event cannot be delivered, which is answered 400. By default it asks for what every CloudEvent has.
 	Check func(e event.Event) error
+	// Older accepts events of CloudEvents 0.3, too, and makes them such of 1.0.
+	Older bool
 	// Ready returns nil, or why no events should come, which the probe of readiness says.
 	Ready func() error
 

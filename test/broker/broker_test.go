@@ -89,7 +89,9 @@ func TestDeadLetters(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *stage) {
 		refuses, fails, other, dead, deadOfBroker := newSubscriber(t, says(400)), newSubscriber(t, nil), newSubscriber(t, nil), newSubscriber(t, nil), newSubscriber(t, nil)
-		fails.answers(func(w http.ResponseWriter, _ event.Event) { http.Error(w, "out of order", 500) })
+		fails.answers(func(w http.ResponseWriter, _ event.Event) {
+			http.Error(w, "out of order", http.StatusInternalServerError)
+		})
 		u, err := apis.ParseURL(deadOfBroker.URL)
 		if err != nil {
 			t.Fatal(err)
@@ -314,6 +316,19 @@ func TestAnswersOfTheIngress(t *testing.T) {
 		if response.StatusCode != want {
 			t.Errorf("%s %s: got %d, want %d", method, path, response.StatusCode, want)
 		}
+	}
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/shop/default", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header = http.Header{"Ce-Specversion": {"0.3"}, "Ce-Id": {"1"}, "Ce-Source": {"/shop"}, "Ce-Type": {"order"}}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = response.Body.Close()
+	if response.StatusCode != http.StatusAccepted {
+		t.Errorf("an event of CloudEvents 0.3: got %d, want 202", response.StatusCode)
 	}
 	s.mesh.Stop()
 	await.Until(t, await.Patience, func() string {

@@ -10,6 +10,9 @@ type demoEvent struct {
 	id, eventType, source, contentType, data string
 }
 
+// plain is the content type of all that the demo sends.
+const plain = "text/plain"
+
 // flags are those by which devmesh makes this event.
 func (e demoEvent) flags() []string {
 	return []string{"--id", e.id, "--type", e.eventType, "--source", e.source, "--content-type", e.contentType, e.data}

@@ -14,7 +14,7 @@ import (
 )
 
 func main() {
-	bin := flag.String("bin", "bin", "`folder` that holds the programs devmesh, source and sink")
+	bin := flag.String("bin", "bin", "`folder` that holds the programs")
 	timeout := flag.Duration("timeout", time.Minute, "`time` that the whole demo may take")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
@@ -47,7 +47,7 @@ func play(ctx context.Context, bin string, timeout time.Duration, out io.Writer)
 			s.out.printf("\nThe end of the log of %s:\n%s", p.name, p.tail())
 		}
 	}
-	s.out.printf("\n%d of %d events arrived whole:\n", len(s.arrived), len(transports)*2)
+	s.out.printf("\n%d of %d events arrived whole:\n", len(s.arrived), len(transports)*2+brokerEvents)
 	for _, line := range s.arrived {
 		s.out.printf("  ✓ %s\n", line)
 	}

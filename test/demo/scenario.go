@@ -13,7 +13,7 @@ func (s *stage) toEventMesh(ctx context.Context, transport, meshURL string) erro
 	topic := "demo-from-knative-" + name
 	event := demoEvent{
 		id: "from-knative-" + name, eventType: "org.example.greeting", source: "/demo/knative",
-		contentType: "text/plain", data: "Hello CloudEvents!",
+		contentType: plain, data: "Hello CloudEvents!",
 	}
 	sink, err := s.start(ctx, "sink", []string{
 		"EVENTMESH_URL=" + meshURL, "EVENTMESH_TOPIC=" + topic, "EVENTMESH_TOPICS=" + topic,
@@ -56,7 +56,7 @@ func (s *stage) toKnative(ctx context.Context, transport, meshURL, sinkURL strin
 	topic := "demo-from-eventmesh-" + name
 	event := demoEvent{
 		id: "from-eventmesh-" + name, eventType: "org.example.greeting", source: "/demo/eventmesh",
-		contentType: "text/plain", data: "Hello Knative from EventMesh!",
+		contentType: plain, data: "Hello Knative from EventMesh!",
 	}
 	source, err := s.start(ctx, "source", []string{
 		"EVENTMESH_URL=" + meshURL, "EVENTMESH_TOPICS=" + topic, "EVENTMESH_GROUP=demo-source",

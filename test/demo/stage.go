@@ -75,6 +75,13 @@ func (s *stage) play(ctx context.Context) error {
 			return fmt.Errorf("from EventMesh to Knative over %s: %w", transport, err)
 		}
 	}
+	meshURL, err := addressAfter(ctx, mesh, transports[0])
+	if err != nil {
+		return err
+	}
+	if err := s.throughBroker(ctx, meshURL, sinkURL, receiver); err != nil {
+		return fmt.Errorf("through a Broker: %w", err)
+	}
 	return nil
 }
 

@@ -129,7 +129,7 @@ func (r *triggers) resolveDeadLetterSink(ctx context.Context, b *eventingv1.Brok
 		t.Status.MarkDeadLetterSinkResolvedSucceeded()
 	case b.Spec.Delivery == nil || b.Spec.Delivery.DeadLetterSink == nil:
 		t.Status.MarkDeadLetterSinkNotConfigured()
-	case b.Status.DeliveryStatus.IsSet():
+	case b.Status.DeadLetterSinkURI != nil:
 		t.Status.DeliveryStatus = b.Status.DeliveryStatus
 		t.Status.MarkDeadLetterSinkResolvedSucceeded()
 	default: // it is told when the Broker changes

@@ -60,7 +60,7 @@ func (s *server) Start(ctx context.Context) error {
 		return err
 	}
 	o := s.config.Options("eventmesh-broker-ingress")
-	o.Route, o.Check, o.Ready = s.route, eventmesh.Validate, s.ready
+	o.Route, o.Check, o.Ready, o.Older = s.route, eventmesh.Validate, s.ready, true
 	o.TLS, o.Name, o.Meter, o.Logger = encryption, name, otel.Meter(telemetryScope), adapter.Sampled(s.logger)
 	face, err := ingress.New(o)
 	if err != nil {

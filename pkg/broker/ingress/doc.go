@@ -1,7 +1,7 @@
 // Package ingress receives events for Brokers of class EventMesh, at /{namespace}/{name} of one HTTP server for all of them, and publishes
 // each to the topic of its Broker. Its answers are those of package [github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress], and
 //
-//	202  EventMesh has confirmed the event
+//	202  EventMesh has confirmed the event, which may be one of CloudEvents 0.3: it goes on as one of 1.0
 //	400  no path of a Broker, or an event that has come to Brokers as often as it may
 //	404  no such Broker
 //	413  more than EventMesh accepts
