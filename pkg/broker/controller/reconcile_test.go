@@ -1,0 +1,261 @@
+package controller
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	corelisters "k8s.io/client-go/listers/core/v1"
+	"k8s.io/client-go/tools/cache"
+	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/eventing/pkg/apis/feature"
+	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
+	policylisters "knative.dev/eventing/pkg/client/listers/eventing/v1alpha1"
+	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
+	"knative.dev/pkg/client/injection/ducks/duck/v1/addressable"
+	_ "knative.dev/pkg/client/injection/ducks/duck/v1/addressable/fake"
+	_ "knative.dev/pkg/injection/clients/dynamicclient/fake"
+	rectesting "knative.dev/pkg/reconciler/testing"
+	"knative.dev/pkg/resolver"
+	"knative.dev/pkg/tracker"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/dataplane"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/table"
+)
+
+func newResolver(t *testing.T) (context.Context, *resolver.URIResolver) {
+	t.Helper()
+	ctx, _ := rectesting.SetupFakeContext(t)
+	ctx = addressable.WithDuck(ctx)
+	return ctx, resolver.NewURIResolverFromTracker(ctx, tracker.New(func(types.NamespacedName) {}, 0))
+}
+
+func newBroker() *eventingv1.Broker {
+	b := &eventingv1.Broker{ObjectMeta: metav1.ObjectMeta{
+		Namespace: "shop", Name: "default", UID: "b", Generation: 2, Annotations: map[string]string{eventingv1.BrokerClassAnnotationKey: table.Class},
+	}}
+	b.Status.InitializeConditions()
+	return b
+}
+
+func uri(text string) *duckv1.Destination {
+	u, err := apis.ParseURL(text)
+	if err != nil {
+		panic(err)
+	}
+	return &duckv1.Destination{URI: u}
+}
+
+// played returns a data plane of one pod of each role, which say the same.
+func played(t *testing.T, s dataplane.Status) *plane {
+	t.Helper()
+	p := newPlane()
+	p.add(t, roleIngress, "ingress", s)
+	p.add(t, roleDispatcher, "dispatcher", s)
+	p.ask(t.Context())
+	return p
+}
+
+func TestReconcileBroker(t *testing.T) {
+	eventingv1.RegisterAlternateBrokerConditionSet(brokerConditions)
+	t.Setenv("SYSTEM_NAMESPACE", "knative-eventing")
+	for name, test := range map[string]struct {
+		plane     *plane
+		change    func(*eventingv1.Broker)
+		condition apis.ConditionType
+		status    corev1.ConditionStatus
+		reason    string
+		fails     bool
+	}{
+		"served":                               {played(t, serving(nil, nil)), nil, apis.ConditionReady, corev1.ConditionTrue, "", false},
+		"nobody says anything":                 {newPlane(), nil, conditionConfig, corev1.ConditionUnknown, "NoPod", false},
+		"not connected":                        {played(t, serving(away, nil)), nil, conditionDispatcher, corev1.ConditionFalse, dataplane.ReasonNotConnected, false},
+		"not configured":                       {played(t, serving(&table.Problem{Reason: table.ReasonConfigNotFound}, nil)), nil, conditionConfig, corev1.ConditionFalse, table.ReasonConfigNotFound, false},
+		"with a dead letter sink":              {played(t, serving(nil, nil)), deadLettersTo("http://dead"), eventingv1.BrokerConditionDeadLetterSinkResolved, corev1.ConditionTrue, "", false},
+		"with a dead letter sink that is none": {played(t, serving(nil, nil)), deadLettersTo("relative"), eventingv1.BrokerConditionDeadLetterSinkResolved, corev1.ConditionFalse, "DeadLetterSinkUnresolved", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, uris := newResolver(t)
+			b := newBroker()
+			if test.change != nil {
+				test.change(b)
+			}
+			r := &brokers{pods: test.plane.pods, resolver: uris, policies: policylisters.NewEventPolicyLister(cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}))}
+			if err := r.ReconcileKind(ctx, b); (err != nil) != test.fails {
+				t.Fatalf("got %v", err)
+			}
+			c := b.Status.GetCondition(test.condition)
+			if c == nil || c.Status != test.status || c.Reason != test.reason {
+				t.Errorf("got %+v, want %s %s", c, test.status, test.reason)
+			}
+			if test.fails {
+				return
+			}
+			if got := b.Status.Address.URL.String(); got != "http://eventmesh-broker-ingress.knative-eventing.svc.cluster.local/shop/default" {
+				t.Errorf("got address %s", got)
+			}
+			if test.plane.known != nil && len(test.plane.known) > 0 && b.Status.Annotations[table.TopicAnnotation] != "orders" {
+				t.Errorf("got annotations %v", b.Status.Annotations)
+			}
+		})
+	}
+}
+
+func deadLettersTo(text string) func(*eventingv1.Broker) {
+	return func(b *eventingv1.Broker) { b.Spec.Delivery = &eventingduckv1.DeliverySpec{DeadLetterSink: uri(text)} }
+}
+
+// With OIDC a Broker has an audience.
+func TestAudience(t *testing.T) {
+	t.Setenv("SYSTEM_NAMESPACE", "knative-eventing")
+	a := address(feature.Flags{feature.OIDCAuthentication: feature.Enabled}, types.NamespacedName{Namespace: "shop", Name: "default"})
+	if a.Audience == nil || *a.Audience != "eventing.knative.dev/broker/shop/default" {
+		t.Errorf("got %v", a.Audience)
+	}
+}
+
+func TestReconcileTrigger(t *testing.T) {
+	eventingv1.RegisterAlternateBrokerConditionSet(brokerConditions)
+	full := &table.Problem{Reason: dataplane.ReasonFull, Message: "full"}
+	mine := func(t *eventingv1.Trigger) { t.Status.Annotations = map[string]string{classAnnotation: table.Class} }
+	for name, test := range map[string]struct {
+		plane     *plane
+		broker    func(*eventingv1.Broker)
+		change    func(*eventingv1.Trigger)
+		condition apis.ConditionType
+		status    corev1.ConditionStatus
+		reason    string
+		fails     bool
+	}{
+		"served":               {played(t, serving(nil, nil)), nil, nil, apis.ConditionReady, corev1.ConditionTrue, "", false},
+		"not served yet":       {played(t, dataplane.Status{}), nil, nil, eventingv1.TriggerConditionSubscribed, corev1.ConditionUnknown, "NotServedYet", false},
+		"with a wrong filter":  {played(t, serving(nil, &table.Problem{Reason: table.ReasonFilterInvalid})), nil, nil, eventingv1.TriggerConditionSubscribed, corev1.ConditionFalse, table.ReasonFilterInvalid, false},
+		"full":                 {played(t, serving(nil, full)), nil, nil, eventingv1.TriggerConditionSubscribed, corev1.ConditionTrue, dataplane.ReasonFull, false},
+		"without a subscriber": {played(t, serving(nil, nil)), nil, func(t *eventingv1.Trigger) { t.Spec.Subscriber = *uri("relative") }, eventingv1.TriggerConditionSubscriberResolved, corev1.ConditionFalse, "SubscriberUnresolved", true},
+		"with a dead letter sink of its own": {
+			played(t, serving(nil, nil)), nil, func(t *eventingv1.Trigger) {
+				t.Spec.Delivery = &eventingduckv1.DeliverySpec{DeadLetterSink: uri("relative")}
+			},
+			eventingv1.TriggerConditionDeadLetterSinkResolved, corev1.ConditionFalse, "DeadLetterSinkUnresolved", true,
+		},
+		"with that of its Broker": {
+			played(t, serving(nil, nil)), func(b *eventingv1.Broker) {
+				deadLettersTo("http://dead")(b)
+				b.Status.DeadLetterSinkURI = uri("http://dead").URI
+			}, nil, eventingv1.TriggerConditionDeadLetterSinkResolved, corev1.ConditionTrue, "", false,
+		},
+		"with that of its Broker, which is none": {played(t, serving(nil, nil)), deadLettersTo("relative"), nil, eventingv1.TriggerConditionDeadLetterSinkResolved, corev1.ConditionFalse, "DeadLetterSinkUnresolved", false},
+		"with a dependency that is none": {
+			played(t, serving(nil, nil)), nil, func(t *eventingv1.Trigger) { t.Annotations = map[string]string{eventingv1.DependencyAnnotation: "{"} },
+			eventingv1.TriggerConditionDependency, corev1.ConditionFalse, "ReferenceError", true,
+		},
+		"of a Broker that is gone": {played(t, serving(nil, nil)), func(b *eventingv1.Broker) { b.Name = "another" }, mine, eventingv1.TriggerConditionBroker, corev1.ConditionFalse, "BrokerDoesNotExist", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, uris := newResolver(t)
+			b := newBroker()
+			for _, c := range b.Status.Conditions {
+				brokerConditions.Manage(&b.Status).MarkTrue(c.Type)
+			}
+			if test.broker != nil {
+				test.broker(b)
+			}
+			trigger := newTrigger()
+			if test.change != nil {
+				test.change(trigger)
+			}
+			r := &triggers{pods: test.plane.pods, resolver: uris, brokers: listing(t, b), serviceAccounts: noAccounts()}
+			if err := r.ReconcileKind(ctx, trigger); (err != nil) != test.fails {
+				t.Fatalf("got %v", err)
+			}
+			c := trigger.Status.GetCondition(test.condition)
+			if c == nil || c.Status != test.status || c.Reason != test.reason {
+				t.Errorf("got %+v, want %s %s", c, test.status, test.reason)
+			}
+			if strings.HasPrefix(name, "served") && (trigger.Status.SubscriberURI.String() != "http://subscriber" || trigger.Status.Annotations[classAnnotation] != table.Class) {
+				t.Errorf("got status %+v", trigger.Status)
+			}
+		})
+	}
+}
+
+func newTrigger() *eventingv1.Trigger {
+	t := &eventingv1.Trigger{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "orders", UID: "t", Generation: 2},
+		Spec:       eventingv1.TriggerSpec{Broker: "default", Subscriber: *uri("http://subscriber")},
+	}
+	t.Status.InitializeConditions()
+	return t
+}
+
+func listing(t *testing.T, b *eventingv1.Broker) eventinglisters.BrokerLister {
+	t.Helper()
+	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	if err := indexer.Add(b); err != nil {
+		t.Fatal(err)
+	}
+	return eventinglisters.NewBrokerLister(indexer)
+}
+
+func noAccounts() corelisters.ServiceAccountLister {
+	return corelisters.NewServiceAccountLister(cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{}))
+}
+
+// A Trigger of another class, or of a Broker that there never was, keeps no trace of us.
+func TestTriggersOfOthers(t *testing.T) {
+	for name, change := range map[string]func(*eventingv1.Broker){
+		"another class": func(b *eventingv1.Broker) {
+			b.Annotations[eventingv1.BrokerClassAnnotationKey] = "MTChannelBasedBroker"
+		},
+		"no Broker": func(b *eventingv1.Broker) { b.Name = "another" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, trigger := newBroker(), newTrigger()
+			change(b)
+			before := trigger.DeepCopy()
+			r := &triggers{brokers: listing(t, b)}
+			if err := r.ReconcileKind(t.Context(), trigger); err != nil || !trigger.Status.GetTopLevelCondition().IsUnknown() || len(trigger.Status.Annotations) != len(before.Status.Annotations) {
+				t.Errorf("got %v, %+v", err, trigger.Status)
+			}
+		})
+	}
+}
+
+// What has another verdict than before is enqueued, and at first all.
+func TestCompare(t *testing.T) {
+	p := played(t, serving(nil, nil))
+	a := &asker{pods: p.pods}
+	b, trigger := newBroker(), newTrigger()
+	enqueued := 0
+	a.compare() // before there are controllers
+	a.brokers = func(changed func(*eventingv1.Broker) bool) {
+		if changed(b) {
+			enqueued++
+		}
+	}
+	a.triggers = func(changed func(*eventingv1.Trigger, *eventingv1.Broker) bool) {
+		if changed(trigger, b) {
+			enqueued++
+		}
+	}
+	for _, step := range []struct {
+		status dataplane.Status
+		want   int
+	}{
+		{serving(nil, nil), 2}, {serving(nil, nil), 0}, {serving(away, nil), 1}, {serving(away, &table.Problem{Reason: dataplane.ReasonFull}), 1}, {serving(nil, nil), 2},
+	} {
+		for _, r := range p.known {
+			r.status = step.status
+		}
+		enqueued = 0
+		a.compare()
+		if enqueued != step.want {
+			t.Errorf("enqueued %d, want %d", enqueued, step.want)
+		}
+	}
+}
