@@ -99,7 +99,7 @@ func TestReconcileBroker(t *testing.T) {
 			if got := b.Status.Address.URL.String(); got != "http://eventmesh-broker-ingress.knative-eventing.svc.cluster.local/shop/default" {
 				t.Errorf("got address %s", got)
 			}
-			if test.plane.known != nil && len(test.plane.known) > 0 && b.Status.Annotations[table.TopicAnnotation] != "orders" {
+			if len(test.plane.known) > 0 && b.Status.Annotations[table.TopicAnnotation] != "orders" {
 				t.Errorf("got annotations %v", b.Status.Annotations)
 			}
 		})
