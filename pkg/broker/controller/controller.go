@@ -98,7 +98,7 @@ func (a *asker) compare() {
 	triggers := map[string]verdict{}
 	a.triggers(func(t *eventingv1.Trigger, b *eventingv1.Broker) bool {
 		uid := string(t.UID)
-		triggers[uid] = a.pods.trigger(string(b.UID), uid, t.Generation)
+		triggers[uid] = a.pods.trigger(string(b.UID), uid, t.Generation, wasSubscribed(t))
 		before, known := a.triggerVerdicts[uid]
 		return !known || triggers[uid] != before
 	})

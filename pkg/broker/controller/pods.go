@@ -231,10 +231,19 @@ func ofConfig(reason string) bool {
 	}
 }
 
-// trigger tells whether a Trigger is served by all dispatchers.
-func (p *pods) trigger(broker, uid string, generation int64) verdict {
+// trigger tells whether a Trigger is served by all dispatchers. Once it was, in this generation, it is until one says otherwise: a dispatcher
+// that starts serves it, too.
+func (p *pods) trigger(broker, uid string, generation int64, was bool) verdict {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	v := p.ofTrigger(broker, uid, generation)
+	if was && v.wait && v.Reason != table.ReasonSubscriberUnresolved {
+		return verdict{}
+	}
+	return v
+}
+
+func (p *pods) ofTrigger(broker, uid string, generation int64) verdict {
 	v, pods := verdict{}, 0
 	for _, r := range p.known {
 		if r.role != roleDispatcher {

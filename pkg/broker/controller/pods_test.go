@@ -159,7 +159,7 @@ func TestStatusIsToldOnce(t *testing.T) {
 	if got := r.asked.Load(); got != 1 {
 		t.Errorf("it was told %d times", got)
 	}
-	if v := p.trigger("b", "t", 2); !v.ok() {
+	if v := p.trigger("b", "t", 2, false); !v.ok() {
 		t.Errorf("got %+v", v)
 	}
 }
@@ -167,14 +167,17 @@ func TestStatusIsToldOnce(t *testing.T) {
 func TestVerdictOnATrigger(t *testing.T) {
 	for name, test := range map[string]struct {
 		statuses []dataplane.Status
+		was      bool
 		reason   string
 		wait     bool
 	}{
-		"no pod":                 {nil, "NoPod", true},
-		"served":                 {[]dataplane.Status{serving(nil, nil), serving(nil, nil)}, "", false},
-		"not served by all":      {[]dataplane.Status{serving(nil, nil), {}}, "NotServedYet", true},
-		"a wrong filter":         {[]dataplane.Status{serving(nil, &table.Problem{Reason: table.ReasonFilterInvalid})}, table.ReasonFilterInvalid, false},
-		"no address for it, yet": {[]dataplane.Status{serving(nil, &table.Problem{Reason: table.ReasonSubscriberUnresolved})}, table.ReasonSubscriberUnresolved, true},
+		"no pod":                 {nil, false, "NoPod", true},
+		"no pod any more":        {nil, true, "", false},
+		"served":                 {[]dataplane.Status{serving(nil, nil), serving(nil, nil)}, false, "", false},
+		"not served by all":      {[]dataplane.Status{serving(nil, nil), {}}, false, "NotServedYet", true},
+		"one that starts":        {[]dataplane.Status{serving(nil, nil), {}}, true, "", false},
+		"a wrong filter":         {[]dataplane.Status{serving(nil, &table.Problem{Reason: table.ReasonFilterInvalid})}, true, table.ReasonFilterInvalid, false},
+		"no address for it, yet": {[]dataplane.Status{serving(nil, &table.Problem{Reason: table.ReasonSubscriberUnresolved})}, true, table.ReasonSubscriberUnresolved, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlane()
@@ -182,7 +185,7 @@ func TestVerdictOnATrigger(t *testing.T) {
 				p.add(t, roleDispatcher, strconv.Itoa(i), s)
 			}
 			p.ask(t.Context())
-			if v := p.trigger("b", "t", 2); v.Reason != test.reason || v.wait != test.wait {
+			if v := p.trigger("b", "t", 2, test.was); v.Reason != test.reason || v.wait != test.wait {
 				t.Errorf("got %+v, want %q, %t", v, test.reason, test.wait)
 			}
 		})

@@ -79,10 +79,15 @@ func (r *triggers) ReconcileKind(ctx context.Context, t *eventingv1.Trigger) pkg
 	return r.checkDependency(ctx, t)
 }
 
+// wasSubscribed tells whether a Trigger was served in its present generation, as its status has it.
+func wasSubscribed(t *eventingv1.Trigger) bool {
+	return t.Status.ObservedGeneration == t.Generation && t.Status.GetCondition(eventingv1.TriggerConditionSubscribed).IsTrue()
+}
+
 // markSubscribed says whether the data plane delivers what comes from now on. A Trigger for which it keeps as much as it may is served, and
 // says so.
 func (r *triggers) markSubscribed(b *eventingv1.Broker, t *eventingv1.Trigger) {
-	switch v := r.pods.trigger(string(b.UID), string(t.UID), t.Generation); {
+	switch v := r.pods.trigger(string(b.UID), string(t.UID), t.Generation, wasSubscribed(t)); {
 	case v.ok():
 		t.Status.PropagateSubscriptionCondition(&apis.Condition{Type: apis.ConditionReady, Status: corev1.ConditionTrue})
 	case v.Reason == dataplane.ReasonFull:
