@@ -3,7 +3,9 @@
 package e2e
 
 import (
+	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -23,13 +25,34 @@ func TestSamples(t *testing.T) {
 		name := filepath.Base(filepath.Dir(path))
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if name == "sink-binding" || name == "broker" {
+			switch name {
+			case "sink-binding":
 				volumes(t, 1)
+			case "broker":
+				volumes(t, 1)
+				uninstallBroker(t)
 			}
 			forget(t, name)
 			follow(t, read(t, path), nil)
 		})
 	}
+}
+
+// uninstallBroker removes the class EventMesh with all that it has kept, now and at the end of the test.
+func uninstallBroker(t *testing.T) {
+	t.Helper()
+	const command = "kustomize build config/broker | kubectl delete --ignore-not-found -f - && kubectl -n knative-eventing delete persistentvolumeclaim spool-eventmesh-broker-dispatcher-0 --ignore-not-found"
+	run(t, nil, command)
+	t.Cleanup(func() {
+		if t.Failed() {
+			explain(context.WithoutCancel(t.Context()), t, "knative-eventing")
+		}
+		shell := exec.Command("sh", "-c", command)
+		shell.Dir = root
+		if output, err := shell.CombinedOutput(); err != nil {
+			t.Errorf("removing the class EventMesh: %v\n%s", err, output)
+		}
+	})
 }
 
 // TestFirstEvent plays what a newcomer reads, but for the making of a cluster.
