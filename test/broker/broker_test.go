@@ -206,9 +206,8 @@ func TestFullTrigger(t *testing.T) {
 	s.brokers = append(s.brokers, newBroker("other"))
 	s.triggers = []*eventingv1.Trigger{retrying(trigger("away", away), 1_000_000, nil), trigger("beside", beside), other}
 	s.write(t)
-	s.ingress = start(t, "broker-ingress", "BROKER_FILE="+s.file, "PORT=0", "EVENTMESH_CLIENT_ID=ingress-0")
-	s.dispatcher = start(t, "broker-dispatcher", "BROKER_FILE="+s.file, "BROKER_ADDRESS="+s.ingress.at(t, "serving"), "EVENTMESH_SPOOL_DIR="+s.spool,
-		"EVENTMESH_CLIENT_ID=dispatcher-0", "EVENTMESH_BUFFER_EVENTS=10")
+	s.startIngress(t, "0")
+	s.startDispatcher(t, "EVENTMESH_BUFFER_EVENTS=10")
 	s.play(t)
 	var ids []string
 	for i := range 15 {
@@ -298,7 +297,7 @@ func TestAnswersOfTheIngress(t *testing.T) {
 			t.Errorf("%s: got %d %s, want %d", name, status, said, test.want)
 		}
 	}
-	url := s.ingress.at(t, "serving")
+	url := s.address
 	for path, want := range map[string]int{"/": 404, "/shop": 400, "/shop/default": 405, "/none/default": 405} {
 		method := http.MethodPost
 		if want == 405 {

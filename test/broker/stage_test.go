@@ -34,6 +34,7 @@ type stage struct {
 	mesh                *eventmeshtest.Server
 	file, spool         string
 	ingress, dispatcher *process
+	address             string // of the ingress
 	brokers             []*eventingv1.Broker
 	triggers            []*eventingv1.Trigger
 	config              map[string]string
@@ -127,14 +128,36 @@ func (s *stage) play(t *testing.T) {
 	t.Helper()
 	s.write(t)
 	if s.ingress == nil {
-		s.ingress = start(t, "broker-ingress", "BROKER_FILE="+s.file, "PORT=0", "EVENTMESH_CLIENT_ID=ingress-0", "EVENTMESH_SHUTDOWN_DELAY=0s")
+		s.startIngress(t, "0")
 	}
 	if s.dispatcher == nil {
-		s.dispatcher = start(t, "broker-dispatcher", "BROKER_FILE="+s.file, "BROKER_ADDRESS="+s.ingress.at(t, "serving"), "EVENTMESH_SPOOL_DIR="+s.spool, "EVENTMESH_CLIENT_ID=dispatcher-0")
+		s.startDispatcher(t)
 	}
 	s.ingress.awaitReady(t)
 	s.dispatcher.awaitReady(t)
 	s.awaitServed(t)
+}
+
+// startIngress starts it on a port; 0 lets the kernel choose.
+func (s *stage) startIngress(t *testing.T, port string) {
+	t.Helper()
+	s.ingress = start(t, "broker-ingress", "BROKER_FILE="+s.file, "PORT="+port, "EVENTMESH_CLIENT_ID=ingress-0", "EVENTMESH_SHUTDOWN_DELAY=0s")
+	s.address = s.ingress.at(t, "serving")
+}
+
+// restartIngress starts it where it was: senders and the dispatcher know it by that.
+func (s *stage) restartIngress(t *testing.T) {
+	t.Helper()
+	s.startIngress(t, s.address[strings.LastIndex(s.address, ":")+1:])
+	s.ingress.awaitReady(t)
+}
+
+// startDispatcher starts it, with more variables.
+func (s *stage) startDispatcher(t *testing.T, environment ...string) {
+	t.Helper()
+	s.dispatcher = start(t, "broker-dispatcher", append([]string{
+		"BROKER_FILE=" + s.file, "BROKER_ADDRESS=" + s.address, "EVENTMESH_SPOOL_DIR=" + s.spool, "EVENTMESH_CLIENT_ID=dispatcher-0",
+	}, environment...)...)
 }
 
 // awaitServed waits until both say that they serve what the file has.
@@ -197,7 +220,7 @@ func (s *stage) send(t *testing.T, broker string, e event.Event) (int, string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodPost, s.ingress.at(t, "serving")+"/"+namespace+"/"+broker, strings.NewReader(string(body)))
+	request, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodPost, s.address+"/"+namespace+"/"+broker, strings.NewReader(string(body)))
 	if err != nil {
 		t.Fatal(err)
 	}
