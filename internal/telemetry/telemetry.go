@@ -91,8 +91,9 @@ func OK(ok bool) int64 {
 
 // Options are the attributes of one time series, for counters and for histograms.
 type Options struct {
-	Add    []metric.AddOption
-	Record []metric.RecordOption
+	Add     []metric.AddOption
+	Record  []metric.RecordOption
+	Observe []metric.ObserveOption
 }
 
 // Series has the attributes of time series, each made once. Of may be called by many goroutines, and allocates nothing for a key that
@@ -122,7 +123,7 @@ func (s *Series[K]) Of(key K) *Options {
 	defer s.mu.Unlock()
 	if s.made[key] == nil {
 		set := metric.WithAttributeSet(attribute.NewSet(s.attributes(key)...))
-		s.made[key] = &Options{Add: []metric.AddOption{set}, Record: []metric.RecordOption{set}}
+		s.made[key] = &Options{Add: []metric.AddOption{set}, Record: []metric.RecordOption{set}, Observe: []metric.ObserveOption{set}}
 	}
 	return s.made[key]
 }

@@ -111,13 +111,16 @@ func (t Trigger) sameWay(other Trigger) bool {
 	return t == other
 }
 
+// label is what metrics call a Trigger.
+func (t Trigger) label() string { return t.Namespace + "/" + t.Name }
+
 // lane is how the events of a Trigger are delivered: each for itself, at its own time.
 func (f *Fanout) lane(t Trigger) dispatch.LaneOptions {
 	if t.Subscriber == nil {
-		return dispatch.LaneOptions{Name: t.UID, Destination: unknown{}, Retries: -1, Ordering: t.Ordering, MaxInFlight: 1}
+		return dispatch.LaneOptions{Name: t.UID, Label: t.label(), Destination: unknown{}, Retries: -1, Ordering: t.Ordering, MaxInFlight: 1}
 	}
 	o := dispatch.LaneOptions{
-		Name: t.UID, Destination: withoutTTL{t.Subscriber}, Retries: t.Delivery.Retries, Backoff: t.Delivery.Backoff, Ordering: t.Ordering,
+		Name: t.UID, Label: t.label(), Destination: withoutTTL{t.Subscriber}, Retries: t.Delivery.Retries, Backoff: t.Delivery.Backoff, Ordering: t.Ordering,
 		MaxInFlight: t.MaxInFlight, Punctual: true, DeadLetterBackoff: dispatch.Exponential(minDeadLetterBackoff, maxDeadLetterBackoff),
 		MaxEvents: t.MaxEvents, MaxBytes: t.MaxBytes, OnReply: f.reply,
 	}

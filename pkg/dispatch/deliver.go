@@ -50,7 +50,7 @@ func (l *Lane) deliver(ctx context.Context, it *item) {
 func (l *Lane) attempt(ctx context.Context, o *LaneOptions, it *item) error {
 	m := l.dispatcher.options.Telemetry
 	if it.attempts > 0 || it.seq <= l.dispatcher.before {
-		m.redelivered(it.topic)
+		m.redelivered(it)
 	}
 	ctx, span := m.startSpan(ctx, &it.event, it.topic, it.attempts)
 	began := time.Now()
@@ -99,17 +99,17 @@ func (l *Lane) report(it *item, f fate, failure error) {
 	switch f.step {
 	case stepRest:
 		if !dead {
-			m.delivered(it.topic)
+			m.delivered(it)
 			return
 		}
 		logger.Warnw("an event became a dead letter", append(it.describe(), "reason", f.reason, zap.Error(it.givenUp.failure))...)
-		m.deadLettered(it.topic, f.reason)
+		m.deadLettered(it, f.reason)
 	case stepDrop:
 		if dead && !errors.Is(failure, errNoDeadLetters) {
 			failure = fmt.Errorf("the place for dead letters refuses it: %w, after: %w", failure, it.givenUp.failure)
 		}
 		logger.Errorw("dropping an event that the sink does not accept", append(it.describe(), "reason", f.reason, zap.Error(failure))...)
-		m.Dropped(it.topic, f.reason)
+		m.dropped(it, f.reason)
 	case stepAgain:
 		if !dead && !f.away && it.attempts == 1 {
 			l.dispatcher.sampled.Errorw("the sink refuses an event; it is kept and tried again", append(it.describe(), zap.Error(failure))...)

@@ -67,6 +67,8 @@ func Exponential(least, most time.Duration) Backoff {
 type LaneOptions struct {
 	// Name tells the lanes of a dispatcher apart, on disk too, where it stays the lane's for ever.
 	Name string
+	// Label is what metrics call it: see [TelemetryOptions].
+	Label string
 	// Destination is where events go.
 	Destination Destination
 	// DeadLetter is where events go that the destination refuses for good, or has not accepted after all retries; nil: nowhere.

@@ -38,21 +38,27 @@ func metered(t *testing.T, topics ...string) (*dispatch.Telemetry, func() map[st
 	}
 	return telemetry, func() map[string]metricdata.Metrics {
 		t.Helper()
-		var all metricdata.ResourceMetrics
-		if err := reader.Collect(context.Background(), &all); err != nil {
-			t.Fatal(err)
-		}
-		byName := map[string]metricdata.Metrics{}
-		for _, scope := range all.ScopeMetrics {
-			if scope.Scope.Name != "shop" {
-				t.Errorf("got scope %q, want shop", scope.Scope.Name)
-			}
-			for _, one := range scope.Metrics {
-				byName[one.Name] = one
-			}
-		}
-		return byName
+		return collected(t, reader)
 	}
+}
+
+// collected returns the metrics of the scope shop by their names.
+func collected(t *testing.T, reader sdk.Reader) map[string]metricdata.Metrics {
+	t.Helper()
+	var all metricdata.ResourceMetrics
+	if err := reader.Collect(context.Background(), &all); err != nil {
+		t.Fatal(err)
+	}
+	byName := map[string]metricdata.Metrics{}
+	for _, scope := range all.ScopeMetrics {
+		if scope.Scope.Name != "shop" {
+			t.Errorf("got scope %q, want shop", scope.Scope.Name)
+		}
+		for _, one := range scope.Metrics {
+			byName[one.Name] = one
+		}
+	}
+	return byName
 }
 
 const (
@@ -223,6 +229,33 @@ func TestWhatBecomesOfEventsIsCounted(t *testing.T) {
 			want.check(t, all)
 		}
 	})
+}
+
+// Where lanes are told apart, each has counters that start at 0, and its own events that are kept.
+func TestLanesAreToldApart(t *testing.T) {
+	t.Parallel()
+	reader := sdk.NewManualReader()
+	telemetry, err := dispatch.NewTelemetry(dispatch.TelemetryOptions{
+		Provider: sdk.NewMeterProvider(sdk.WithReader(reader)), Scope: "shop", Prefix: "test",
+		Lane: func(label string) []attribute.KeyValue { return []attribute.KeyValue{attribute.String("lane", label)} },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := dispatch.New(dispatch.Options{Telemetry: telemetry})
+	good := d.Lane(dispatch.LaneOptions{Name: "1", Label: "good", Destination: &place{}})
+	away := d.Lane(dispatch.LaneOptions{Name: "2", Label: "away", Destination: &place{answer: says(errors.New("refused"))}, Retries: -1})
+	d.Start()
+	put(t, d, numbered("a", 3), good, away)
+	eventually(t, "one has its events", func() bool { return d.Status().Events == 3 })
+	all := collected(t, reader)
+	for _, want := range []wantMetric{
+		{"test.delivered", kindCounter, "{event}", map[string]string{"lane=good,messaging.destination.name=orders": "3"}},
+		{"test.destination.events", kindLevel, "{event}", map[string]string{"lane=good": "0", "lane=away": "3"}},
+	} {
+		want.check(t, all)
+	}
+	abandon(d)
 }
 
 func TestStateIsShown(t *testing.T) {

@@ -33,6 +33,17 @@ func (d *Dispatcher) Status() Status {
 	return s
 }
 
+// kept returns how many events are kept for each lane, by its label.
+func (d *Dispatcher) kept() map[string]int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	events := make(map[string]int64, len(d.lanes))
+	for _, l := range d.lanes {
+		events[l.options().Label] += l.events
+	}
+	return events
+}
+
 // Available tells whether all destinations answer.
 func (d *Dispatcher) Available() bool {
 	d.mu.Lock()

@@ -39,6 +39,8 @@ type TelemetryOptions struct {
 	System attribute.KeyValue
 	// Attributes are those of all metrics.
 	Attributes []attribute.KeyValue
+	// Lane makes the attributes of what is measured of a lane, by its Label; nil: lanes are not told apart.
+	Lane func(label string) []attribute.KeyValue
 	// Topics are those of which counters start at 0. Of a counter that starts at 1 Prometheus sees no increase.
 	Topics []string
 }
@@ -55,13 +57,15 @@ type Telemetry struct {
 	gauges                                  metric.Registration
 
 	topics   telemetry.Names
+	labels   telemetry.Names // of lanes
+	lanes    *telemetry.Series[string]
 	events   *telemetry.Series[givenUpKey]
 	statuses *telemetry.Series[int]
 	commits  *telemetry.Series[bool]
 }
 
 // givenUpKey tells the time series of events apart. The reason is that of those that were given up.
-type givenUpKey struct{ topic, reason string }
+type givenUpKey struct{ label, topic, reason string }
 
 // NewTelemetry creates the instruments. It is for one dispatcher, which may come later.
 func NewTelemetry(o TelemetryOptions) (*Telemetry, error) {
@@ -70,12 +74,13 @@ func NewTelemetry(o TelemetryOptions) (*Telemetry, error) {
 		return append(append([]attribute.KeyValue{}, o.Attributes...), more...)
 	}
 	t.events = telemetry.NewSeries(func(key givenUpKey) []attribute.KeyValue {
-		of := with(semconv.MessagingDestinationName(key.topic))
+		of := with(append(t.ofLane(key.label), semconv.MessagingDestinationName(key.topic))...)
 		if key.reason != "" {
 			of = append(of, reasonKey.String(key.reason))
 		}
 		return of
 	})
+	t.lanes = telemetry.NewSeries(func(label string) []attribute.KeyValue { return with(t.ofLane(label)...) })
 	t.statuses = telemetry.NewSeries(func(status int) []attribute.KeyValue {
 		switch {
 		case status == 0:
@@ -105,9 +110,17 @@ func NewTelemetry(o TelemetryOptions) (*Telemetry, error) {
 		return nil, in.Err()
 	}
 	for _, topic := range append([]string{""}, o.Topics...) {
-		t.of(topic, "")
+		t.of("", topic, "")
 	}
 	return t, nil
+}
+
+// ofLane returns the attributes of a lane.
+func (t *Telemetry) ofLane(label string) []attribute.KeyValue {
+	if t.options.Lane == nil {
+		return nil
+	}
+	return t.options.Lane(label)
 }
 
 // observe makes the instruments that show the state, and registers the one callback that asks for it.
@@ -122,6 +135,12 @@ func (t *Telemetry) observe(in *telemetry.Instruments) {
 	available := in.Flag(prefix+".sink.available", "{sink}", "Whether the sink answers, and not with 429, 502, 503 or 504: 1, or 0.")
 	writable := in.Flag(prefix+".spool.writable", "{spool}", "Whether the spool can be written: 1, or 0. 1 without a spool.")
 	unreadable := in.Level(prefix+".spool.unreadable", "{record}", "Records of the spool that cannot be read, and are set aside.")
+	all := []metric.Observable{events, bytes, maxEvents, maxBytes, inFlight, age, available, writable, unreadable}
+	var kept metric.Int64ObservableUpDownCounter
+	if t.options.Lane != nil {
+		kept = in.Level(prefix+".destination.events", "{event}", "Events that are kept for one destination of several.")
+		all = append(all, kept)
+	}
 	attributes := metric.WithAttributeSet(attribute.NewSet(t.options.Attributes...))
 	t.gauges = in.Observe(func(_ context.Context, o metric.Observer) error {
 		d := t.dispatcher.Load()
@@ -138,8 +157,14 @@ func (t *Telemetry) observe(in *telemetry.Instruments) {
 		o.ObserveInt64(available, telemetry.OK(d.Available()), attributes)
 		o.ObserveInt64(writable, telemetry.OK(s.Writing == nil), attributes)
 		o.ObserveInt64(unreadable, s.Aside, attributes)
+		if kept != nil {
+			for label, n := range d.kept() {
+				label, _ = t.labels.Bound(label)
+				o.ObserveInt64(kept, n, t.lanes.Of(label).Observe...)
+			}
+		}
 		return nil
-	}, events, bytes, maxEvents, maxBytes, inFlight, age, available, writable, unreadable)
+	}, all...)
 }
 
 // age is that of the oldest event. It is never negative: what an earlier process has kept was dated by a clock that may have
@@ -163,19 +188,28 @@ func (t *Telemetry) requested(status int, took time.Duration) {
 }
 
 // redelivered counts a request that repeats an event: after a failure, or one that an earlier process left.
-func (t *Telemetry) redelivered(topic string) { t.add(t.repeats, topic, "") }
+func (t *Telemetry) redelivered(it *item) { t.add(t.repeats, it, "") }
 
 // delivered counts an event that its destination has accepted.
-func (t *Telemetry) delivered(topic string) { t.add(t.deliveries, topic, "") }
+func (t *Telemetry) delivered(it *item) { t.add(t.deliveries, it, "") }
 
 // deadLettered counts an event that was given up, and that the place for dead letters has accepted.
-func (t *Telemetry) deadLettered(topic, reason string) { t.add(t.deadLetters, topic, reason) }
+func (t *Telemetry) deadLettered(it *item, reason string) { t.add(t.deadLetters, it, reason) }
 
-// Dropped counts an event that was given up and is lost. The reason is "rejected", "retries" or "undecodable".
-func (t *Telemetry) Dropped(topic, reason string) { t.add(t.drops, topic, reason) }
+// dropped counts an event that was given up and is lost.
+func (t *Telemetry) dropped(it *item, reason string) { t.add(t.drops, it, reason) }
 
-func (t *Telemetry) add(counter metric.Int64Counter, topic, reason string) {
-	counter.Add(context.Background(), 1, t.of(topic, reason).Add...)
+// Dropped counts an event that is lost and was no lane's. The reason is "rejected", "retries" or "undecodable".
+func (t *Telemetry) Dropped(topic, reason string) {
+	t.drops.Add(context.Background(), 1, t.of("", topic, reason).Add...)
+}
+
+func (t *Telemetry) add(counter metric.Int64Counter, it *item, reason string) {
+	label := ""
+	if t.options.Lane != nil {
+		label = it.lane.options().Label
+	}
+	counter.Add(context.Background(), 1, t.of(label, it.topic, reason).Add...)
 }
 
 // committed measures one commit to the disk. Where it failed nothing was committed, and events does not count.
@@ -186,18 +220,21 @@ func (t *Telemetry) committed(events int, took time.Duration, err error) {
 	}
 }
 
-// of returns the attributes of a topic's events, and starts the counters of a new topic at 0.
-func (t *Telemetry) of(topic, reason string) *telemetry.Options {
+// of returns the attributes of a topic's events in a lane, and starts the counters of a new topic or lane at 0.
+func (t *Telemetry) of(label, topic, reason string) *telemetry.Options {
 	topic, first := t.topics.Bound(topic)
+	if t.options.Lane != nil {
+		label, first = t.labels.Bound(label)
+	}
 	if first {
-		ctx, events := context.Background(), t.events.Of(givenUpKey{topic: topic})
+		ctx, events := context.Background(), t.events.Of(givenUpKey{label: label, topic: topic})
 		t.deliveries.Add(ctx, 0, events.Add...)
 		t.repeats.Add(ctx, 0, events.Add...)
 		for _, reason := range []string{reasonRejected, reasonRetries, ReasonUndecodable} {
-			givenUp := t.events.Of(givenUpKey{topic: topic, reason: reason})
+			givenUp := t.events.Of(givenUpKey{label: label, topic: topic, reason: reason})
 			t.deadLetters.Add(ctx, 0, givenUp.Add...)
 			t.drops.Add(ctx, 0, givenUp.Add...)
 		}
 	}
-	return t.events.Of(givenUpKey{topic: topic, reason: reason})
+	return t.events.Of(givenUpKey{label: label, topic: topic, reason: reason})
 }

@@ -18,12 +18,16 @@ func measured(tb testing.TB) *Telemetry {
 	return m
 }
 
+func ofOrders() *item {
+	return &item{topic: "orders", lane: newLane(New(Options{}), LaneOptions{Label: "shop/orders"})}
+}
+
 func TestTelemetryAllocatesNothing(t *testing.T) {
-	m, failure := measured(t), errors.New("no space left on device")
+	m, failure, it := measured(t), errors.New("no space left on device"), ofOrders()
 	for name, do := range map[string]func(){
 		"requested": func() { m.requested(202, time.Millisecond) }, "no answer": func() { m.requested(0, time.Millisecond) },
-		"redelivered": func() { m.redelivered("orders") }, "delivered": func() { m.delivered("orders") },
-		"dead lettered": func() { m.deadLettered("orders", reasonRetries) }, "dropped": func() { m.Dropped("orders", reasonRejected) },
+		"redelivered": func() { m.redelivered(it) }, "delivered": func() { m.delivered(it) },
+		"dead lettered": func() { m.deadLettered(it, reasonRetries) }, "dropped": func() { m.dropped(it, reasonRejected) },
 		"committed": func() { m.committed(8, time.Millisecond, nil) }, "not committed": func() { m.committed(8, time.Millisecond, failure) },
 	} {
 		do()
@@ -34,10 +38,10 @@ func TestTelemetryAllocatesNothing(t *testing.T) {
 }
 
 func BenchmarkMetrics(b *testing.B) {
-	m := measured(b)
+	m, it := measured(b), ofOrders()
 	b.ReportAllocs()
 	for b.Loop() {
 		m.requested(202, time.Millisecond)
-		m.delivered("orders")
+		m.delivered(it)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -70,7 +71,7 @@ func (d *dispatcher) Start(ctx context.Context) error {
 		return err
 	}
 	d.telemetry, err = dispatch.NewTelemetry(dispatch.TelemetryOptions{
-		Provider: otel.GetMeterProvider(), Scope: telemetryScope, Prefix: name, System: semconv.MessagingSystemKey.String("eventmesh"), Attributes: []attribute.KeyValue{},
+		Provider: otel.GetMeterProvider(), Scope: telemetryScope, Prefix: name, System: semconv.MessagingSystemKey.String("eventmesh"), Lane: triggerAttributes,
 	})
 	if err != nil {
 		return fmt.Errorf("creating metrics: %w", err)
@@ -78,6 +79,12 @@ func (d *dispatcher) Start(ctx context.Context) error {
 	return dataplane.Run(ctx, &d.config.Config, source, dataplane.Program{
 		Open: d.open, Apply: d.apply, Ready: d.ready, Status: d.status, Serve: d.serveUntil, Close: d.close, Logger: d.logger,
 	})
+}
+
+// triggerAttributes are those of a Trigger in metrics, by its label.
+func triggerAttributes(label string) []attribute.KeyValue {
+	namespace, trigger, _ := strings.Cut(label, "/")
+	return []attribute.KeyValue{attribute.String("kn.trigger.namespace", namespace), attribute.String("kn.trigger.name", trigger)}
 }
 
 // open opens the disk. Without one, at the end of the context, there is nothing to run.

@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -31,7 +32,15 @@ type apiServer struct {
 	version  int
 	objects  map[string][]runtime.Object
 	denied   map[string]bool
+	changes  []change
 	watchers map[chan []byte]string // by what they watch
+}
+
+// change is one that who watches from an earlier version gets.
+type change struct {
+	version int
+	path    string
+	event   []byte
 }
 
 func newAPIServer(t *testing.T) *apiServer {
@@ -93,7 +102,17 @@ func fail(w http.ResponseWriter, status int, reason metav1.StatusReason) {
 
 func (a *apiServer) watch(w http.ResponseWriter, r *http.Request, path string) {
 	events := make(chan []byte, 10)
+	from, err := strconv.Atoi(r.URL.Query().Get("resourceVersion"))
+	if err != nil {
+		fail(w, http.StatusBadRequest, metav1.StatusReasonBadRequest)
+		return
+	}
 	a.mu.Lock()
+	for _, c := range a.changes {
+		if c.path == path && c.version > from {
+			events <- c.event
+		}
+	}
 	a.watchers[events] = path
 	a.mu.Unlock()
 	defer func() {
@@ -115,7 +134,7 @@ func (a *apiServer) watch(w http.ResponseWriter, r *http.Request, path string) {
 }
 
 // has sets what there is at a path, and tells who watches of the last change.
-func (a *apiServer) has(t *testing.T, path, change string, changed metav1.Object, all ...runtime.Object) {
+func (a *apiServer) has(t *testing.T, path, how string, changed metav1.Object, all ...runtime.Object) {
 	t.Helper()
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -125,10 +144,11 @@ func (a *apiServer) has(t *testing.T, path, change string, changed metav1.Object
 		return
 	}
 	changed.SetResourceVersion(fmt.Sprint(a.version))
-	event, err := json.Marshal(map[string]any{"type": change, "object": changed})
+	event, err := json.Marshal(map[string]any{"type": how, "object": changed})
 	if err != nil {
 		t.Fatal(err)
 	}
+	a.changes = append(a.changes, change{a.version, path, event})
 	for events, of := range a.watchers {
 		if of == path {
 			events <- event
