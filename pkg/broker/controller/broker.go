@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/types"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/apis/feature"
@@ -46,13 +45,12 @@ var _ brokerreconciler.Interface = (*brokers)(nil)
 
 // ReconcileKind implements Knative's generated reconciler.
 func (r *brokers) ReconcileKind(ctx context.Context, b *eventingv1.Broker) pkgreconciler.Event {
-	flags := feature.FromContext(ctx)
 	manager := brokerConditions.Manage(&b.Status)
 	if err := r.resolveDeadLetterSink(ctx, b); err != nil {
 		return err
 	}
-	if err := auth.UpdateStatusWithEventPolicies(flags, &b.Status.AppliedEventPoliciesStatus, &b.Status, r.policies, brokerKind, b.ObjectMeta); err != nil {
-		return fmt.Errorf("asking for event policies: %w", err)
+	if err := r.markPolicies(ctx, b); err != nil {
+		return err
 	}
 	was := func(c apis.ConditionType) bool { return b.Status.GetCondition(c).IsTrue() }
 	ingress, topic := r.pods.broker(roleIngress, string(b.UID), b.Generation, was(eventingv1.BrokerConditionIngress))
@@ -76,20 +74,30 @@ func (r *brokers) ReconcileKind(ctx context.Context, b *eventingv1.Broker) pkgre
 		}
 		b.Status.Annotations[table.TopicAnnotation] = topic
 	}
-	b.Status.SetAddress(address(flags, types.NamespacedName{Namespace: b.Namespace, Name: b.Name}))
+	b.Status.SetAddress(address(b))
+	return nil
+}
+
+// markPolicies says whether who may send is as the cluster wants it. Nobody is asked for a token yet, so that a Broker of which somebody wants
+// that is not ready, rather than open.
+func (r *brokers) markPolicies(ctx context.Context, b *eventingv1.Broker) error {
+	flags := feature.FromContext(ctx)
+	if err := auth.UpdateStatusWithEventPolicies(flags, &b.Status.AppliedEventPoliciesStatus, &b.Status, r.policies, brokerKind, b.ObjectMeta); err != nil {
+		return fmt.Errorf("asking for event policies: %w", err)
+	}
+	if len(b.Status.Policies) > 0 || flags.IsOIDCAuthentication() && !flags.IsAuthorizationDefaultModeAllowAll() {
+		b.Status.MarkEventPoliciesFailed("NotEnforced",
+			"Brokers of class %s do not ask senders for tokens yet: remove the event policies, or set default-authorization-mode to allow-all, or use another class", table.Class)
+	}
 	return nil
 }
 
 // address is where events come to a Broker.
-func address(flags feature.Flags, of types.NamespacedName) *duckv1.Addressable {
-	a := &duckv1.Addressable{URL: &apis.URL{
-		Scheme: "http", Host: network.GetServiceHostname(roleIngress, system.Namespace()), Path: "/" + of.Namespace + "/" + of.Name,
+func address(b *eventingv1.Broker) *duckv1.Addressable {
+	name := "http"
+	return &duckv1.Addressable{Name: &name, URL: &apis.URL{
+		Scheme: "http", Host: network.GetServiceHostname(roleIngress, system.Namespace()), Path: "/" + b.Namespace + "/" + b.Name,
 	}}
-	if flags.IsOIDCAuthentication() {
-		audience := auth.GetAudienceDirect(brokerKind, of.Namespace, of.Name)
-		a.Audience = &audience
-	}
-	return a
 }
 
 // resolveDeadLetterSink finds the address of that of a Broker. That it has none is no matter of its being ready.

@@ -21,7 +21,6 @@ import (
 	"knative.dev/eventing/pkg/duck"
 	"knative.dev/pkg/client/injection/ducks/duck/v1/source"
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
-	serviceaccountinformer "knative.dev/pkg/client/injection/kube/informers/core/v1/serviceaccount/filtered"
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
 	"knative.dev/pkg/logging"
@@ -31,9 +30,6 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/table"
 )
-
-// Selector is that of the ServiceAccounts which are watched: the context of the controllers has to have it.
-const Selector = auth.OIDCLabelSelector
 
 // shared is what both controllers ask, once a process.
 var shared = sync.OnceValue(func() *asker { return &asker{} })
@@ -140,9 +136,9 @@ func NewBrokers(ctx context.Context, watcher configmap.Watcher) *controller.Impl
 
 // NewTriggers returns the controller of Triggers.
 func NewTriggers(ctx context.Context, watcher configmap.Watcher) *controller.Impl {
-	informer, brokerInformer, accounts := triggerinformer.Get(ctx), brokerinformer.Get(ctx), serviceaccountinformer.Get(ctx, Selector)
+	informer, brokerInformer := triggerinformer.Get(ctx), brokerinformer.Get(ctx)
 	a := shared()
-	r := &triggers{pods: a.start(ctx), kube: kubeclient.Get(ctx), brokers: brokerInformer.Lister(), serviceAccounts: accounts.Lister()}
+	r := &triggers{pods: a.start(ctx), brokers: brokerInformer.Lister()}
 	ours := func(object any) bool {
 		t, ok := object.(*eventingv1.Trigger)
 		if !ok {
@@ -159,12 +155,6 @@ func NewTriggers(ctx context.Context, watcher configmap.Watcher) *controller.Imp
 	r.sources = duck.NewListableTrackerFromTracker(ctx, source.Get, impl.Tracker)
 	r.resolver = resolver.NewURIResolverFromTracker(ctx, impl.Tracker)
 	handle(informer.Informer(), ours, controller.HandleAll(impl.Enqueue))
-	handle(accounts.Informer(), controller.FilterController(&eventingv1.Trigger{}), controller.HandleAll(func(object any) {
-		owner := metav1.GetControllerOf(object.(metav1.Object))                                                                 //nolint:forcetypeassert // it has one
-		if t, err := informer.Lister().Triggers(object.(metav1.Object).GetNamespace()).Get(owner.Name); err == nil && ours(t) { //nolint:forcetypeassert // as above
-			impl.Enqueue(t)
-		}
-	}))
 	handle(brokerInformer.Informer(), pkgreconciler.AnnotationFilterFunc(eventingv1.BrokerClassAnnotationKey, table.Class, false), controller.HandleAll(func(object any) {
 		b, ok := object.(*eventingv1.Broker)
 		if !ok {

@@ -8,10 +8,10 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	eventingv1alpha1 "knative.dev/eventing/pkg/apis/eventing/v1alpha1"
 	"knative.dev/eventing/pkg/apis/feature"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
 	policylisters "knative.dev/eventing/pkg/client/listers/eventing/v1alpha1"
@@ -110,12 +110,42 @@ func deadLettersTo(text string) func(*eventingv1.Broker) {
 	return func(b *eventingv1.Broker) { b.Spec.Delivery = &eventingduckv1.DeliverySpec{DeadLetterSink: uri(text)} }
 }
 
-// With OIDC a Broker has an audience.
-func TestAudience(t *testing.T) {
+// A Broker of which somebody wants that senders show tokens is not ready, as nobody asks them.
+func TestBrokerThatShouldAskForTokens(t *testing.T) {
+	eventingv1.RegisterAlternateBrokerConditionSet(brokerConditions)
 	t.Setenv("SYSTEM_NAMESPACE", "knative-eventing")
-	a := address(feature.Flags{feature.OIDCAuthentication: feature.Enabled}, types.NamespacedName{Namespace: "shop", Name: "default"})
-	if a.Audience == nil || *a.Audience != "eventing.knative.dev/broker/shop/default" {
-		t.Errorf("got %v", a.Audience)
+	policy := &eventingv1alpha1.EventPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "policy"}}
+	policy.Status.Conditions = duckv1.Conditions{{Type: apis.ConditionReady, Status: corev1.ConditionTrue}}
+	for name, test := range map[string]struct {
+		flags    feature.Flags
+		policies []*eventingv1alpha1.EventPolicy
+		want     corev1.ConditionStatus
+	}{
+		"nobody wants it":               {nil, nil, corev1.ConditionTrue},
+		"a policy":                      {nil, []*eventingv1alpha1.EventPolicy{policy}, corev1.ConditionFalse},
+		"the cluster":                   {feature.Flags{feature.OIDCAuthentication: feature.Enabled, feature.AuthorizationDefaultMode: feature.AuthorizationAllowSameNamespace}, nil, corev1.ConditionFalse},
+		"the cluster, from nobody else": {feature.Flags{feature.OIDCAuthentication: feature.Enabled, feature.AuthorizationDefaultMode: feature.AuthorizationAllowAll}, nil, corev1.ConditionTrue},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, uris := newResolver(t)
+			policies := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+			for _, p := range test.policies {
+				if err := policies.Add(p); err != nil {
+					t.Fatal(err)
+				}
+			}
+			b := newBroker()
+			r := &brokers{pods: played(t, serving(nil, nil)).pods, resolver: uris, policies: policylisters.NewEventPolicyLister(policies)}
+			if err := r.ReconcileKind(feature.ToContext(ctx, test.flags), b); err != nil {
+				t.Fatal(err)
+			}
+			if c := b.Status.GetTopLevelCondition(); c.Status != test.want || c.IsFalse() != (c.Reason == "NotEnforced") {
+				t.Errorf("got %+v, want %s", c, test.want)
+			}
+			if b.Status.Address.Audience != nil {
+				t.Errorf("the Broker has audience %s", *b.Status.Address.Audience)
+			}
+		})
 	}
 }
 
@@ -169,7 +199,7 @@ func TestReconcileTrigger(t *testing.T) {
 			if test.change != nil {
 				test.change(trigger)
 			}
-			r := &triggers{pods: test.plane.pods, resolver: uris, brokers: listing(t, b), serviceAccounts: noAccounts()}
+			r := &triggers{pods: test.plane.pods, resolver: uris, brokers: listing(t, b)}
 			if err := r.ReconcileKind(ctx, trigger); (err != nil) != test.fails {
 				t.Fatalf("got %v", err)
 			}
@@ -200,10 +230,6 @@ func listing(t *testing.T, b *eventingv1.Broker) eventinglisters.BrokerLister {
 		t.Fatal(err)
 	}
 	return eventinglisters.NewBrokerLister(indexer)
-}
-
-func noAccounts() corelisters.ServiceAccountLister {
-	return corelisters.NewServiceAccountLister(cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{}))
 }
 
 // A Trigger of another class, or of a Broker that there never was, keeps no trace of us.

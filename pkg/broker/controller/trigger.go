@@ -6,12 +6,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/client-go/kubernetes"
-	corelisters "k8s.io/client-go/listers/core/v1"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
-	"knative.dev/eventing/pkg/apis/feature"
-	"knative.dev/eventing/pkg/auth"
 	triggerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/trigger"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
 	"knative.dev/eventing/pkg/duck"
@@ -29,12 +25,10 @@ const classAnnotation = "eventmesh.eventing.knative.dev/class"
 
 // triggers reconciles Triggers of Brokers of this class, and touches no other.
 type triggers struct {
-	pods            *pods
-	kube            kubernetes.Interface
-	brokers         eventinglisters.BrokerLister
-	serviceAccounts corelisters.ServiceAccountLister
-	resolver        *resolver.URIResolver
-	sources         duck.ListableTracker
+	pods     *pods
+	brokers  eventinglisters.BrokerLister
+	resolver *resolver.URIResolver
+	sources  duck.ListableTracker
 }
 
 var _ triggerreconciler.Interface = (*triggers)(nil)
@@ -71,10 +65,7 @@ func (r *triggers) ReconcileKind(ctx context.Context, t *eventingv1.Trigger) pkg
 	if err := r.resolveDeadLetterSink(ctx, b, t); err != nil {
 		return err
 	}
-	if err := auth.SetupOIDCServiceAccount(ctx, feature.FromContext(ctx), r.serviceAccounts, r.kube,
-		eventingv1.SchemeGroupVersion.WithKind("Trigger"), t.ObjectMeta, &t.Status, func(as *duckv1.AuthStatus) { t.Status.Auth = as }); err != nil {
-		return err
-	}
+	t.Status.MarkOIDCIdentityCreatedNotSupported()
 	r.markSubscribed(b, t)
 	return r.checkDependency(ctx, t)
 }
