@@ -3,6 +3,7 @@ package dispatch_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,16 +15,22 @@ import (
 // A lane that is full holds up what is for it, and nothing else; there is room again once the lane may keep more, has delivered, or ends.
 func TestFullLane(t *testing.T) {
 	t.Parallel()
-	for name, end := range map[string]func(l *dispatch.Lane, o dispatch.LaneOptions, p *place){
-		"may keep more": func(l *dispatch.Lane, o dispatch.LaneOptions, _ *place) { o.MaxEvents = 4; l.Update(o) },
-		"is closed":     func(l *dispatch.Lane, _ dispatch.LaneOptions, _ *place) { l.Close() },
-		"has delivered": func(_ *dispatch.Lane, _ dispatch.LaneOptions, p *place) { p.with(func() { p.answer = nil }) },
+	for name, end := range map[string]func(l *dispatch.Lane, o dispatch.LaneOptions, back *atomic.Bool){
+		"may keep more": func(l *dispatch.Lane, o dispatch.LaneOptions, _ *atomic.Bool) { o.MaxEvents = 4; l.Update(o) },
+		"is closed":     func(l *dispatch.Lane, _ dispatch.LaneOptions, _ *atomic.Bool) { l.Close() },
+		"has delivered": func(_ *dispatch.Lane, _ dispatch.LaneOptions, back *atomic.Bool) { back.Store(true) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			stores(t, func(t *testing.T, open func() *dispatch.Disk) {
 				d := dispatch.New(dispatch.Options{Disk: open(), Undecodable: undecodable})
-				away, good := &place{answer: says(errors.New("refused"))}, &place{}
+				var back atomic.Bool
+				away, good := &place{answer: func(context.Context, event.Event) (a dispatch.Answer, err error) {
+					if !back.Load() {
+						err = errors.New("refused")
+					}
+					return a, err
+				}}, &place{}
 				bounded := dispatch.LaneOptions{
 					Name: "full", Destination: away, Retries: -1, MaxEvents: 3, Punctual: true,
 					Backoff: func(int, time.Duration) time.Duration { return 10 * time.Millisecond },
@@ -45,7 +52,7 @@ func TestFullLane(t *testing.T) {
 				eventually(t, "one waits", func() bool { return d.Status().Full })
 				put(t, d, []event.Event{newEvent("meanwhile")}, other)
 				eventually(t, "the other lane has its own", func() bool { return len(good.got()) == 4 })
-				end(full, bounded, away)
+				end(full, bounded, &back)
 				if err := <-waits; err != nil {
 					t.Errorf("the event that waited: got %v", err)
 				}
