@@ -21,7 +21,8 @@ func (l *Lane) Update(o LaneOptions) {
 }
 
 // Close ends a lane, and forgets what is kept for it: how many events it returns. Requests that are under way are not waited for, and
-// whatever comes of them changes nothing. On disk the name must not be used again.
+// whatever comes of them changes nothing. Another lane
+// may have the name from then on, and has nothing of this one.
 func (l *Lane) Close() (left int64) {
 	d := l.dispatcher
 	var safe []*Message
@@ -56,20 +57,23 @@ func (s *Disk) detach(l *Lane) (safe []*Message) {
 			}
 		}
 	}
-	s.dropped = append(s.dropped, l.stored.reader)
+	s.dropped = append(s.dropped, drop{l.stored.reader, s.dispatcher.sequence})
 	s.wake()
 	return safe
 }
 
 func (s *Disk) sweep() (events int64) {
-	known := append([]journal.Reader{journal.ReaderOf(boltFile)}, s.dropped...)
+	known := []journal.Reader{journal.ReaderOf(boltFile)}
+	for _, dropped := range s.dropped {
+		known = append(known, dropped.reader)
+	}
 	for _, l := range s.dispatcher.lanes {
 		known = append(known, l.stored.reader)
 	}
 	for _, reader := range s.journal.Readers() {
 		if !slices.Contains(known, reader) {
 			events += s.journal.Contents(reader).Events
-			s.dropped = append(s.dropped, reader)
+			s.dropped = append(s.dropped, drop{reader, s.dispatcher.sequence})
 		}
 	}
 	s.wake()
@@ -78,10 +82,10 @@ func (s *Disk) sweep() (events int64) {
 
 // drop removes all that is kept for lanes that are closed, and tells whether it could.
 func (s *Disk) drop() bool {
-	var dropped []journal.Reader
+	var dropped []drop
 	s.dispatcher.with(func() { dropped = slices.Clone(s.dropped) })
-	for _, reader := range dropped {
-		if err := s.journal.Drop(reader); err != nil {
+	for _, one := range dropped {
+		if err := s.journal.Drop(one.reader, one.upTo); err != nil {
 			s.fail(fmt.Errorf("writing %s: %w", s.dir, err))
 			return false
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -270,4 +271,84 @@ func TestUpdateLosesNoRecord(t *testing.T) {
 	if err := disk.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// A lane may have the name of one that was closed: it has nothing of that one, and loses nothing of its own, whatever the disk has done
+// meanwhile.
+func TestNameOfAClosedLane(t *testing.T) {
+	t.Parallel()
+	stores(t, func(t *testing.T, open func() *dispatch.Disk) {
+		d := dispatch.New(dispatch.Options{Disk: open(), Undecodable: undecodable})
+		away, beside := &place{answer: says(errors.New("refused"))}, &place{}
+		o := dispatch.LaneOptions{Name: "lane", Destination: away, Retries: -1}
+		other := d.Lane(dispatch.LaneOptions{Name: "other", Destination: beside})
+		d.Start()
+		for i := range 50 {
+			old := d.Lane(o)
+			put(t, d, numbered(fmt.Sprintf("old-%d", i), 5), old, other)
+			old.Close()
+		}
+		good := &place{}
+		o.Destination = good
+		again := d.Lane(o)
+		put(t, d, numbered("new", 20), again, other)
+		eventually(t, "the new lane has its own", func() bool { return len(good.got()) == 20 })
+		for _, id := range good.got() {
+			if !strings.HasPrefix(id, "new") {
+				t.Errorf("it got %s of a lane before", id)
+			}
+		}
+		eventually(t, "nothing is kept", func() bool { return d.Status().Events == 0 })
+		drain(t, d)
+		wantOnDisk(t, open(), 0)
+	})
+}
+
+// So it is after a restart.
+func TestNameOfAClosedLaneAfterARestart(t *testing.T) {
+	t.Parallel()
+	for i := range 10 {
+		t.Run(fmt.Sprint(i), func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			d := dispatch.New(dispatch.Options{Disk: openDisk(t, dir), Undecodable: undecodable})
+			o := dispatch.LaneOptions{Name: "lane", Destination: &place{answer: says(errors.New("refused"))}, Retries: -1}
+			old := d.Lane(o)
+			d.Start()
+			put(t, d, numbered("old", 5), old)
+			old.Close()
+			put(t, d, numbered("new", 5), d.Lane(o))
+			eventually(t, "all is on disk", func() bool { return d.Status().Unsaved == 0 })
+			abandon(d)
+			good := &place{}
+			o.Destination = good
+			d = dispatch.New(dispatch.Options{Disk: openDisk(t, dir), Undecodable: undecodable})
+			d.Lane(o)
+			d.Start()
+			eventually(t, "all is delivered", func() bool { return d.Status().Events == 0 })
+			drain(t, d)
+			if got := good.got(); len(got) != 5 || !strings.HasPrefix(got[0], "new") {
+				t.Errorf("got %v, want what was put into the second lane", got)
+			}
+		})
+	}
+}
+
+// What is on disk is sent though its lane is added to a dispatcher that has started, and waits.
+func TestLaneOfADispatcherThatWaits(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	d, l := one(dispatch.Options{Disk: openDisk(t, dir), Undecodable: undecodable}, dispatch.LaneOptions{Name: "lane", Destination: &place{answer: says(errors.New("refused"))}, Retries: -1})
+	put(t, d, numbered("a", 5), l)
+	eventually(t, "all is on disk", func() bool { return d.Status().Unsaved == 0 })
+	abandon(d)
+	d = dispatch.New(dispatch.Options{Disk: openDisk(t, dir), Undecodable: undecodable})
+	d.Start()
+	first := &place{}
+	put(t, d, numbered("first", 1), d.Lane(dispatch.LaneOptions{Name: "first", Destination: first}))
+	eventually(t, "it waits for more", func() bool { return d.Status().Events == 0 })
+	good := &place{}
+	d.Lane(dispatch.LaneOptions{Name: "lane", Destination: good})
+	eventually(t, "all is delivered", func() bool { return len(good.got()) == 5 })
+	drain(t, d)
 }

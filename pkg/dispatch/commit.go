@@ -158,9 +158,7 @@ func (s *Disk) group() (messages []*Message, entries []journal.Entry, done []jou
 	readers := make([]journal.Reader, 0, len(messages)) // of most there is one
 	for i, m := range messages {
 		from := len(readers)
-		for k := range m.items {
-			readers = append(readers, m.items[k].lane.stored.reader)
-		}
+		readers = m.readers(readers)
 		entries[i] = journal.Entry{
 			Seq: m.seq, Received: m.Received, Size: m.size, Readers: readers[from:len(readers):len(readers)], Record: m.record, Rest: m.Event.DataEncoded,
 		}

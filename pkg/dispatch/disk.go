@@ -40,8 +40,14 @@ type Disk struct {
 	unsaved    []*Message // put, and not yet on disk
 	unsavedSum int64      // bytes
 	done       []journal.Done
-	dropped    []journal.Reader // of lanes that are closed, of which all is to be removed
-	writing    error            // the latest failure to write
+	dropped    []drop // of lanes that are closed
+	writing    error  // the latest failure to write
+}
+
+// drop is what is to be removed: all of a reader up to a number.
+type drop struct {
+	reader journal.Reader
+	upTo   uint64
 }
 
 // stored is what a lane has on disk, and not in memory.
@@ -113,6 +119,14 @@ func (s *Disk) use(d *Dispatcher) uint64 {
 
 func (s *Disk) attach(l *Lane) {
 	l.stored.reader = journal.ReaderOf(l.options().Name)
+	for _, dropped := range s.dropped {
+		if dropped.reader == l.stored.reader {
+			l.stored.cursor = dropped.upTo
+		}
+	}
+	if l.stored.cursor > 0 { // what is still there is that of a lane before
+		return
+	}
 	kept := s.journal.Contents(l.stored.reader)
 	l.stored.unread = kept.Events
 	l.events, l.bytes = kept.Events, kept.Bytes

@@ -141,6 +141,7 @@ func (d *Dispatcher) Lane(o LaneOptions) *Lane {
 	defer d.mu.Unlock()
 	d.lanes = append(d.lanes, l)
 	d.store.attach(l)
+	d.changed.Signal()
 	return l
 }
 

@@ -65,7 +65,7 @@ func Exponential(least, most time.Duration) Backoff {
 
 // LaneOptions say where the events of a lane go, and how.
 type LaneOptions struct {
-	// Name tells the lanes of a dispatcher apart, on disk too, where it stays the lane's for ever.
+	// Name tells the lanes of a dispatcher apart, on disk too: no two have it at once.
 	Name string
 	// Label is what metrics call it: see [TelemetryOptions].
 	Label string

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch/internal/journal"
 )
 
 // Message is an event to deliver. It belongs to the dispatcher once it has been put.
@@ -41,6 +43,20 @@ func (m *Message) waitingFor(l *Lane) iter.Seq[*item] {
 			}
 		}
 	}
+}
+
+// readers adds those of the message's lanes, but for lanes that are closed, as long as there are others.
+func (m *Message) readers(all []journal.Reader) []journal.Reader {
+	from := len(all)
+	for i := range m.items {
+		if l := m.items[i].lane; !l.isClosed() {
+			all = append(all, l.stored.reader)
+		}
+	}
+	if len(all) == from { // a request of a closed one is under way, and needs the event until it ends
+		all = append(all, m.items[0].lane.stored.reader)
+	}
+	return all
 }
 
 // pending is what the message takes while it waits for the disk.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -103,7 +104,7 @@ func forgetFile(to *journal.Journal) error {
 	if to.Contents(journal.ReaderOf(boltFile)).Events == 0 {
 		return nil
 	}
-	return to.Drop(journal.ReaderOf(boltFile))
+	return to.Drop(journal.ReaderOf(boltFile), math.MaxUint64)
 }
 
 // syncDir makes sure that a file that has been removed does not come back.

@@ -60,13 +60,13 @@ func (j *Journal) Commit(add []Entry, done []Done) error {
 	return nil
 }
 
-// Drop lets a reader be done with all its entries. It is a Commit.
-func (j *Journal) Drop(id Reader) error {
+// Drop lets a reader be done with its entries up to a Seq. It is a Commit.
+func (j *Journal) Drop(id Reader, upTo uint64) error {
 	var done []Done
 	j.mu.RLock()
 	if r := j.readers[id]; r != nil {
 		for _, e := range j.from(r.first) {
-			if j.has(r, &e) {
+			if e.seq.value() <= upTo && j.has(r, &e) {
 				done = append(done, Done{e.seq.value(), id})
 			}
 		}

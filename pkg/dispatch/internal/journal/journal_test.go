@@ -374,7 +374,7 @@ func TestAgainstModel(t *testing.T) {
 			j = reopen(t, j, o)
 		case 1:
 			n := names[random.IntN(len(names))]
-			if err := j.Drop(ReaderOf(n)); err != nil {
+			if err := j.Drop(ReaderOf(n), math.MaxUint64); err != nil {
 				t.Fatal(err)
 			}
 			model[n] = map[uint64]bool{}
