@@ -17,7 +17,7 @@ import (
 
 // Trigger is what a [Fanout] knows of a Trigger.
 type Trigger struct {
-	// UID tells it from every other, also from one of the same name that was deleted. One that is gone does not come back.
+	// UID tells it from every other, also from one of the same name that was deleted.
 	UID string
 	// Namespace and Name are for logs.
 	Namespace, Name string
@@ -41,6 +41,8 @@ const defaultInFlight = 16
 
 // FanoutOptions are those of [NewFanout].
 type FanoutOptions struct {
+	// UID is that of the Broker: of one that is created anew the Triggers are the same, and get nothing of what was kept for them.
+	UID string
 	// Dispatcher keeps the events of all Triggers, and sends them. Many may share it.
 	Dispatcher *dispatch.Dispatcher
 	// Logger is told of what is wrong with a Trigger; nil: nobody is.
@@ -117,10 +119,10 @@ func (t Trigger) label() string { return t.Namespace + "/" + t.Name }
 // lane is how the events of a Trigger are delivered: each for itself, at its own time.
 func (f *Fanout) lane(t Trigger) dispatch.LaneOptions {
 	if t.Subscriber == nil {
-		return dispatch.LaneOptions{Name: t.UID, Label: t.label(), Destination: unknown{}, Retries: -1, Ordering: t.Ordering, MaxInFlight: 1}
+		return dispatch.LaneOptions{Name: f.options.UID + "/" + t.UID, Label: t.label(), Destination: unknown{}, Retries: -1, Ordering: t.Ordering, MaxInFlight: 1}
 	}
 	o := dispatch.LaneOptions{
-		Name: t.UID, Label: t.label(), Destination: withoutTTL{t.Subscriber}, Retries: t.Delivery.Retries, Backoff: t.Delivery.Backoff, Ordering: t.Ordering,
+		Name: f.options.UID + "/" + t.UID, Label: t.label(), Destination: withoutTTL{t.Subscriber}, Retries: t.Delivery.Retries, Backoff: t.Delivery.Backoff, Ordering: t.Ordering,
 		MaxInFlight: t.MaxInFlight, Punctual: true, DeadLetterBackoff: dispatch.Exponential(minDeadLetterBackoff, maxDeadLetterBackoff),
 		MaxEvents: t.MaxEvents, MaxBytes: t.MaxBytes, OnReply: f.reply,
 	}

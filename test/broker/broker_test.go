@@ -374,3 +374,43 @@ func TestConfigurationChanges(t *testing.T) {
 		return ""
 	})
 }
+
+// A Broker that is created anew under the name of one before gets none of its events, though its Triggers are the same, and loses none of its
+// own.
+func TestBrokerIsCreatedAnew(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, "gRPC")
+	gets := newSubscriber(t, says(http.StatusServiceUnavailable))
+	s.triggers = []*eventingv1.Trigger{retrying(trigger("gets", gets), 1_000_000, nil)}
+	s.play(t)
+	for i := range 20 {
+		s.mustSend(t, newEvent(fmt.Sprint("old-", i), "order"))
+	}
+	await.Until(t, await.Patience, func() string {
+		if len(gets.ids()) < 20 {
+			return "not all events of the first Broker have been tried"
+		}
+		return ""
+	})
+	s.brokers[0] = newBroker("default")
+	s.brokers[0].UID = "another"
+	s.write(t)
+	s.awaitServed(t)
+	var ids []string
+	for i := range 20 {
+		ids = append(ids, fmt.Sprint("new-", i))
+		s.mustSend(t, newEvent(ids[i], "order"))
+	}
+	await.Until(t, await.Patience, func() string {
+		if len(gets.ids()) < 40 {
+			return "not all events of the second Broker have been tried"
+		}
+		return ""
+	})
+	s.dispatcher.end(t, syscall.SIGKILL)
+	s.dispatcher = nil
+	gets.forget()
+	gets.answers(nil)
+	s.play(t)
+	gets.awaits(t, "the subscriber", ids...)
+}

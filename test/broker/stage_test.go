@@ -272,6 +272,13 @@ func (s *subscriber) answers(answer func(w http.ResponseWriter, e event.Event)) 
 	s.answer = answer
 }
 
+// forget forgets what has come.
+func (s *subscriber) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.events, s.headers = nil, nil
+}
+
 // ServeHTTP implements [http.Handler].
 func (s *subscriber) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)

@@ -34,7 +34,7 @@ func (d *dispatcher) apply(t *table.Table) {
 		s := gone[b.UID]
 		delete(gone, b.UID)
 		if s == nil {
-			s = &served{fanout: broker.NewFanout(broker.FanoutOptions{Dispatcher: d.engine, Logger: d.logger})}
+			s = &served{fanout: broker.NewFanout(broker.FanoutOptions{UID: b.UID, Dispatcher: d.engine, Logger: d.logger})}
 		}
 		d.serve(s, b)
 		d.brokers[b.UID] = s
