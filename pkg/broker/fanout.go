@@ -118,11 +118,8 @@ func (t Trigger) label() string { return t.Namespace + "/" + t.Name }
 
 // lane is how the events of a Trigger are delivered: each for itself, at its own time.
 func (f *Fanout) lane(t Trigger) dispatch.LaneOptions {
-	if t.Subscriber == nil {
-		return dispatch.LaneOptions{Name: f.options.UID + "/" + t.UID, Label: t.label(), Destination: unknown{}, Retries: -1, Ordering: t.Ordering, MaxInFlight: 1}
-	}
 	o := dispatch.LaneOptions{
-		Name: f.options.UID + "/" + t.UID, Label: t.label(), Destination: withoutTTL{t.Subscriber}, Retries: t.Delivery.Retries, Backoff: t.Delivery.Backoff, Ordering: t.Ordering,
+		Name: f.options.UID + "/" + t.UID, Label: t.label(), Destination: withoutTTL{t.Subscriber}, Paused: t.Subscriber == nil, Retries: t.Delivery.Retries, Backoff: t.Delivery.Backoff, Ordering: t.Ordering,
 		MaxInFlight: t.MaxInFlight, Punctual: true, DeadLetterBackoff: dispatch.Exponential(minDeadLetterBackoff, maxDeadLetterBackoff),
 		MaxEvents: t.MaxEvents, MaxBytes: t.MaxBytes, OnReply: f.reply,
 	}
@@ -180,17 +177,6 @@ func (f *Fanout) reply(ctx context.Context, m *dispatch.Message, a dispatch.Answ
 		return fmt.Errorf("the reply has not come to the Broker: %w", err)
 	}
 	return nil
-}
-
-// unknown is the place of a subscriber that is not known. It accepts nothing, and is asked as seldom as one that is away.
-type unknown struct{}
-
-// String implements [dispatch.Destination].
-func (unknown) String() string { return "" }
-
-// Send implements [dispatch.Destination].
-func (unknown) Send(context.Context, event.Event) (dispatch.Answer, error) {
-	return dispatch.Answer{}, errors.New("the address of the subscriber is not known yet")
 }
 
 // withoutTTL is a destination that does not see the TTL of events.

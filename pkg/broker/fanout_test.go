@@ -339,7 +339,7 @@ func TestFanoutAfterARestart(t *testing.T) {
 // A Trigger whose subscriber is not known keeps what it has, gets nothing more, and goes on once it is.
 func TestFanoutWithASubscriberThatIsNotKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		dead, found := &place{}, &place{}
+		dead, fails := &place{}, &place{answer: says(503)}
 		trigger := broker.Trigger{UID: "1", Subscriber: &place{answer: says(503)}, DeadLetterSink: dead, Delivery: retrying(2)}
 		f, put, _ := serve(t, &place{}, trigger)
 		put(newEvent("a", "order"))
@@ -349,10 +349,13 @@ func TestFanoutWithASubscriberThatIsNotKnown(t *testing.T) {
 		put(newEvent("b", "order"))
 		time.Sleep(time.Hour)
 		wantIDs(t, "the dead letter sink", dead)
-		trigger.Subscriber = found
+		put(newEvent("c", "order"))
+		trigger.Subscriber = fails
 		f.Set(&place{}, []broker.Trigger{trigger})
+		put(newEvent("d", "order"))
 		time.Sleep(time.Minute)
-		wantIDs(t, "the subscriber", found, "a")
+		wantIDs(t, "the subscriber", fails, "a", "d", "d", "a", "d") // the first attempt of a was made before
+		wantIDs(t, "the dead letter sink", dead, "a", "d")
 	})
 }
 

@@ -352,3 +352,24 @@ func TestLaneOfADispatcherThatWaits(t *testing.T) {
 	eventually(t, "all is delivered", func() bool { return len(good.got()) == 5 })
 	drain(t, d)
 }
+
+// A lane that is paused keeps what it has, on disk too, and sends all of it later.
+func TestPausedLane(t *testing.T) {
+	t.Parallel()
+	stores(t, func(t *testing.T, open func() *dispatch.Disk) {
+		d := dispatch.New(dispatch.Options{Disk: open(), Undecodable: undecodable})
+		p, beside := &place{}, &place{}
+		o := dispatch.LaneOptions{Name: "paused", Destination: p, Paused: true}
+		l, other := d.Lane(o), d.Lane(dispatch.LaneOptions{Name: "other", Destination: beside})
+		d.Start()
+		put(t, d, numbered("a", 100), l, other)
+		eventually(t, "the other lane has its own", func() bool { return len(beside.got()) == 100 && d.Status().Events == 100 })
+		if got := p.asked(); len(got) > 0 {
+			t.Errorf("a paused lane sent %v", got)
+		}
+		o.Paused = false
+		l.Update(o)
+		eventually(t, "all is delivered", func() bool { return len(p.got()) == 100 && d.Status().Events == 0 })
+		drain(t, d)
+	})
+}

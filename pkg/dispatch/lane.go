@@ -71,6 +71,8 @@ type LaneOptions struct {
 	Label string
 	// Destination is where events go.
 	Destination Destination
+	// Paused keeps events as they are: nothing is sent until [Lane.Update] says otherwise, but for requests that are under way.
+	Paused bool
 	// DeadLetter is where events go that the destination refuses for good, or has not accepted after all retries; nil: nowhere.
 	DeadLetter Destination
 	// Retries is how often an event is sent again; -1 is for ever.
@@ -154,7 +156,7 @@ func (l *Lane) Available() bool { return !l.failing.Load() }
 // half of the workers at most, and repeats have a budget besides. Within that they come first, or under load they would never come.
 func (l *Lane) choose(now time.Time) (it *item, again time.Time) {
 	d := l.dispatcher
-	if l.inFlight >= int64(l.options().MaxInFlight) {
+	if l.options().Paused || l.inFlight >= int64(l.options().MaxInFlight) {
 		return nil, time.Time{}
 	}
 	spare := d.secondary < max(1, d.options.Workers/2)

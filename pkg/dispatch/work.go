@@ -85,7 +85,7 @@ func (d *Dispatcher) choose(now time.Time) (it *item, lane *Lane, again time.Tim
 			d.turn++
 			return it, nil, time.Time{}
 		}
-		if allowed, _ := l.sink.allows(now); allowed && !d.stopped && l.stored.begin() {
+		if allowed, _ := l.sink.allows(now); allowed && !d.stopped && !l.options().Paused && l.stored.begin() {
 			return nil, l, time.Time{}
 		}
 		if at.IsZero() && l.inFlight == 0 && l.idle() {
