@@ -231,9 +231,9 @@ func TestWhatBecomesOfEventsIsCounted(t *testing.T) {
 	})
 }
 
-// Where lanes are told apart, each has counters that start at 0, and its own events that are kept.
-func TestLanesAreToldApart(t *testing.T) {
-	t.Parallel()
+// ofLanes returns a dispatcher that tells lanes apart, and its metrics.
+func ofLanes(t *testing.T) (*dispatch.Dispatcher, func() map[string]metricdata.Metrics) {
+	t.Helper()
 	reader := sdk.NewManualReader()
 	telemetry, err := dispatch.NewTelemetry(dispatch.TelemetryOptions{
 		Provider: sdk.NewMeterProvider(sdk.WithReader(reader)), Scope: "shop", Prefix: "test",
@@ -242,18 +242,56 @@ func TestLanesAreToldApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := dispatch.New(dispatch.Options{Telemetry: telemetry})
+	return dispatch.New(dispatch.Options{Telemetry: telemetry}), func() map[string]metricdata.Metrics {
+		t.Helper()
+		return collected(t, reader)
+	}
+}
+
+// Where lanes are told apart, each has counters that start at 0, and its own events that are kept.
+func TestLanesAreToldApart(t *testing.T) {
+	t.Parallel()
+	d, collect := ofLanes(t)
 	good := d.Lane(dispatch.LaneOptions{Name: "1", Label: "good", Destination: &place{}})
-	away := d.Lane(dispatch.LaneOptions{Name: "2", Label: "away", Destination: &place{answer: says(errors.New("refused"))}, Retries: -1})
+	paused := d.Lane(dispatch.LaneOptions{Name: "2", Label: "paused", Paused: true})
 	d.Start()
-	put(t, d, numbered("a", 3), good, away)
+	collect() // which shows the lanes, before there is anything to count
+	put(t, d, numbered("a", 3), good, paused)
 	eventually(t, "one has its events", func() bool { return d.Status().Events == 3 })
-	all := collected(t, reader)
+	all := collect()
+	dropped := all["test.dropped"].Data.(metricdata.Sum[int64]).DataPoints
+	if !slices.ContainsFunc(dropped, func(p metricdata.DataPoint[int64]) bool {
+		lane, _ := p.Attributes.Value("lane")
+		return p.Value == 0 && lane.AsString() == "good"
+	}) {
+		t.Errorf("the counters of a lane do not start at 0: %v", dropped)
+	}
 	for _, want := range []wantMetric{
 		{"test.delivered", kindCounter, "{event}", map[string]string{"lane=good,messaging.destination.name=orders": "3"}},
-		{"test.destination.events", kindLevel, "{event}", map[string]string{"lane=good": "0", "lane=away": "3"}},
+		{"test.destination.events", kindLevel, "{event}", map[string]string{"lane=good": "0", "lane=paused": "3"}},
 	} {
 		want.check(t, all)
+	}
+	abandon(d)
+}
+
+// However many lanes there are, metrics show the events of all.
+func TestManyLanesAreShown(t *testing.T) {
+	t.Parallel()
+	d, collect := ofLanes(t)
+	d.Start()
+	const lanes = 1200
+	for i := range lanes {
+		name := fmt.Sprint(i)
+		put(t, d, numbered("a", 1), d.Lane(dispatch.LaneOptions{Name: name, Label: name, Paused: true}))
+	}
+	points := collect()["test.destination.events"].Data.(metricdata.Sum[int64]).DataPoints
+	sum := int64(0)
+	for _, p := range points {
+		sum += p.Value
+	}
+	if sum != lanes || len(points) >= lanes {
+		t.Errorf("got %d events in %d series, want %d in fewer", sum, len(points), lanes)
 	}
 	abandon(d)
 }

@@ -57,7 +57,8 @@ type Telemetry struct {
 	gauges                                  metric.Registration
 
 	topics   telemetry.Names
-	labels   telemetry.Names // of lanes
+	labels   telemetry.Names // of lanes that have been counted
+	gauged   telemetry.Names // of those whose events have been shown
 	lanes    *telemetry.Series[string]
 	events   *telemetry.Series[givenUpKey]
 	statuses *telemetry.Series[int]
@@ -115,6 +116,16 @@ func NewTelemetry(o TelemetryOptions) (*Telemetry, error) {
 	return t, nil
 }
 
+// bounded returns what is kept by the labels that metrics have: beyond the first of them all together have none.
+func (t *Telemetry) bounded(kept map[string]int64) map[string]int64 {
+	sums := make(map[string]int64, len(kept))
+	for label, n := range kept {
+		label, _ = t.gauged.Bound(label)
+		sums[label] += n
+	}
+	return sums
+}
+
 // ofLane returns the attributes of a lane.
 func (t *Telemetry) ofLane(label string) []attribute.KeyValue {
 	if t.options.Lane == nil {
@@ -158,8 +169,7 @@ func (t *Telemetry) observe(in *telemetry.Instruments) {
 		o.ObserveInt64(writable, telemetry.OK(s.Writing == nil), attributes)
 		o.ObserveInt64(unreadable, s.Aside, attributes)
 		if kept != nil {
-			for label, n := range d.kept() {
-				label, _ = t.labels.Bound(label)
+			for label, n := range t.bounded(d.kept()) {
 				o.ObserveInt64(kept, n, t.lanes.Of(label).Observe...)
 			}
 		}
@@ -222,11 +232,9 @@ func (t *Telemetry) committed(events int, took time.Duration, err error) {
 
 // of returns the attributes of a topic's events in a lane, and starts the counters of a new topic or lane at 0.
 func (t *Telemetry) of(label, topic, reason string) *telemetry.Options {
-	topic, first := t.topics.Bound(topic)
-	if t.options.Lane != nil {
-		label, first = t.labels.Bound(label)
-	}
-	if first {
+	topic, newTopic := t.topics.Bound(topic)
+	label, newLabel := t.labels.Bound(label)
+	if newTopic || newLabel {
 		ctx, events := context.Background(), t.events.Of(givenUpKey{label: label, topic: topic})
 		t.deliveries.Add(ctx, 0, events.Add...)
 		t.repeats.Add(ctx, 0, events.Add...)
