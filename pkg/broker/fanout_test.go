@@ -91,7 +91,7 @@ func retrying(retries int) broker.Delivery {
 func serve(t *testing.T, replies *place, triggers ...broker.Trigger) (f *broker.Fanout, put func(...event.Event), logs *observer.ObservedLogs) {
 	t.Helper()
 	core, logs := observer.New(zap.InfoLevel)
-	d := dispatch.New(dispatch.Options{})
+	d := dispatch.New(dispatch.Options{Logger: zap.New(core).Sugar()})
 	f = broker.NewFanout(broker.FanoutOptions{Dispatcher: d, Logger: zap.New(core).Sugar()})
 	f.Set(replies, triggers)
 	d.Start()
@@ -373,5 +373,20 @@ func TestFanoutWithoutAnAddress(t *testing.T) {
 		f.Set(own, []broker.Trigger{trigger})
 		time.Sleep(time.Minute)
 		wantIDs(t, "the Broker", own, "reply")
+	})
+}
+
+// What the log says of deliveries says of which Trigger.
+func TestLogsNameTheTrigger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, put, logs := serve(t, &place{}, broker.Trigger{UID: "1", Namespace: "shop", Name: "orders", Subscriber: &place{answer: says(503)}})
+		put(newEvent("a", "order"))
+		synctest.Wait()
+		for _, message := range []string{"the sink does not accept events; they are kept and tried again", "dropping an event that the sink does not accept"} {
+			lines := logs.FilterMessage(message).All()
+			if len(lines) != 1 || lines[0].ContextMap()["destination"] != "shop/orders" {
+				t.Errorf("got %v of %q, want one with the Trigger", lines, message)
+			}
+		}
 	})
 }

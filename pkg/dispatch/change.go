@@ -7,12 +7,12 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch/internal/journal"
 )
 
-// Update changes where events of the lane go, and how, from the next attempt on, but for its name and the order of events.
+// Update changes where events of the lane go, and how, from the next attempt on, but for its name, its label and the order of events.
 func (l *Lane) Update(o LaneOptions) {
 	d := l.dispatcher
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	o.Name, o.Ordering = l.options().Name, l.options().Ordering
+	o.Name, o.Label, o.Ordering = l.options().Name, l.options().Label, l.options().Ordering
 	o = o.withDefaults(d)
 	l.current.Store(&o)
 	l.sink, l.dead = circuit{backoff: o.Backoff}, circuit{backoff: o.DeadLetterBackoff} // nothing is known of what may be elsewhere

@@ -79,7 +79,7 @@ func (o *LaneOptions) bury(ctx context.Context, it *item) error {
 
 // reportChange logs that a place accepts events again, or does not any more.
 func (l *Lane) reportChange(it *item, f fate, failure error) {
-	logger, dead := l.dispatcher.options.Logger, it.givenUp != nil
+	logger, dead := l.logger, it.givenUp != nil
 	switch {
 	case dead && f.step == stepRest && l.deadFailing.Swap(false):
 		logger.Info("the place for dead letters accepts them again")
@@ -95,7 +95,7 @@ func (l *Lane) reportChange(it *item, f fate, failure error) {
 // report counts and logs what became of an attempt.
 func (l *Lane) report(it *item, f fate, failure error) {
 	l.reportChange(it, f, failure)
-	m, logger, dead := l.dispatcher.options.Telemetry, l.dispatcher.options.Logger, it.givenUp != nil
+	m, logger, dead := l.dispatcher.options.Telemetry, l.logger, it.givenUp != nil
 	switch f.step {
 	case stepRest:
 		if !dead {
@@ -112,7 +112,7 @@ func (l *Lane) report(it *item, f fate, failure error) {
 		m.dropped(it, f.reason)
 	case stepAgain:
 		if !dead && !f.away && it.attempts == 1 {
-			l.dispatcher.sampled.Errorw("the sink refuses an event; it is kept and tried again", append(it.describe(), zap.Error(failure))...)
+			l.sampled.Errorw("the sink refuses an event; it is kept and tried again", append(it.describe(), zap.Error(failure))...)
 		}
 	case stepGiveUp:
 	}

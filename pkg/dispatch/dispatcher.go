@@ -37,7 +37,7 @@ type Options struct {
 type Dispatcher struct {
 	options Options
 	store   store
-	sampled *zap.SugaredLogger // for refusals, of which there may be many
+	sampled *zap.SugaredLogger // for failures that repeat
 
 	abandon context.CancelFunc // gives up what is under way
 	workers sync.WaitGroup

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	"go.uber.org/zap"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/backoff"
 )
@@ -67,7 +68,7 @@ func Exponential(least, most time.Duration) Backoff {
 type LaneOptions struct {
 	// Name tells the lanes of a dispatcher apart, on disk too: no two have it at once.
 	Name string
-	// Label is what metrics call it: see [TelemetryOptions].
+	// Label is what logs call it, and metrics: see [TelemetryOptions].
 	Label string
 	// Destination is where events go.
 	Destination Destination
@@ -99,6 +100,8 @@ type LaneOptions struct {
 // Lane is the way of events to one destination. Its methods may be called by several goroutines.
 type Lane struct {
 	dispatcher *Dispatcher
+	logger     *zap.SugaredLogger // says which lane it is
+	sampled    *zap.SugaredLogger // for refusals, of which there may be many
 	current    atomic.Pointer[LaneOptions]
 
 	closed      atomic.Bool // set with the dispatcher's lock
@@ -118,7 +121,13 @@ type Lane struct {
 
 func newLane(d *Dispatcher, o LaneOptions) *Lane {
 	o = o.withDefaults(d)
-	l := &Lane{dispatcher: d, queue: newQueue(o.Ordering), sink: circuit{backoff: o.Backoff}, dead: circuit{backoff: o.DeadLetterBackoff}}
+	l := &Lane{
+		dispatcher: d, logger: d.options.Logger, sampled: d.sampled,
+		queue: newQueue(o.Ordering), sink: circuit{backoff: o.Backoff}, dead: circuit{backoff: o.DeadLetterBackoff},
+	}
+	if o.Label != "" {
+		l.logger, l.sampled = l.logger.With("destination", o.Label), l.sampled.With("destination", o.Label)
+	}
 	l.current.Store(&o)
 	return l
 }

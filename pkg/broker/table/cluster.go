@@ -54,6 +54,8 @@ type watch struct {
 	copied  []byte                 // what the copy holds
 
 	named map[Reference]*named
+
+	watching sync.WaitGroup
 }
 
 // named is an object that is watched by its name.
@@ -83,6 +85,7 @@ func (c Cluster) Run(ctx context.Context, changed func(*Table)) error {
 	if !c.WithoutTriggers {
 		w.all = append(w.all, w.informer(ctx, eventing.EventingV1().RESTClient(), "triggers", &eventingv1.Trigger{}, "", fields.Everything(), nil))
 	}
+	defer w.watching.Wait()
 	late := time.After(answerIn)
 	for {
 		select {
@@ -117,11 +120,11 @@ func (w *watch) informer(ctx context.Context, client cache.Getter, resource stri
 	registered, _ := i.AddEventHandler(cache.ResourceEventHandlerFuncs{
 		AddFunc: func(any) { w.wake() }, UpdateFunc: func(any, any) { w.wake() }, DeleteFunc: func(any) { w.wake() },
 	})
-	go i.Run(ctx.Done())
-	go func() {
+	w.watching.Go(func() { i.Run(ctx.Done()) })
+	w.watching.Go(func() {
 		cache.WaitForCacheSync(ctx.Done(), registered.HasSynced)
 		w.wake()
-	}()
+	})
 	return i
 }
 
@@ -147,8 +150,8 @@ func (w *watch) update(ctx context.Context, changed func(*Table)) {
 	if pending {
 		return
 	}
+	w.save(t) // first: a Trigger that is served has to be in the copy
 	changed(t)
-	w.save(t)
 }
 
 // objects are those that are known.

@@ -121,6 +121,9 @@ func (m *maker) config(o *Objects, object *eventingv1.Broker) (c broker.Config, 
 			return c, name, &Problem{ReasonConfigUnsupported, fmt.Sprintf("spec.config is a %s of %s: want a ConfigMap of v1", ref.Kind, ref.APIVersion)}
 		}
 		name = types.NamespacedName{Namespace: cmp.Or(ref.Namespace, object.Namespace), Name: ref.Name}
+		if name.Namespace != object.Namespace && name.Namespace != m.standard.Namespace { // or a tenant would have the credentials and topics of another
+			return c, name, &Problem{ReasonConfigUnsupported, fmt.Sprintf("spec.config is in namespace %s: want a ConfigMap of the Broker's own, or of %s", name.Namespace, m.standard.Namespace)}
+		}
 	}
 	c, problem = m.parse(o, name)
 	if problem == nil && c == (broker.Config{}) && name != m.standard { // the template of a channel, from Knative's own defaults

@@ -74,9 +74,17 @@ func TestBroker(t *testing.T) {
 		reason  string
 		says    string
 	}{
-		"no spec.config":       {objects(), Mesh{URL: url}, "knative-shop-default-01234567", "", ""},
-		"a ConfigMap":          {objects(refersTo("ConfigMap", "own"), configured("own", map[string]string{"eventmesh.url": url, "topic": "orders"})), Mesh{URL: url}, "orders", "", ""},
-		"that of a channel":    {objects(refersTo("ConfigMap", "channel"), configured("channel", map[string]string{"channel-template-spec": ""})), Mesh{URL: url}, "knative-shop-default-01234567", "", ""},
+		"no spec.config":    {objects(), Mesh{URL: url}, "knative-shop-default-01234567", "", ""},
+		"a ConfigMap":       {objects(refersTo("ConfigMap", "own"), configured("own", map[string]string{"eventmesh.url": url, "topic": "orders"})), Mesh{URL: url}, "orders", "", ""},
+		"that of a channel": {objects(refersTo("ConfigMap", "channel"), configured("channel", map[string]string{"channel-template-spec": ""})), Mesh{URL: url}, "knative-shop-default-01234567", "", ""},
+		"that of another namespace": {objects(func(o *Objects) {
+			o.Brokers[0].Spec.Config = &duckv1.KReference{Kind: "ConfigMap", APIVersion: "v1", Namespace: "bank", Name: "own"}
+			o.ConfigMaps[types.NamespacedName{Namespace: "bank", Name: "own"}] = &corev1.ConfigMap{Data: map[string]string{"eventmesh.url": url, "topic": "payments"}}
+		}), Mesh{}, "", ReasonConfigUnsupported, "spec.config is in namespace bank"},
+		"that of its own": {objects(func(o *Objects) {
+			o.Brokers[0].Spec.Config = &duckv1.KReference{Kind: "ConfigMap", APIVersion: "v1", Name: "own"}
+			o.ConfigMaps[types.NamespacedName{Namespace: "shop", Name: "own"}] = &corev1.ConfigMap{Data: map[string]string{"eventmesh.url": url}}
+		}), Mesh{URL: url}, "knative-shop-default-01234567", "", ""},
 		"no ConfigMap":         {objects(refersTo("RabbitmqBrokerConfig", "x")), Mesh{}, "", ReasonConfigUnsupported, "spec.config is a RabbitmqBrokerConfig"},
 		"one that is not":      {objects(refersTo("ConfigMap", "gone")), Mesh{}, "", ReasonConfigNotFound, "ConfigMap knative-eventing/gone: it does not exist"},
 		"one that is wrong":    {objects(configured(standard.Name, map[string]string{"eventmesh.url": "x"})), Mesh{}, "", ReasonConfigInvalid, "ConfigMap knative-eventing/config-eventmesh-broker: eventmesh.url"},
