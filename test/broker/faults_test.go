@@ -10,9 +10,13 @@ import (
 	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
 // sender sends numbered events until it is told to stop: each again until it is accepted.
@@ -128,6 +132,44 @@ var faults = map[string]func(t *testing.T, s *stage, signal syscall.Signal){
 		t.Helper()
 		s.mesh.MustRestart(t, true)
 	},
+}
+
+// An EventMesh that confirms nothing costs Brokers of another one nothing, however many events come for it.
+func TestEventMeshThatStalls(t *testing.T) {
+	t.Parallel()
+	s := newStage(t, "gRPC")
+	stalled := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
+	s.more = []any{&corev1.ConfigMap{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "stalled"},
+		Data: map[string]string{"eventmesh.url": stalled.GRPCURL()},
+	}}
+	other := newBroker("stalled")
+	other.Spec.Config = &duckv1.KReference{APIVersion: "v1", Kind: "ConfigMap", Name: "stalled"}
+	s.brokers = append(s.brokers, other)
+	s.write(t)
+	s.startIngress(t, "0", "EVENTMESH_MAX_IN_FLIGHT=8")
+	s.play(t)
+	stalled.SetFaults(eventmeshtest.Faults{LoseAnswers: 1})
+	var sending sync.WaitGroup
+	for i := range 20 {
+		sending.Go(func() {
+			if status, said := s.send(t, "stalled", newEvent(fmt.Sprint(i), "order")); status != http.StatusServiceUnavailable && status != http.StatusTooManyRequests {
+				t.Errorf("the Broker whose EventMesh stalls: got %d %s", status, said)
+			}
+		})
+	}
+	await.Until(t, await.Patience, func() string {
+		if got := len(stalled.Published("knative-shop-stalled-b-stalle")); got < 4 {
+			return fmt.Sprintf("%d events are on their way to the EventMesh that stalls", got)
+		}
+		return ""
+	})
+	for i := range 20 {
+		if status, said := s.send(t, "default", newEvent(fmt.Sprint(i), "order")); status != http.StatusAccepted {
+			t.Errorf("the other Broker: got %d %s", status, said)
+		}
+	}
+	sending.Wait()
 }
 
 // Whatever is killed or replaced under load, each Trigger gets every event that was accepted. Over gRPC EventMesh itself loses what it has

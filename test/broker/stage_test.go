@@ -38,6 +38,7 @@ type stage struct {
 	brokers             []*eventingv1.Broker
 	triggers            []*eventingv1.Trigger
 	config              map[string]string
+	more                []any // in the file
 }
 
 const namespace = "shop"
@@ -105,6 +106,7 @@ func (s *stage) write(t *testing.T) {
 	items := []any{&corev1.ConfigMap{
 		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, ObjectMeta: metav1.ObjectMeta{Namespace: "knative-eventing", Name: "config-eventmesh-broker"}, Data: s.config,
 	}}
+	items = append(items, s.more...)
 	for _, b := range s.brokers {
 		items = append(items, b)
 	}
@@ -138,10 +140,12 @@ func (s *stage) play(t *testing.T) {
 	s.awaitServed(t)
 }
 
-// startIngress starts it on a port; 0 lets the kernel choose.
-func (s *stage) startIngress(t *testing.T, port string) {
+// startIngress starts it on a port, with more variables; 0 lets the kernel choose.
+func (s *stage) startIngress(t *testing.T, port string, environment ...string) {
 	t.Helper()
-	s.ingress = start(t, "broker-ingress", "BROKER_FILE="+s.file, "PORT="+port, "EVENTMESH_CLIENT_ID=ingress-0", "EVENTMESH_SHUTDOWN_DELAY=0s")
+	s.ingress = start(t, "broker-ingress", append([]string{
+		"BROKER_FILE=" + s.file, "PORT=" + port, "EVENTMESH_CLIENT_ID=ingress-0", "EVENTMESH_SHUTDOWN_DELAY=0s",
+	}, environment...)...)
 	if at := s.ingress.at(t, "serving"); s.address == "" { // where it stays: senders know it
 		s.address = at
 	}

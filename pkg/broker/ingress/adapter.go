@@ -44,6 +44,7 @@ func NewAdapter(ctx context.Context, env framework.EnvConfigAccessor, _ cloudeve
 	s := &server{config: config, logger: logging.FromContext(ctx)}
 	sampled := adapter.Sampled(s.logger)
 	s.meshes = meshes{config: config, meter: otel.Meter(telemetryScope), logger: sampled, open: map[table.Mesh]*mesh{}}
+	s.meshes.places.most = int64(config.MaxInFlight)
 	s.routes.Store(&routes{})
 	return s
 }

@@ -5,7 +5,7 @@
 //	400  no path of a Broker, or an event that has come to Brokers as often as it may
 //	404  no such Broker
 //	413  more than EventMesh accepts
-//	429  EventMesh wants fewer events for now
+//	429  EventMesh wants fewer events for now, or so many are on their way to it that others would have no place
 //	503  EventMesh does not confirm it, or cannot be reached, or it is not known where it is; with Retry-After
 //
 // adapter.go puts it together, routes.go finds the Broker of a request, and meshes.go has the connections: one for each EventMesh, and as

@@ -3,7 +3,9 @@ package ingress
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"go.opentelemetry.io/otel/attribute"
@@ -15,6 +17,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/guard"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/table"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress"
 )
 
 // group is EventMesh's producer group.
@@ -24,12 +27,42 @@ const group = "knative-broker-ingress"
 type mesh struct {
 	guard     *guard.Guard
 	publisher *eventmesh.Publisher
+	places    *places
+	published atomic.Int64 // events at the moment
 
 	open sync.RWMutex // read while an event is published
 }
 
+// places are those in flight, which all connections share.
+type places struct {
+	most    int64
+	several atomic.Bool  // connections
+	taken   atomic.Int64 // by all of them
+}
+
+// take takes a place. Where there are several connections each may have as many as are free besides: one that hangs, and others that hang
+// beside it, leave some to those that do not. This is how switches share their buffers (Choudhury and Hahne, Dynamic Queue Length
+// Thresholds, 1998).
+func (m *mesh) take() bool {
+	own, all := m.published.Add(1), m.places.taken.Add(1)
+	if m.places.several.Load() && own > max(1, m.places.most-all) {
+		m.leave()
+		return false
+	}
+	return true
+}
+
+func (m *mesh) leave() {
+	m.published.Add(-1)
+	m.places.taken.Add(-1)
+}
+
 // publish publishes an event. After close it fails, as without a connection.
 func (m *mesh) publish(ctx context.Context, topic string, e event.Event) (*event.Event, error) {
+	if !m.take() {
+		return nil, ingress.Refusef(http.StatusTooManyRequests, "publishing to %s: as many events are on their way to its EventMesh as others leave it, of the %d that EVENTMESH_MAX_IN_FLIGHT allows", topic, m.places.most)
+	}
+	defer m.leave()
 	m.open.RLock()
 	defer m.open.RUnlock()
 	return m.guard.Publish(ctx, topic, e)
@@ -48,6 +81,7 @@ type meshes struct {
 	meter  metric.Meter
 	logger *zap.SugaredLogger
 	open   map[table.Mesh]*mesh
+	places places
 	ending sync.WaitGroup // those that are not needed any more
 }
 
@@ -70,7 +104,8 @@ func (m *meshes) get(to table.Mesh) (*mesh, error) {
 	if err != nil {
 		return nil, errors.Join(err, publisher.Close())
 	}
-	m.open[to] = &mesh{guard: g, publisher: publisher}
+	m.open[to] = &mesh{guard: g, publisher: publisher, places: &m.places}
+	m.places.several.Store(len(m.open) > 1)
 	return m.open[to], nil
 }
 
@@ -87,6 +122,7 @@ func (m *meshes) keep(needed map[table.Mesh]bool) {
 			}
 		})
 	}
+	m.places.several.Store(len(m.open) > 1)
 }
 
 // close closes all.
