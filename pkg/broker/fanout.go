@@ -31,13 +31,14 @@ type Trigger struct {
 	DeadLetterSink dispatch.Destination
 	// Ordering is the order of its events, as long as it exists; by default [dispatch.Unordered].
 	Ordering dispatch.Ordering
-	// MaxInFlight is how many requests are under way at once; by default 16.
+	// MaxInFlight is how many requests are under way at once; by default [DefaultMaxInFlight].
 	MaxInFlight int
 	// MaxEvents and MaxBytes bound what is kept for it, in the way of [dispatch.Options]; 0 is no bound.
 	MaxEvents, MaxBytes int64
 }
 
-const defaultInFlight = 16
+// DefaultMaxInFlight is that of a Trigger that says nothing.
+const DefaultMaxInFlight = 16
 
 // FanoutOptions are those of [NewFanout].
 type FanoutOptions struct {
@@ -127,7 +128,7 @@ func (f *Fanout) lane(t Trigger) dispatch.LaneOptions {
 		o.DeadLetter = withoutTTL{t.DeadLetterSink}
 	}
 	if o.MaxInFlight <= 0 {
-		o.MaxInFlight = defaultInFlight
+		o.MaxInFlight = DefaultMaxInFlight
 	}
 	return o
 }

@@ -35,19 +35,23 @@ func (s *stage) startSender(t *testing.T) *sender {
 			for i := 0; ; i++ {
 				id := fmt.Sprintf("%d-%05d", worker, i)
 				for {
-					select {
-					case <-all.stop:
-						return
-					default:
-					}
 					if status, _ := s.send(t, "default", newEvent(id, "order")); status == http.StatusAccepted {
 						break
 					}
-					time.Sleep(5 * time.Millisecond) // as senders wait before they repeat
+					select { // as senders wait before they repeat
+					case <-all.stop:
+						return
+					case <-time.After(5 * time.Millisecond):
+					}
 				}
 				all.mu.Lock()
 				all.accepted = append(all.accepted, id)
 				all.mu.Unlock()
+				select {
+				case <-all.stop:
+					return
+				default:
+				}
 			}
 		})
 	}

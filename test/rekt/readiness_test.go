@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 )
@@ -43,25 +44,27 @@ func replaceChecks(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	go func() {
-		for ; ctx.Err() == nil; time.Sleep(500 * time.Millisecond) {
-			pods, err := client.CoreV1().Pods("").List(ctx, metav1.ListOptions{LabelSelector: "batch.kubernetes.io/job-name"})
-			if err != nil {
-				continue
-			}
-			for i := range pods.Items {
-				p := &pods.Items[i]
-				if p.Spec.Containers[0].Image != checkImage {
-					continue
-				}
-				patch := fmt.Sprintf(`{"spec":{"containers":[{"name":%q,"image":%q}]}}`, p.Spec.Containers[0].Name, image)
-				if _, err := client.CoreV1().Pods(p.Namespace).Patch(ctx, p.Name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
-					log.Printf("replacing the image of %s: %v", p.Name, err)
-				}
-			}
-		}
-	}()
+	go wait.UntilWithContext(ctx, func(ctx context.Context) { replaceImages(ctx, client, image) }, 500*time.Millisecond)
 	return nil
+}
+
+// replaceImages looks at the pods of Jobs once.
+func replaceImages(ctx context.Context, client kubernetes.Interface, image string) {
+	pods, err := client.CoreV1().Pods("").List(ctx, metav1.ListOptions{LabelSelector: "batch.kubernetes.io/job-name"})
+	if err != nil {
+		log.Printf("looking for readiness checks: %v", err)
+		return
+	}
+	for i := range pods.Items {
+		p := &pods.Items[i]
+		if p.Spec.Containers[0].Image != checkImage {
+			continue
+		}
+		patch := fmt.Sprintf(`{"spec":{"containers":[{"name":%q,"image":%q}]}}`, p.Spec.Containers[0].Name, image)
+		if _, err := client.CoreV1().Pods(p.Namespace).Patch(ctx, p.Name, types.StrategicMergePatchType, []byte(patch), metav1.PatchOptions{}); err != nil {
+			log.Printf("replacing the image of %s: %v", p.Name, err)
+		}
+	}
 }
 
 // pushCheck builds an image of the program sh alone, and pushes it.

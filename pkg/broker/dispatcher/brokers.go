@@ -20,9 +20,6 @@ type served struct {
 	member *member // nil while it is not known where its events are
 }
 
-// defaultInFlight is how many requests a Trigger has under way that says nothing.
-const defaultInFlight = 16
-
 // apply serves the Brokers of a table.
 func (d *dispatcher) apply(t *table.Table) {
 	d.mu.Lock()
@@ -60,7 +57,7 @@ func (d *dispatcher) serve(s *served, b *table.Broker) {
 	for i := range b.Triggers {
 		triggers[i] = d.trigger(&b.Triggers[i])
 	}
-	replies := d.destinations.get(way{owner: b.UID, namespace: b.Namespace, to: b.Address, timeout: d.config.Timeout, connections: defaultInFlight})
+	replies := d.destinations.get(way{owner: b.UID, namespace: b.Namespace, to: b.Address, timeout: d.config.Timeout, connections: broker.DefaultMaxInFlight})
 	s.fanout.Set(replies, triggers)
 	of := membership{mesh: b.Mesh, topic: b.Topic, group: b.Group}
 	switch {
@@ -90,7 +87,7 @@ func (d *dispatcher) part(m *member) {
 func (d *dispatcher) trigger(t *table.Trigger) broker.Trigger {
 	w := way{
 		owner: t.UID, namespace: t.Namespace, timeout: cmp.Or(t.Delivery.Timeout, d.config.Timeout), mode: t.Delivery.Mode,
-		connections: cmp.Or(t.MaxInFlight, defaultInFlight),
+		connections: cmp.Or(t.MaxInFlight, broker.DefaultMaxInFlight),
 	}
 	subscriber, dead := w, w
 	subscriber.to, subscriber.replies = t.Subscriber, true
