@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -53,6 +54,7 @@ type pods struct {
 // report is what a pod said the last time.
 type report struct {
 	role   string
+	ready  bool // as Kubernetes sees it: one that is not only tells why
 	tag    string
 	status dataplane.Status
 	err    error // it does not answer
@@ -80,7 +82,7 @@ func (p *pods) run(ctx context.Context, asked func()) {
 	}
 }
 
-// ask asks all pods that are ready, at once.
+// ask asks all pods at once.
 func (p *pods) ask(ctx context.Context) {
 	found, err := p.lister.List(labels.Everything())
 	if err != nil {
@@ -99,7 +101,7 @@ func (p *pods) ask(ctx context.Context) {
 		p.mu.Unlock()
 		asking.Go(func() {
 			r := p.one(ctx, url, before)
-			r.role = pod.Labels[nameLabel]
+			r.role, r.ready = pod.Labels[nameLabel], isReady(pod)
 			mu.Lock()
 			defer mu.Unlock()
 			next[string(pod.UID)] = r
@@ -111,7 +113,7 @@ func (p *pods) ask(ctx context.Context) {
 	p.known = next
 	for _, r := range next {
 		for uid, b := range r.status.Brokers {
-			if b.Problem == nil {
+			if b.Problem == nil && r.ready {
 				p.good[r.role+uid] = p.now()
 			}
 		}
@@ -123,13 +125,13 @@ func (p *pods) ask(ctx context.Context) {
 	}
 }
 
-// statusURL is where a pod tells its status, and "" for one that is not ready.
+func isReady(pod *corev1.Pod) bool {
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue })
+}
+
+// statusURL is where a pod tells its status, and "" for one that cannot be asked.
 func statusURL(pod *corev1.Pod) string {
-	ready := false
-	for _, c := range pod.Status.Conditions {
-		ready = ready || c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue
-	}
-	if !ready || pod.DeletionTimestamp != nil || pod.Status.PodIP == "" {
+	if pod.DeletionTimestamp != nil || pod.Status.PodIP == "" {
 		return ""
 	}
 	for i := range pod.Spec.Containers {
@@ -187,12 +189,19 @@ func (p *pods) broker(role, uid string, generation int64, was bool) (v verdict, 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pods, serving := 0, 0
+	none := verdict{true, table.Problem{Reason: "NoPod", Message: fmt.Sprintf("no pod of %s is ready", role)}}
 	for _, r := range p.known {
 		if r.role != role {
 			continue
 		}
-		pods++
 		b, knows := r.status.Brokers[uid]
+		if !r.ready {
+			if b.Problem != nil {
+				none = verdict{Problem: *b.Problem}
+			}
+			continue
+		}
+		pods++
 		switch {
 		case !knows || b.Generation < generation:
 			v = verdict{true, table.Problem{Reason: "NotServedYet", Message: fmt.Sprintf("a pod of %s does not know this generation yet", role)}}
@@ -215,7 +224,7 @@ func (p *pods) broker(role, uid string, generation int64, was bool) (v verdict, 
 	case was && lately && !ofConfig(v.Reason):
 		return verdict{}, topic
 	case pods == 0:
-		return verdict{true, table.Problem{Reason: "NoPod", Message: fmt.Sprintf("no pod of %s is ready", role)}}, ""
+		return none, topic
 	default:
 		return v, topic
 	}
@@ -246,7 +255,7 @@ func (p *pods) trigger(broker, uid string, generation int64, was bool) verdict {
 func (p *pods) ofTrigger(broker, uid string, generation int64) verdict {
 	v, pods := verdict{}, 0
 	for _, r := range p.known {
-		if r.role != roleDispatcher {
+		if r.role != roleDispatcher || !r.ready {
 			continue
 		}
 		pods++

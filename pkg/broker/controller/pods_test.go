@@ -149,6 +149,30 @@ func TestVerdictIsSteady(t *testing.T) {
 	}
 }
 
+// A pod that is not ready serves nothing, and tells why.
+func TestPodThatIsNotReady(t *testing.T) {
+	p := newPlane()
+	full := &table.Problem{Reason: dataplane.ReasonDisk, Message: "no space left on device"}
+	r := p.add(t, roleDispatcher, "0", serving(nil, nil))
+	object, _, err := p.indexer.GetByKey("knative-eventing/0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pod := object.(*corev1.Pod).DeepCopy()
+	pod.Status.Conditions = nil
+	p.put(t, pod)
+	p.ask(t.Context())
+	if v, _ := p.broker(roleDispatcher, "b", 2, true); v.Reason != "NoPod" {
+		t.Errorf("without a problem: got %+v", v)
+	}
+	s := serving(full, nil)
+	r.status.Store(&s)
+	p.ask(t.Context())
+	if v, _ := p.broker(roleDispatcher, "b", 2, true); v.Problem != *full || v.wait {
+		t.Errorf("with a full disk: got %+v", v)
+	}
+}
+
 // A status that has not changed is not told again.
 func TestStatusIsToldOnce(t *testing.T) {
 	p := newPlane()
@@ -213,8 +237,8 @@ func TestPodsThatSayNothing(t *testing.T) {
 		p.put(t, pod)
 	}
 	p.ask(t.Context())
-	if len(p.known) != 2 {
-		t.Errorf("asked %d pods, want 2", len(p.known))
+	if len(p.known) != 3 {
+		t.Errorf("asked %d pods, want 3", len(p.known))
 	}
 	if v, _ := p.broker(roleIngress, "b", 2, false); v.Reason != "NotServedYet" || !v.wait {
 		t.Errorf("got %+v", v)
