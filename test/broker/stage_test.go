@@ -221,6 +221,12 @@ func newEvent(id, typ string) event.Event {
 // send sends an event to a Broker, and returns the status of the answer and its body; 0 without one.
 func (s *stage) send(t *testing.T, broker string, e event.Event) (int, string) {
 	t.Helper()
+	return s.sendAs(t, "", broker, e)
+}
+
+// sendAs does so with a token, if there is one.
+func (s *stage) sendAs(t *testing.T, token, broker string, e event.Event) (int, string) {
+	t.Helper()
 	header := http.Header{}
 	body, err := httpevent.Write(header, e, httpevent.Auto)
 	if err != nil {
@@ -231,6 +237,9 @@ func (s *stage) send(t *testing.T, broker string, e event.Event) (int, string) {
 		t.Fatal(err)
 	}
 	request.Header = header
+	if token != "" {
+		request.Header.Set("Authorization", "Bearer "+token)
+	}
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return 0, err.Error()

@@ -49,8 +49,9 @@ func (r *brokers) ReconcileKind(ctx context.Context, b *eventingv1.Broker) pkgre
 	if err := r.resolveDeadLetterSink(ctx, b); err != nil {
 		return err
 	}
-	if err := r.markPolicies(ctx, b); err != nil {
-		return err
+	flags := feature.FromContext(ctx)
+	if err := auth.UpdateStatusWithEventPolicies(flags, &b.Status.AppliedEventPoliciesStatus, &b.Status, r.policies, brokerKind, b.ObjectMeta); err != nil {
+		return fmt.Errorf("asking for event policies: %w", err)
 	}
 	was := func(c apis.ConditionType) bool { return b.Status.GetCondition(c).IsTrue() }
 	ingress, topic := r.pods.broker(roleIngress, string(b.UID), b.Generation, was(eventingv1.BrokerConditionIngress))
@@ -74,30 +75,21 @@ func (r *brokers) ReconcileKind(ctx context.Context, b *eventingv1.Broker) pkgre
 		}
 		b.Status.Annotations[table.TopicAnnotation] = topic
 	}
-	b.Status.SetAddress(address(b))
-	return nil
-}
-
-// markPolicies says whether who may send is as the cluster wants it. Nobody is asked for a token yet, so that a Broker of which somebody wants
-// that is not ready, rather than open.
-func (r *brokers) markPolicies(ctx context.Context, b *eventingv1.Broker) error {
-	flags := feature.FromContext(ctx)
-	if err := auth.UpdateStatusWithEventPolicies(flags, &b.Status.AppliedEventPoliciesStatus, &b.Status, r.policies, brokerKind, b.ObjectMeta); err != nil {
-		return fmt.Errorf("asking for event policies: %w", err)
-	}
-	if len(b.Status.Policies) > 0 || flags.IsOIDCAuthentication() && !flags.IsAuthorizationDefaultModeAllowAll() {
-		b.Status.MarkEventPoliciesFailed("NotEnforced",
-			"Brokers of class %s do not ask senders for tokens yet: remove the event policies, or set default-authorization-mode to allow-all, or use another class", table.Class)
-	}
+	b.Status.SetAddress(address(b, flags))
 	return nil
 }
 
 // address is where events come to a Broker.
-func address(b *eventingv1.Broker) *duckv1.Addressable {
+func address(b *eventingv1.Broker, flags feature.Flags) *duckv1.Addressable {
 	name := "http"
-	return &duckv1.Addressable{Name: &name, URL: &apis.URL{
+	a := &duckv1.Addressable{Name: &name, URL: &apis.URL{
 		Scheme: "http", Host: network.GetServiceHostname(roleIngress, system.Namespace()), Path: "/" + b.Namespace + "/" + b.Name,
 	}}
+	if flags.IsOIDCAuthentication() {
+		audience := auth.GetAudience(brokerKind, b.ObjectMeta)
+		a.Audience = &audience
+	}
+	return a
 }
 
 // resolveDeadLetterSink finds the address of that of a Broker. That it has none is no matter of its being ready.

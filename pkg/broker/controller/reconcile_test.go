@@ -110,21 +110,27 @@ func deadLettersTo(text string) func(*eventingv1.Broker) {
 	return func(b *eventingv1.Broker) { b.Spec.Delivery = &eventingduckv1.DeliverySpec{DeadLetterSink: uri(text)} }
 }
 
-// A Broker of which somebody wants that senders show tokens is not ready, as nobody asks them.
-func TestBrokerThatShouldAskForTokens(t *testing.T) {
+// A Broker whose senders need tokens says for whom, and is ready when its event policies are.
+func TestBrokerThatAsksForTokens(t *testing.T) {
 	eventingv1.RegisterAlternateBrokerConditionSet(brokerConditions)
 	t.Setenv("SYSTEM_NAMESPACE", "knative-eventing")
-	policy := &eventingv1alpha1.EventPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "policy"}}
-	policy.Status.Conditions = duckv1.Conditions{{Type: apis.ConditionReady, Status: corev1.ConditionTrue}}
+	on := feature.Flags{feature.OIDCAuthentication: feature.Enabled, feature.AuthorizationDefaultMode: feature.AuthorizationDenyAll}
+	ready := func(status corev1.ConditionStatus) []*eventingv1alpha1.EventPolicy {
+		policy := &eventingv1alpha1.EventPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "policy"}}
+		policy.Status.Conditions = duckv1.Conditions{{Type: apis.ConditionReady, Status: status}}
+		return []*eventingv1alpha1.EventPolicy{policy}
+	}
 	for name, test := range map[string]struct {
 		flags    feature.Flags
 		policies []*eventingv1alpha1.EventPolicy
+		audience string
 		want     corev1.ConditionStatus
 	}{
-		"nobody wants it":               {nil, nil, corev1.ConditionTrue},
-		"a policy":                      {nil, []*eventingv1alpha1.EventPolicy{policy}, corev1.ConditionFalse},
-		"the cluster":                   {feature.Flags{feature.OIDCAuthentication: feature.Enabled, feature.AuthorizationDefaultMode: feature.AuthorizationAllowSameNamespace}, nil, corev1.ConditionFalse},
-		"the cluster, from nobody else": {feature.Flags{feature.OIDCAuthentication: feature.Enabled, feature.AuthorizationDefaultMode: feature.AuthorizationAllowAll}, nil, corev1.ConditionTrue},
+		"nobody wants it":            {nil, nil, "", corev1.ConditionTrue},
+		"a policy, of no use then":   {nil, ready(corev1.ConditionTrue), "", corev1.ConditionTrue},
+		"the cluster":                {on, nil, "eventing.knative.dev/broker/shop/default", corev1.ConditionTrue},
+		"a policy":                   {on, ready(corev1.ConditionTrue), "eventing.knative.dev/broker/shop/default", corev1.ConditionTrue},
+		"a policy that is not ready": {on, ready(corev1.ConditionFalse), "eventing.knative.dev/broker/shop/default", corev1.ConditionFalse},
 	} {
 		t.Run(name, func(t *testing.T) {
 			ctx, uris := newResolver(t)
@@ -139,11 +145,11 @@ func TestBrokerThatShouldAskForTokens(t *testing.T) {
 			if err := r.ReconcileKind(feature.ToContext(ctx, test.flags), b); err != nil {
 				t.Fatal(err)
 			}
-			if c := b.Status.GetTopLevelCondition(); c.Status != test.want || c.IsFalse() != (c.Reason == "NotEnforced") {
+			if c := b.Status.GetTopLevelCondition(); c.Status != test.want {
 				t.Errorf("got %+v, want %s", c, test.want)
 			}
-			if b.Status.Address.Audience != nil {
-				t.Errorf("the Broker has audience %s", *b.Status.Address.Audience)
+			if got := b.Status.Address.Audience; (got != nil) != (test.audience != "") || got != nil && *got != test.audience {
+				t.Errorf("got audience %v, want %q", got, test.audience)
 			}
 		})
 	}

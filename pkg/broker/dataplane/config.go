@@ -82,7 +82,7 @@ func (c *Config) Source(dir string, logger *zap.SugaredLogger) (table.Source, er
 	if err != nil {
 		return nil, fmt.Errorf("BROKER_FILE is missing: want it, or a cluster to run in: %w", err)
 	}
-	source := table.Cluster{Config: cluster, Standard: standard, WithoutTriggers: dir == "", Logger: adapter.Sampled(logger)}
+	source := table.Cluster{Config: cluster, Standard: standard, Receives: dir == "", Logger: adapter.Sampled(logger)}
 	if dir != "" {
 		source.Copy = filepath.Join(dir, "brokers.json")
 	}

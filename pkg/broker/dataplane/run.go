@@ -14,6 +14,8 @@ import (
 const (
 	// ReasonNotConnected is that of a Broker whose EventMesh cannot be reached, or does not accept who asks.
 	ReasonNotConnected = "NotConnected"
+	// ReasonIssuer is that of a Broker whose senders need tokens, while nobody can tell whether these are valid.
+	ReasonIssuer = "IssuerUnknown"
 	// ReasonDisk is that of all Brokers of a dispatcher that cannot keep events.
 	ReasonDisk = "DiskFailed"
 	// ReasonFull is that of a Trigger for which no more events can be kept.

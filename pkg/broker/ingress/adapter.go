@@ -33,6 +33,8 @@ type server struct {
 	meshes meshes
 	routes atomic.Pointer[routes]
 	known  atomic.Bool // which Brokers there are
+
+	senders senders
 }
 
 // NewAdapter returns the ingress. It gets its configuration, a *Config, and its logger from the framework; the client is of no use to it.
@@ -45,6 +47,7 @@ func NewAdapter(ctx context.Context, env framework.EnvConfigAccessor, _ cloudeve
 	sampled := adapter.Sampled(s.logger)
 	s.meshes = meshes{config: config, meter: otel.Meter(telemetryScope), logger: sampled, open: map[table.Mesh]*mesh{}}
 	s.meshes.places.most = int64(config.MaxInFlight)
+	s.senders = senders{caFile: config.IssuerCAFile, logger: sampled}
 	s.routes.Store(&routes{})
 	return s
 }
@@ -76,7 +79,10 @@ func (s *server) Start(ctx context.Context) error {
 			}
 			return face.Serve(ctx, listener)
 		},
-		Close: s.meshes.close,
+		Close: func() {
+			s.senders.close()
+			s.meshes.close()
+		},
 	})
 }
 

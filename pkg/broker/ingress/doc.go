@@ -3,6 +3,8 @@
 //
 //	202  EventMesh has confirmed the event, which may be one of CloudEvents 0.3: it goes on as one of 1.0
 //	400  no path of a Broker, or an event that has come to Brokers as often as it may
+//	401  no token, or none that is valid, where Knative's feature authentication-oidc asks for one
+//	403  an event that no event policy lets its sender send
 //	404  no such Broker
 //	413  more than EventMesh accepts
 //	429  EventMesh wants fewer events for now, or so many are on their way to it that others would have no place

@@ -46,7 +46,17 @@ func (s *server) route(r *http.Request) (to ingress.Destination, err error) {
 	}
 	to.Topic = found.Topic
 	to.Deliver = found.deliver
-	return to, nil
+	if found.Access.Audience == "" || r.Method == http.MethodOptions {
+		return to, nil
+	}
+	subject, err := s.senders.identify(r, found.Broker)
+	to.Deliver = func(ctx context.Context, e event.Event) (*event.Event, error) {
+		if !found.Access.Allows(subject, e) {
+			return nil, ingress.Refusef(http.StatusForbidden, "subject %q may not send this event to Broker %s/%s: the filters of the event policies that name it do not let it pass", subject, namespace, name)
+		}
+		return found.deliver(ctx, e)
+	}
+	return to, err
 }
 
 // deliver publishes an event that comes to a Broker.
@@ -63,6 +73,7 @@ func (r route) deliver(ctx context.Context, e event.Event) (*event.Event, error)
 
 // apply serves the Brokers of a table.
 func (s *server) apply(t *table.Table) {
+	s.senders.set(t.Features)
 	next, needed := routes{}, map[table.Mesh]bool{}
 	for _, b := range t.Brokers {
 		r := route{Broker: b}
@@ -82,15 +93,20 @@ func (s *server) apply(t *table.Table) {
 func (s *server) status() dataplane.Status {
 	status := dataplane.Status{Brokers: map[string]dataplane.BrokerStatus{}}
 	for _, r := range *s.routes.Load() {
-		status.Brokers[r.UID] = dataplane.BrokerStatus{Generation: r.Generation, Topic: r.Topic, Problem: r.problem()}
+		status.Brokers[r.UID] = dataplane.BrokerStatus{Generation: r.Generation, Topic: r.Topic, Problem: s.problem(r)}
 	}
 	return status
 }
 
 // problem says why events do not get through, if so.
-func (r route) problem() *table.Problem {
+func (s *server) problem(r route) *table.Problem {
 	if r.Problem != nil {
 		return r.Problem
+	}
+	if r.Access.Audience != "" {
+		if err := s.senders.ready(); err != nil {
+			return &table.Problem{Reason: dataplane.ReasonIssuer, Message: err.Error()}
+		}
 	}
 	err := r.err
 	if err == nil {

@@ -23,6 +23,7 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/cache"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	eventingv1alpha1 "knative.dev/eventing/pkg/apis/eventing/v1alpha1"
 	"knative.dev/eventing/pkg/client/clientset/versioned"
 )
 
@@ -36,8 +37,9 @@ type Cluster struct {
 	Config *rest.Config
 	// Standard is the ConfigMap of Brokers that name none.
 	Standard types.NamespacedName
-	// Triggers are left out by who needs none.
-	WithoutTriggers bool
+	// Receives says that events of senders are received: it is of interest who may send, by event policies and features of Knative Eventing,
+	// and Triggers are not.
+	Receives bool
 	// Copy is a file with the last table, without Secrets, from which one is made while the cluster does not answer; "": none.
 	Copy string
 	// Logger is told of what cannot be read.
@@ -49,7 +51,7 @@ type watch struct {
 	Cluster
 	core    rest.Interface
 	maker   maker
-	all     []cache.SharedInformer // of Brokers and Triggers
+	all     []cache.SharedInformer // of Brokers, and Triggers or event policies
 	changed chan struct{}          // holds a value when there may be another table
 	copied  []byte                 // what the copy holds
 
@@ -78,11 +80,13 @@ func (c Cluster) Run(ctx context.Context, changed func(*Table)) error {
 		return fmt.Errorf("creating a client of Kubernetes: %w", err)
 	}
 	w := &watch{
-		Cluster: c, core: core.CoreV1().RESTClient(), maker: maker{standard: c.Standard},
+		Cluster: c, core: core.CoreV1().RESTClient(), maker: maker{standard: c.Standard, receives: c.Receives},
 		changed: make(chan struct{}, 1), named: map[Reference]*named{},
 	}
 	w.all = []cache.SharedInformer{w.informer(ctx, eventing.EventingV1().RESTClient(), "brokers", &eventingv1.Broker{}, "", fields.Everything(), nil)}
-	if !c.WithoutTriggers {
+	if c.Receives {
+		w.all = append(w.all, w.informer(ctx, eventing.EventingV1alpha1().RESTClient(), "eventpolicies", &eventingv1alpha1.EventPolicy{}, "", fields.Everything(), nil))
+	} else {
 		w.all = append(w.all, w.informer(ctx, eventing.EventingV1().RESTClient(), "triggers", &eventingv1.Trigger{}, "", fields.Everything(), nil))
 	}
 	defer w.watching.Wait()
@@ -135,7 +139,7 @@ func (w *watch) wake() {
 	}
 }
 
-// synced tells whether all Brokers and Triggers are known.
+// synced tells whether all of them are known.
 func (w *watch) synced() bool {
 	return !slices.ContainsFunc(w.all, func(i cache.SharedInformer) bool { return !i.HasSynced() })
 }
@@ -166,6 +170,8 @@ func (w *watch) objects() Objects {
 				o.Brokers = append(o.Brokers, object)
 			case *eventingv1.Trigger:
 				o.Triggers = append(o.Triggers, object)
+			case *eventingv1alpha1.EventPolicy:
+				o.Policies = append(o.Policies, object)
 			}
 		}
 	}

@@ -24,8 +24,8 @@ import (
 // lookEvery is the time from one look at the file to the next.
 const lookEvery = time.Second
 
-// File is a source without a cluster: a file of YAML or JSON with Brokers, Triggers, ConfigMaps and Secrets, as kubectl prints them, also as
-// a List. It is read again when it changes. What a controller would write into their statuses is made of their specs where it is not there:
+// File is a source without a cluster: a file of YAML or JSON with Brokers, Triggers, event policies, ConfigMaps and Secrets, as kubectl prints
+// them, also as a List. It is read again when it changes. What a controller would write into their statuses is made of their specs where it is not there:
 // the address of a Broker, and those of subscribers and dead letter sinks that are URIs.
 type File struct {
 	// Path is the file.
@@ -41,7 +41,7 @@ type File struct {
 // Run implements [Source]. The error is that of a file that cannot be read at the start.
 func (f File) Run(ctx context.Context, changed func(*Table)) error {
 	file := fresh.New(func(contents ...[]byte) (Objects, error) { return parseObjects(contents[0]) }, f.Path)
-	m, first := maker{standard: f.Standard}, true
+	m, first := maker{standard: f.Standard, receives: true}, true
 	file.Changed = func(o Objects, err error) {
 		switch {
 		case err == nil:
@@ -104,6 +104,8 @@ func (o *Objects) add(object []byte) error {
 		o.Brokers, err = appendObject(o.Brokers, object, meta)
 	case "Trigger":
 		o.Triggers, err = appendObject(o.Triggers, object, meta)
+	case "EventPolicy":
+		o.Policies, err = appendObject(o.Policies, object, meta)
 	case kindConfigMap:
 		o.ConfigMaps[name] = &corev1.ConfigMap{}
 		err = json.Unmarshal(object, o.ConfigMaps[name])
@@ -118,7 +120,7 @@ func (o *Objects) add(object []byte) error {
 		}
 		o.Secrets[name] = &s
 	default:
-		err = errors.New("want a Broker, a Trigger, a ConfigMap or a Secret")
+		err = errors.New("want a Broker, a Trigger, an EventPolicy, a ConfigMap or a Secret")
 	}
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", meta.Kind, name, err)

@@ -6,9 +6,12 @@ import (
 	"fmt"
 	"strconv"
 
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/eventing/pkg/apis/feature"
+	policylisters "knative.dev/eventing/pkg/client/listers/eventing/v1alpha1"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
@@ -24,6 +27,8 @@ const (
 	ReasonConfigInvalid        = "ConfigInvalid"
 	ReasonCredentialsNotFound  = "CredentialsNotFound"
 	ReasonTopicIsImmutable     = "TopicIsImmutable"
+	ReasonFeaturesUnread       = "FeaturesUnread"
+	ReasonPolicyInvalid        = "EventPolicyInvalid"
 	ReasonFilterInvalid        = "FilterInvalid"
 	ReasonDeliveryInvalid      = "DeliveryInvalid"
 	ReasonAnnotationInvalid    = "AnnotationInvalid"
@@ -38,13 +43,19 @@ type maker struct {
 	// standard is the ConfigMap of Brokers that name none.
 	standard types.NamespacedName
 	before   map[string]*Broker // by UID
-	// filters are those of the Triggers of the last table, by UID, and filtersBefore of the one before it.
+	// receives says that it is of interest who may send.
+	receives bool
+	// features are those of Knative Eventing, as featuresOf has them; nil: they are not known.
+	features   feature.Flags
+	featuresOf map[string]string
+	policies   policylisters.EventPolicyLister
+	// filters are those of the Triggers and policies of the last table, by UID, and filtersBefore of the one before it.
 	filters, filtersBefore map[string]built
 	// asked are the ConfigMaps and Secrets that the last table needs.
 	asked []Reference
 }
 
-// built is the filter of a generation of a Trigger.
+// built is the filter of a generation of a Trigger or a policy.
 type built struct {
 	generation int64
 	filter     filter.Filter
@@ -54,13 +65,22 @@ type built struct {
 // make makes a table.
 func (m *maker) make(o Objects) *Table {
 	m.asked, m.filtersBefore, m.filters = nil, m.filters, map[string]built{}
-	t, next := &Table{Objects: o}, map[string]*Broker{}
+	if m.receives {
+		m.readFeatures(&o)
+		m.policies = listPolicies(&o)
+	}
+	t, next := &Table{Objects: o, Features: m.features}, map[string]*Broker{}
 	byName := map[types.NamespacedName]*eventingv1.Broker{}
 	for _, object := range o.Brokers {
 		if object.Annotations[eventingv1.BrokerClassAnnotationKey] != Class || object.DeletionTimestamp != nil {
 			continue
 		}
 		b := m.broker(&o, object)
+		if m.receives {
+			var problem *Problem
+			b.Access, problem = m.access(object.ObjectMeta)
+			b.Problem = cmp.Or(b.Problem, problem)
+		}
 		t.Brokers = append(t.Brokers, b)
 		next[b.UID], byName[types.NamespacedName{Namespace: b.Namespace, Name: b.Name}] = b, object
 	}
@@ -186,19 +206,19 @@ func (m *maker) trigger(object *eventingv1.Trigger, of *eventingv1.Broker) Trigg
 	if t.Delivery, err = broker.DeliveryOf(object.Spec.Delivery, of.Spec.Delivery); err != nil {
 		t.Problem, t.Subscriber = &Problem{ReasonDeliveryInvalid, "spec.delivery." + err.Error()}, Endpoint{}
 	}
-	if t.Filter, err = m.filter(object); err != nil {
+	if t.Filter, err = m.filter(object.ObjectMeta, &object.Spec); err != nil {
 		t.Problem = &Problem{ReasonFilterInvalid, "spec." + err.Error()}
 	}
 	return t
 }
 
-// filter returns that of a Trigger: the one before where the Trigger is the same, so that expressions are parsed once.
-func (m *maker) filter(object *eventingv1.Trigger) (filter.Filter, error) {
+// filter returns that of an object: the one before where the object is the same, so that expressions are parsed once.
+func (m *maker) filter(object metav1.ObjectMeta, spec *eventingv1.TriggerSpec) (filter.Filter, error) {
 	uid := string(object.UID)
 	f, known := m.filtersBefore[uid]
 	if !known || f.generation != object.Generation || f.generation == 0 {
 		f.generation = object.Generation
-		f.filter, f.err = filter.New(&object.Spec)
+		f.filter, f.err = filter.New(spec)
 	}
 	m.filters[uid] = f
 	return f.filter, f.err

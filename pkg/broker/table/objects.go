@@ -6,12 +6,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	eventingv1alpha1 "knative.dev/eventing/pkg/apis/eventing/v1alpha1"
 )
 
 // Objects are what a table is made of. None of them is changed.
 type Objects struct {
 	Brokers    []*eventingv1.Broker
 	Triggers   []*eventingv1.Trigger
+	Policies   []*eventingv1alpha1.EventPolicy
 	ConfigMaps map[types.NamespacedName]*corev1.ConfigMap
 	Secrets    map[types.NamespacedName]*corev1.Secret
 	// Unread says why ConfigMaps and Secrets could not be read that a Broker names, other than that they do not exist.

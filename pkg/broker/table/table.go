@@ -3,6 +3,8 @@ package table
 import (
 	"context"
 
+	"knative.dev/eventing/pkg/apis/feature"
+
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/filter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
@@ -32,6 +34,8 @@ type Source interface {
 type Table struct {
 	// Brokers are all of the class.
 	Brokers []*Broker
+	// Features are those of Knative Eventing; nil where they are not known, or of no interest.
+	Features feature.Flags
 	// Objects are what it was made of.
 	Objects Objects
 	// Stale says that there may be others by now: it is of an earlier process, since the cluster does not answer.
@@ -49,6 +53,8 @@ type Broker struct {
 	Mesh Mesh
 	// Topic is that of the Broker, and Group that in which its events are received.
 	Topic, Group string
+	// Access says who may send to it. Who delivers its events need not know.
+	Access Access
 	// Address is where events come to it, replies among them. It may have none yet.
 	Address  Endpoint
 	Triggers []Trigger

@@ -1,0 +1,89 @@
+package broker
+
+import (
+	"fmt"
+	"net/http"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	eventingv1alpha1 "knative.dev/eventing/pkg/apis/eventing/v1alpha1"
+	"knative.dev/pkg/apis"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/token/tokentest"
+)
+
+// features is Knative's ConfigMap of them.
+func features(data map[string]string) *corev1.ConfigMap {
+	return &corev1.ConfigMap{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "knative-eventing", Name: "config-features"}, Data: data,
+	}
+}
+
+// lets is an event policy that lets a subject send events of a type.
+func lets(subject, typ string) *eventingv1alpha1.EventPolicy {
+	p := &eventingv1alpha1.EventPolicy{
+		TypeMeta:   metav1.TypeMeta{APIVersion: "eventing.knative.dev/v1alpha1", Kind: "EventPolicy"},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "policy", UID: "policy", Generation: 1},
+		Spec:       eventingv1alpha1.EventPolicySpec{Filters: []eventingv1.SubscriptionsAPIFilter{{Exact: map[string]string{"type": typ}}}},
+	}
+	p.Status.From = []string{subject}
+	p.Status.Conditions = append(p.Status.Conditions, apis.Condition{Type: apis.ConditionReady, Status: corev1.ConditionTrue})
+	return p
+}
+
+// Senders need tokens from the moment on when the feature is on, and event policies say what they may send.
+func TestSendersNeedTokens(t *testing.T) {
+	t.Parallel()
+	s, issuer := newStage(t, "gRPC"), tokentest.New(t)
+	gets := newSubscriber(t, nil)
+	s.triggers = []*eventingv1.Trigger{trigger("all", gets)}
+	s.write(t)
+	s.startIngress(t, "0", "OIDC_CA_FILE="+issuer.CAFile)
+	s.play(t)
+	aud := map[string]any{"aud": "eventing.knative.dev/broker/shop/default"}
+	own := issuer.Token(t, aud)
+	foreign := issuer.Token(t, map[string]any{"aud": aud["aud"], "sub": "system:serviceaccount:bank:orders"})
+	answers := func(to map[string]int) {
+		t.Helper()
+		for token, want := range to {
+			await.Until(t, await.Patience, func() string {
+				if status, said := s.sendAs(t, token, "default", newEvent(fmt.Sprint(want), "order")); status != want {
+					return fmt.Sprintf("token %.20s: got %d %s, want %d", token, status, said, want)
+				}
+				return ""
+			})
+		}
+	}
+	answers(map[string]int{"": http.StatusAccepted, foreign: http.StatusAccepted})
+	on := map[string]string{"authentication-oidc": "enabled", "oidc-discovery-base-url": issuer.URL}
+	s.more = []any{features(on)}
+	s.write(t)
+	answers(map[string]int{
+		"": http.StatusUnauthorized, "none": http.StatusUnauthorized, issuer.Token(t, nil): http.StatusUnauthorized,
+		own: http.StatusAccepted, foreign: http.StatusForbidden,
+	})
+	s.awaitServed(t)
+	s.more = []any{features(on), lets("system:serviceaccount:bank:*", "order")}
+	s.write(t)
+	answers(map[string]int{own: http.StatusForbidden, foreign: http.StatusAccepted})
+	if status, said := s.sendAs(t, foreign, "default", newEvent("1", "payment")); status != http.StatusForbidden {
+		t.Errorf("an event that the policy does not allow: got %d %s, want 403", status, said)
+	}
+	on["oidc-discovery-base-url"] = "https://127.0.0.1:1"
+	s.write(t)
+	await.Until(t, await.Patience, func() string {
+		status, said := s.sendAs(t, foreign, "default", newEvent("1", "order"))
+		problem := statusOf(t, s.ingress).Brokers["b-default"].Problem
+		if status != http.StatusServiceUnavailable || problem == nil || problem.Reason != "IssuerUnknown" {
+			return fmt.Sprintf("an issuer that is away: %d %s, %+v", status, said, problem)
+		}
+		return ""
+	})
+	s.more = nil
+	s.write(t)
+	answers(map[string]int{"": http.StatusAccepted})
+}
