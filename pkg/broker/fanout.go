@@ -29,6 +29,9 @@ type Trigger struct {
 	Subscriber dispatch.Destination
 	// DeadLetterSink is where those go that it does not accept; nil: nowhere.
 	DeadLetterSink dispatch.Destination
+	// Replies is where the events of answers go, which is the Broker's own address, so that they come to it as any other event does. Until it
+	// has one, nil, what is replied to is kept.
+	Replies dispatch.Destination
 	// Ordering is the order of its events, as long as it exists; by default [dispatch.Unordered].
 	Ordering dispatch.Ordering
 	// MaxInFlight is how many requests are under way at once; by default [DefaultMaxInFlight].
@@ -56,7 +59,6 @@ type Fanout struct {
 
 	setting sync.Mutex // one Set at a time
 	served  atomic.Pointer[map[string]served]
-	replies atomic.Pointer[dispatch.Destination]
 }
 
 // served is a Trigger with its way through the dispatcher.
@@ -76,14 +78,12 @@ func NewFanout(o FanoutOptions) *Fanout {
 	return f
 }
 
-// Set says where replies go, which is the Broker's own address, so that they come to it as any other event does; nil: it has none yet, and
-// what is replied to is kept. And it says which Triggers there are; of two with the same UID the last counts. What a Trigger's filter says holds for events that are put
+// Set says which Triggers there are; of two with the same UID the last counts. What a Trigger's filter says holds for events that are put
 // from now on, and all else of it for the next attempt, also of what waits. What is kept for a Trigger that is not there any more is
 // forgotten, so that one which exists has to be there, ready or not; the log says how many events that were.
-func (f *Fanout) Set(replies dispatch.Destination, triggers []Trigger) {
+func (f *Fanout) Set(triggers []Trigger) {
 	f.setting.Lock()
 	defer f.setting.Unlock()
-	f.replies.Store(&replies)
 	before, next := *f.served.Load(), make(map[string]served, len(triggers))
 	for _, t := range triggers {
 		next[t.UID] = served{Trigger: t, told: &atomic.Bool{}}
@@ -122,7 +122,7 @@ func (f *Fanout) lane(t Trigger) dispatch.LaneOptions {
 	o := dispatch.LaneOptions{
 		Name: f.options.UID + "/" + t.UID, Label: t.label(), Destination: withoutTTL{t.Subscriber}, Paused: t.Subscriber == nil, Retries: t.Delivery.Retries, Backoff: t.Delivery.Backoff, Ordering: t.Ordering,
 		MaxInFlight: t.MaxInFlight, Punctual: true, DeadLetterBackoff: dispatch.Exponential(minDeadLetterBackoff, maxDeadLetterBackoff),
-		MaxEvents: t.MaxEvents, MaxBytes: t.MaxBytes, OnReply: f.reply,
+		MaxEvents: t.MaxEvents, MaxBytes: t.MaxBytes, OnReply: t.reply,
 	}
 	if t.DeadLetterSink != nil {
 		o.DeadLetter = withoutTTL{t.DeadLetterSink}
@@ -158,7 +158,7 @@ func (f *Fanout) Put(ctx context.Context, m *dispatch.Message) error {
 }
 
 // reply brings the event of an answer to the Broker. Where that does not work the delivery has failed, by the rules of Knative.
-func (f *Fanout) reply(ctx context.Context, m *dispatch.Message, a dispatch.Answer) error {
+func (t Trigger) reply(ctx context.Context, m *dispatch.Message, a dispatch.Answer) error {
 	invalid := a.Invalid
 	if invalid == nil {
 		invalid = a.Reply.Validate()
@@ -170,11 +170,10 @@ func (f *Fanout) reply(ctx context.Context, m *dispatch.Message, a dispatch.Answ
 	if err := Reply(e.Context, m.Event.Context); err != nil {
 		return err
 	}
-	to := *f.replies.Load()
-	if to == nil {
+	if t.Replies == nil {
 		return errors.New("the Broker has no address yet, to which the reply could go")
 	}
-	if _, err := to.Send(ctx, e); err != nil {
+	if _, err := t.Replies.Send(ctx, e); err != nil {
 		return fmt.Errorf("the reply has not come to the Broker: %w", err)
 	}
 	return nil

@@ -93,7 +93,7 @@ func serve(t *testing.T, replies *place, triggers ...broker.Trigger) (f *broker.
 	core, logs := observer.New(zap.InfoLevel)
 	d := dispatch.New(dispatch.Options{Logger: zap.New(core).Sugar()})
 	f = broker.NewFanout(broker.FanoutOptions{Dispatcher: d, Logger: zap.New(core).Sugar()})
-	f.Set(replies, triggers)
+	f.Set(replying(replies, triggers...))
 	d.Start()
 	t.Cleanup(func() {
 		ended, cancel := context.WithCancel(context.Background())
@@ -107,6 +107,15 @@ func serve(t *testing.T, replies *place, triggers ...broker.Trigger) (f *broker.
 			}
 		}
 	}, logs
+}
+
+// replying are Triggers whose replies go to a place.
+func replying(to *place, triggers ...broker.Trigger) []broker.Trigger {
+	triggers = slices.Clone(triggers)
+	for i := range triggers {
+		triggers[i].Replies = to
+	}
+	return triggers
 }
 
 func wantIDs(t *testing.T, of string, p *place, want ...string) {
@@ -217,7 +226,7 @@ func TestFanoutFollowsItsTriggers(t *testing.T) {
 		put(newEvent("a", "order"), newEvent("b", "payment"))
 		time.Sleep(10 * time.Second)
 		changes.Filter, changes.Subscriber = wants(t, "payment"), later
-		f.Set(&place{}, []broker.Trigger{changes, {UID: "3", Name: "deleted", Subscriber: again}})
+		f.Set([]broker.Trigger{changes, {UID: "3", Name: "deleted", Subscriber: again}})
 		put(newEvent("c", "order"), newEvent("d", "payment"))
 		before := len(deleted.events())
 		time.Sleep(10 * time.Second)
@@ -281,7 +290,7 @@ func TestFanoutConcurrently(t *testing.T) {
 			})
 			return
 		default:
-			f.Set(&place{}, []broker.Trigger{{UID: "stays", Subscriber: stays}, {UID: fmt.Sprint(i), Subscriber: &place{answer: says(503)}, Delivery: retrying(5)}})
+			f.Set([]broker.Trigger{{UID: "stays", Subscriber: stays}, {UID: fmt.Sprint(i), Subscriber: &place{answer: says(503)}, Delivery: retrying(5)}})
 		}
 	}
 }
@@ -296,7 +305,7 @@ func TestFanoutAfterARestart(t *testing.T) {
 		}
 		d := dispatch.New(dispatch.Options{Disk: disk})
 		f := broker.NewFanout(broker.FanoutOptions{Dispatcher: d})
-		f.Set(own, triggers)
+		f.Set(replying(own, triggers...))
 		return f, d
 	}
 	away := &place{answer: says(503)}
@@ -345,13 +354,13 @@ func TestFanoutWithASubscriberThatIsNotKnown(t *testing.T) {
 		put(newEvent("a", "order"))
 		synctest.Wait()
 		trigger.Subscriber = nil
-		f.Set(&place{}, []broker.Trigger{trigger})
+		f.Set([]broker.Trigger{trigger})
 		put(newEvent("b", "order"))
 		time.Sleep(time.Hour)
 		wantIDs(t, "the dead letter sink", dead)
 		put(newEvent("c", "order"))
 		trigger.Subscriber = fails
-		f.Set(&place{}, []broker.Trigger{trigger})
+		f.Set([]broker.Trigger{trigger})
 		put(newEvent("d", "order"))
 		time.Sleep(time.Minute)
 		wantIDs(t, "the subscriber", fails, "a", "d", "d", "a", "d") // the first attempt of a was made before
@@ -367,10 +376,10 @@ func TestFanoutWithoutAnAddress(t *testing.T) {
 			return dispatch.Answer{Status: 200, Reply: &reply}, nil
 		}}}
 		f, put, _ := serve(t, own, trigger)
-		f.Set(nil, []broker.Trigger{trigger})
+		f.Set([]broker.Trigger{trigger})
 		put(newEvent("a", "order"))
 		synctest.Wait()
-		f.Set(own, []broker.Trigger{trigger})
+		f.Set(replying(own, trigger))
 		time.Sleep(time.Minute)
 		wantIDs(t, "the Broker", own, "reply")
 	})

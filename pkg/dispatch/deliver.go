@@ -34,7 +34,7 @@ func (l *Lane) deliver(ctx context.Context, it *item) {
 		failure = errUndecodable
 		f = o.policy().givesUp(verdict{silent: true, final: true}, ReasonUndecodable)
 	default:
-		if failure = l.attempt(ctx, o, it); failure != nil {
+		if failure = l.attempt(ctx, o, it); failure != nil && !judge(failure).unmade {
 			it.attempts++
 		}
 		f = o.policy().fate(it.attempts, failure)
@@ -111,7 +111,7 @@ func (l *Lane) report(it *item, f fate, failure error) {
 		logger.Errorw("dropping an event that the sink does not accept", append(it.describe(), "reason", f.reason, zap.Error(failure))...)
 		m.dropped(it, f.reason)
 	case stepAgain:
-		if !dead && !f.away && it.attempts == 1 {
+		if !dead && !f.away && !f.silent && it.attempts == 1 {
 			l.sampled.Errorw("the sink refuses an event; it is kept and tried again", append(it.describe(), zap.Error(failure))...)
 		}
 	case stepGiveUp:

@@ -22,7 +22,7 @@ import (
 
 func TestDeliver(t *testing.T) {
 	t.Parallel()
-	broken := errors.New("connection refused")
+	broken, unmade := errors.New("connection refused"), &dispatch.UnpreparedError{Reason: errors.New("no token yet")}
 	const dropped, refused, failing = "dropping an event that the sink does not accept",
 		"the sink refuses an event; it is kept and tried again", "the sink does not accept events; they are kept and tried again"
 	const answers = "the sink answers again"
@@ -44,6 +44,9 @@ func TestDeliver(t *testing.T) {
 		{name: "final status after others", retries: 3, answers: []error{answered(503), answered(403)}, attempts: 2,
 			logs: map[string]int{failing: 1, answers: 1, dropped: 1}},
 		{name: "final status with retries for ever", retries: -1, answers: []error{answered(400), answered(400), answered(400), nil}, attempts: 4,
+			logs: map[string]int{refused: 1}},
+		{name: "attempts that are not made count for nothing", retries: 0, answers: []error{unmade, unmade, unmade, nil}, attempts: 4},
+		{name: "nor do they after one that was", retries: 1, answers: []error{answered(500), fmt.Errorf("the reply: %w", unmade), unmade, nil}, attempts: 4,
 			logs: map[string]int{refused: 1}},
 	}
 	for _, test := range tests {

@@ -59,6 +59,17 @@ func (e *UnsendableError) Error() string { return e.Reason.Error() }
 // Unwrap returns the reason.
 func (e *UnsendableError) Unwrap() error { return e.Reason }
 
+// UnpreparedError is an attempt that was not made, since there was not yet what it needs. It counts for nothing, and is made again soon.
+type UnpreparedError struct{ Reason error }
+
+func (e *UnpreparedError) Error() string { return e.Reason.Error() }
+
+// Unwrap returns the reason.
+func (e *UnpreparedError) Unwrap() error { return e.Reason }
+
+// preparing is the time until an attempt that was not made is made.
+const preparing = time.Second
+
 // verdict is what an attempt says: of the destination, and of the event. The zero value is that of a success.
 type verdict struct {
 	// away says that the destination accepts no event at the moment: it does not answer, or answers 429, 502, 503 or 504. Every other
@@ -66,6 +77,8 @@ type verdict struct {
 	away bool
 	// silent says that the destination was not asked, so that nothing is known of it.
 	silent bool
+	// unmade says that there was no attempt at all.
+	unmade bool
 	// final says that the same attempt would fail again.
 	final bool
 	// retryAfter is how long the destination wants to be left alone, or 0.
@@ -82,12 +95,18 @@ func judge(failure error) verdict {
 	if _, ok := errors.AsType[*UnsendableError](failure); ok {
 		return verdict{final: true, silent: true}
 	}
+	if _, ok := errors.AsType[*UnpreparedError](failure); ok {
+		return verdict{unmade: true, silent: true}
+	}
 	return verdict{away: true}
 }
 
 // wait returns the time to the next attempt, after so many. What is refused for good has only a change of the destination to wait for.
 func (v verdict) wait(backoff Backoff, attempts int) time.Duration {
-	if v.final {
+	switch {
+	case v.unmade:
+		return preparing
+	case v.final:
 		attempts = math.MaxInt
 	}
 	return backoff(attempts, v.retryAfter)

@@ -32,6 +32,7 @@ func TestJudge(t *testing.T) {
 		{"413", &Rejection{Status: 413}, false, true},
 		{"302", &Rejection{Status: 302}, false, true},
 		{"an answer, wrapped", fmt.Errorf("publishing: %w", &Rejection{Status: 400}), false, true},
+		{"a request that was not made", fmt.Errorf("sending: %w", &UnpreparedError{errors.New("no token")}), false, false},
 		{"an event that no request holds", fmt.Errorf("sending: %w", &UnsendableError{errors.New("id")}), false, true},
 	}
 	for _, test := range tests {
@@ -41,7 +42,8 @@ func TestJudge(t *testing.T) {
 				t.Errorf("got away %t, final %t; want %t, %t", v.away, v.final, test.away, test.final)
 			}
 			var unsendable *UnsendableError
-			if want := errors.As(test.failure, &unsendable); v.silent != want {
+			var unprepared *UnpreparedError
+			if want := errors.As(test.failure, &unsendable) || errors.As(test.failure, &unprepared); v.silent != want {
 				t.Errorf("got silent %t, want %t", v.silent, want)
 			}
 		})

@@ -11,25 +11,33 @@ import (
 // written are what the programs of a Broker may change: nothing that runs, or gives rights.
 var written = []string{"brokers/status", "triggers/status", "events", "leases"}
 
+// identities are what they may change besides where events are sent with tokens.
+var identities = []string{"serviceaccounts", "serviceaccounts/token"}
+
 // TestRightsOfBrokers: no program of a Broker may read all Secrets, or ConfigMaps of other namespaces, or make what runs.
 func TestRightsOfBrokers(t *testing.T) {
-	roles := 0
-	for _, object := range build(t, "config/broker") {
-		switch o := object.(type) {
-		case *rbacv1.ClusterRole:
-			roles++
-			checkRules(t, o.Name, o.Rules, true)
-		case *rbacv1.Role:
-			roles++
-			checkRules(t, o.Name, o.Rules, false)
+	for path, test := range map[string]struct {
+		roles   int
+		written []string
+	}{"config/broker": {5, written}, "config/broker-oidc": {2, identities}} {
+		roles := 0
+		for _, object := range build(t, path) {
+			switch o := object.(type) {
+			case *rbacv1.ClusterRole:
+				roles++
+				checkRules(t, o.Name, o.Rules, true, test.written)
+			case *rbacv1.Role:
+				roles++
+				checkRules(t, o.Name, o.Rules, false, test.written)
+			}
 		}
-	}
-	if roles != 5 {
-		t.Errorf("got %d roles, want 5", roles)
+		if roles != test.roles {
+			t.Errorf("%s: got %d roles, want %d", path, roles, test.roles)
+		}
 	}
 }
 
-func checkRules(t *testing.T, role string, rules []rbacv1.PolicyRule, everywhere bool) {
+func checkRules(t *testing.T, role string, rules []rbacv1.PolicyRule, everywhere bool, written []string) {
 	t.Helper()
 	for _, rule := range rules {
 		for _, list := range [][]string{rule.APIGroups, rule.Resources, rule.Verbs} {

@@ -3,11 +3,13 @@ package controller
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"go.uber.org/zap"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
+	coreinformers "k8s.io/client-go/informers/core/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
@@ -62,15 +64,22 @@ func (a *asker) start(ctx context.Context) *pods {
 
 // podLister lists the pods of the data plane.
 func podLister(ctx context.Context) corelisters.PodLister {
-	factory := informers.NewSharedInformerFactoryWithOptions(kubeclient.Get(ctx), 0, informers.WithNamespace(system.Namespace()),
-		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.LabelSelector = nameLabel + " in (" + roleIngress + "," + roleDispatcher + ")"
-		}))
-	pods := factory.Core().V1().Pods()
-	if err := controller.StartInformers(ctx.Done(), pods.Informer()); err != nil {
-		logging.FromContext(ctx).Fatalw("watching pods", zap.Error(err))
-	}
+	pods := labelled(ctx, system.Namespace(), nameLabel+" in ("+roleIngress+","+roleDispatcher+")").Pods()
+	start(ctx, pods.Informer())
 	return pods.Lister()
+}
+
+// labelled has informers of the objects with labels, in one namespace or in all.
+func labelled(ctx context.Context, namespace, selector string) coreinformers.Interface {
+	return informers.NewSharedInformerFactoryWithOptions(kubeclient.Get(ctx), 0, informers.WithNamespace(namespace),
+		informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = selector })).Core().V1()
+}
+
+// start starts an informer, and waits until it knows all.
+func start(ctx context.Context, informer cache.SharedIndexInformer) {
+	if err := controller.StartInformers(ctx.Done(), informer); err != nil {
+		logging.FromContext(ctx).Fatalw("watching the cluster", zap.Error(err))
+	}
 }
 
 // compare enqueues what the pods say something else of than the last time.
@@ -108,17 +117,11 @@ func NewBrokers(ctx context.Context, watcher configmap.Watcher) *controller.Impl
 	ours := pkgreconciler.AnnotationFilterFunc(eventingv1.BrokerClassAnnotationKey, table.Class, false)
 	a := shared()
 	r := &brokers{pods: a.start(ctx), policies: policies.Lister()}
-	var all func(any)
-	features := feature.NewStore(logging.FromContext(ctx).Named("features"), func(string, any) {
-		if all != nil {
-			all(nil)
-		}
-	})
-	features.WatchConfigs(watcher)
+	features, changed := featureStore(ctx, watcher)
 	impl := brokerreconciler.NewImpl(ctx, r, table.Class, func(*controller.Impl) controller.Options {
 		return controller.Options{ConfigStore: features, PromoteFilterFunc: ours}
 	})
-	all = func(any) { impl.FilteredGlobalResync(ours, informer.Informer()) }
+	changed(func() { impl.FilteredGlobalResync(ours, informer.Informer()) })
 	r.resolver = resolver.NewURIResolverFromTracker(ctx, impl.Tracker)
 	handle(informer.Informer(), ours, controller.HandleAll(impl.Enqueue))
 	_, _ = policies.Informer().AddEventHandler(auth.EventPolicyEventHandler(informer.Informer().GetIndexer(), brokerKind.GroupKind(), impl.EnqueueKey))
@@ -134,11 +137,24 @@ func NewBrokers(ctx context.Context, watcher configmap.Watcher) *controller.Impl
 	return impl
 }
 
+// featureStore holds the features of Knative. What is given to changed is called when they are others.
+func featureStore(ctx context.Context, watcher configmap.Watcher) (store *feature.Store, changed func(func())) {
+	var call atomic.Pointer[func()]
+	store = feature.NewStore(logging.FromContext(ctx).Named("features"), func(string, any) {
+		if f := call.Load(); f != nil {
+			(*f)()
+		}
+	})
+	store.WatchConfigs(watcher)
+	return store, func(f func()) { call.Store(&f) }
+}
+
 // NewTriggers returns the controller of Triggers.
 func NewTriggers(ctx context.Context, watcher configmap.Watcher) *controller.Impl {
 	informer, brokerInformer := triggerinformer.Get(ctx), brokerinformer.Get(ctx)
 	a := shared()
-	r := &triggers{pods: a.start(ctx), brokers: brokerInformer.Lister()}
+	accounts := labelled(ctx, metav1.NamespaceAll, auth.OIDCLabelSelector).ServiceAccounts()
+	r := &triggers{pods: a.start(ctx), brokers: brokerInformer.Lister(), accounts: accounts.Lister(), client: kubeclient.Get(ctx)}
 	ours := func(object any) bool {
 		t, ok := object.(*eventingv1.Trigger)
 		if !ok {
@@ -147,14 +163,16 @@ func NewTriggers(ctx context.Context, watcher configmap.Watcher) *controller.Imp
 		_, is := brokerOf(r.brokers, t)
 		return is
 	}
-	features := feature.NewStore(logging.FromContext(ctx).Named("features"))
-	features.WatchConfigs(watcher)
+	features, changed := featureStore(ctx, watcher)
 	impl := triggerreconciler.NewImpl(ctx, r, func(*controller.Impl) controller.Options {
 		return controller.Options{ConfigStore: features, PromoteFilterFunc: ours}
 	})
+	changed(func() { impl.FilteredGlobalResync(ours, informer.Informer()) })
 	r.sources = duck.NewListableTrackerFromTracker(ctx, source.Get, impl.Tracker)
 	r.resolver = resolver.NewURIResolverFromTracker(ctx, impl.Tracker)
 	handle(informer.Informer(), ours, controller.HandleAll(impl.Enqueue))
+	handle(accounts.Informer(), controller.FilterController(&eventingv1.Trigger{}), controller.HandleAll(impl.EnqueueControllerOf))
+	start(ctx, accounts.Informer())
 	handle(brokerInformer.Informer(), pkgreconciler.AnnotationFilterFunc(eventingv1.BrokerClassAnnotationKey, table.Class, false), controller.HandleAll(func(object any) {
 		b, ok := object.(*eventingv1.Broker)
 		if !ok {

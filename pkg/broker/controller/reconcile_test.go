@@ -6,8 +6,11 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	"k8s.io/client-go/tools/cache"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
@@ -205,7 +208,7 @@ func TestReconcileTrigger(t *testing.T) {
 			if test.change != nil {
 				test.change(trigger)
 			}
-			r := &triggers{pods: test.plane.pods, resolver: uris, brokers: listing(t, b)}
+			r := &triggers{pods: test.plane.pods, resolver: uris, brokers: listing(t, b), accounts: accounts()}
 			if err := r.ReconcileKind(ctx, trigger); (err != nil) != test.fails {
 				t.Fatalf("got %v", err)
 			}
@@ -217,6 +220,40 @@ func TestReconcileTrigger(t *testing.T) {
 				t.Errorf("got status %+v", trigger.Status)
 			}
 		})
+	}
+}
+
+func accounts(all ...*corev1.ServiceAccount) corelisters.ServiceAccountLister {
+	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	for _, a := range all {
+		_ = indexer.Add(a)
+	}
+	return corelisters.NewServiceAccountLister(indexer)
+}
+
+// A Trigger has a service account of its own while its events are sent with tokens.
+func TestTriggerHasAnIdentity(t *testing.T) {
+	eventingv1.RegisterAlternateBrokerConditionSet(brokerConditions)
+	ctx, uris := newResolver(t)
+	client, trigger := fake.NewClientset(), newTrigger()
+	r := &triggers{pods: played(t, serving(nil, nil)).pods, resolver: uris, brokers: listing(t, newBroker()), accounts: accounts(), client: client}
+	const name = "orders-oidc-eventing.knative.dev-trigger"
+	if err := r.ReconcileKind(feature.ToContext(ctx, feature.Flags{feature.OIDCAuthentication: feature.Enabled}), trigger); err != nil {
+		t.Fatal(err)
+	}
+	account, err := client.CoreV1().ServiceAccounts("shop").Get(ctx, name, metav1.GetOptions{})
+	if err != nil || !metav1.IsControlledBy(account, trigger) || trigger.Status.Auth == nil || *trigger.Status.Auth.ServiceAccountName != name {
+		t.Fatalf("got %v, %+v and status %+v; want that the Trigger owns its account", err, account, trigger.Status.Auth)
+	}
+	r.accounts = accounts(account)
+	if err := r.ReconcileKind(ctx, trigger); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.CoreV1().ServiceAccounts("shop").Get(ctx, name, metav1.GetOptions{}); !apierrors.IsNotFound(err) || trigger.Status.Auth != nil {
+		t.Errorf("got %v, %+v with the feature off, want that the account is gone", err, trigger.Status.Auth)
+	}
+	if c := trigger.Status.GetCondition(eventingv1.TriggerConditionOIDCIdentityCreated); !c.IsTrue() {
+		t.Errorf("got %+v, want that none is needed", c)
 	}
 }
 

@@ -6,8 +6,12 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/client-go/kubernetes"
+	corelisters "k8s.io/client-go/listers/core/v1"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
+	"knative.dev/eventing/pkg/apis/feature"
+	"knative.dev/eventing/pkg/auth"
 	triggerreconciler "knative.dev/eventing/pkg/client/injection/reconciler/eventing/v1/trigger"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
 	"knative.dev/eventing/pkg/duck"
@@ -29,7 +33,11 @@ type triggers struct {
 	brokers  eventinglisters.BrokerLister
 	resolver *resolver.URIResolver
 	sources  duck.ListableTracker
+	accounts corelisters.ServiceAccountLister
+	client   kubernetes.Interface
 }
+
+var triggerKind = eventingv1.SchemeGroupVersion.WithKind("Trigger")
 
 var _ triggerreconciler.Interface = (*triggers)(nil)
 
@@ -59,13 +67,16 @@ func (r *triggers) ReconcileKind(ctx context.Context, t *eventingv1.Trigger) pkg
 	}
 	t.Status.Annotations[classAnnotation] = table.Class
 	t.Status.PropagateBrokerCondition(b.Status.GetTopLevelCondition())
+	err := auth.SetupOIDCServiceAccount(ctx, feature.FromContext(ctx), r.accounts, r.client, triggerKind, t.ObjectMeta, &t.Status, func(a *duckv1.AuthStatus) { t.Status.Auth = a })
+	if err != nil {
+		return fmt.Errorf("making the service account of the Trigger: %w", err)
+	}
 	if err := r.resolveSubscriber(ctx, t); err != nil {
 		return err
 	}
 	if err := r.resolveDeadLetterSink(ctx, b, t); err != nil {
 		return err
 	}
-	t.Status.MarkOIDCIdentityCreatedNotSupported()
 	r.markSubscribed(b, t)
 	return r.checkDependency(ctx, t)
 }

@@ -16,6 +16,7 @@ import (
 
 	"go.uber.org/zap"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
@@ -87,6 +88,22 @@ func (c *Config) Source(dir string, logger *zap.SugaredLogger) (table.Source, er
 		source.Copy = filepath.Join(dir, "brokers.json")
 	}
 	return source, nil
+}
+
+// requestsPerSecond are those that the dispatcher makes of the cluster at most: it needs a token for each Trigger.
+const requestsPerSecond = 50
+
+// Kubernetes returns a client of the cluster, and nil where a file stands for it.
+func (c *Config) Kubernetes() (kubernetes.Interface, error) {
+	if c.File != "" {
+		return nil, nil
+	}
+	cluster, err := rest.InClusterConfig()
+	if err != nil {
+		return nil, err
+	}
+	cluster.QPS, cluster.Burst = requestsPerSecond, 2*requestsPerSecond
+	return kubernetes.NewForConfig(cluster)
 }
 
 // Client returns the configuration of a client of an EventMesh, in a group.

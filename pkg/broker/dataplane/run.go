@@ -16,6 +16,8 @@ const (
 	ReasonNotConnected = "NotConnected"
 	// ReasonIssuer is that of a Broker whose senders need tokens, while nobody can tell whether these are valid.
 	ReasonIssuer = "IssuerUnknown"
+	// ReasonToken is that of a Trigger whose events need a token that the cluster does not give.
+	ReasonToken = "NoToken"
 	// ReasonDisk is that of all Brokers of a dispatcher that cannot keep events.
 	ReasonDisk = "DiskFailed"
 	// ReasonFull is that of a Trigger for which no more events can be kept.

@@ -46,6 +46,8 @@ type dispatcher struct {
 	brokers      map[string]*served // by UID
 	destinations destinations
 	known        bool // which Brokers there are
+
+	tokens *tokens
 }
 
 // NewAdapter returns the dispatcher. It gets its configuration, a *Config, and its logger from the framework; the client is of no use to it.
@@ -70,6 +72,12 @@ func (d *dispatcher) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	client, err := d.config.Kubernetes()
+	if err != nil {
+		return err
+	}
+	d.tokens = newTokens(client, d.sampled)
+	d.destinations.tokens = d.tokens
 	d.telemetry, err = dispatch.NewTelemetry(dispatch.TelemetryOptions{
 		Provider: otel.GetMeterProvider(), Scope: telemetryScope, Prefix: name, System: semconv.MessagingSystemKey.String("eventmesh"), Lane: triggerAttributes,
 	})
@@ -100,6 +108,7 @@ func (d *dispatcher) open(ctx context.Context) (bool, error) {
 		Workers: d.config.MaxInFlight, Disk: disk, Acknowledge: d.acknowledge, Undecodable: delivery.NoEvent, Telemetry: d.telemetry, Logger: d.logger,
 	})
 	d.engine.Start()
+	d.members.Go(func() { d.tokens.run(d.receiving) })
 	d.notReady.Store(nil)
 	return true, nil
 }

@@ -38,7 +38,7 @@ func (d *dispatcher) apply(t *table.Table) {
 	}
 	for _, s := range gone {
 		d.logger.Infow("a Broker is gone", "namespace", s.of.Namespace, "broker", s.of.Name)
-		s.fanout.Set(nil, nil)
+		s.fanout.Set(nil)
 		d.part(s.member)
 	}
 	d.destinations.end()
@@ -55,10 +55,9 @@ func (d *dispatcher) serve(s *served, b *table.Broker) {
 	s.of = b
 	triggers := make([]broker.Trigger, len(b.Triggers))
 	for i := range b.Triggers {
-		triggers[i] = d.trigger(&b.Triggers[i])
+		triggers[i] = d.trigger(&b.Triggers[i], b)
 	}
-	replies := d.destinations.get(way{owner: b.UID, namespace: b.Namespace, to: b.Address, timeout: d.config.Timeout, connections: broker.DefaultMaxInFlight})
-	s.fanout.Set(replies, triggers)
+	s.fanout.Set(triggers)
 	of := membership{mesh: b.Mesh, topic: b.Topic, group: b.Group}
 	switch {
 	case s.member != nil && s.member.of == of:
@@ -83,20 +82,24 @@ func (d *dispatcher) part(m *member) {
 	})
 }
 
-// trigger is a Trigger with its connections.
-func (d *dispatcher) trigger(t *table.Trigger) broker.Trigger {
+// trigger is a Trigger of a Broker with its connections.
+func (d *dispatcher) trigger(t *table.Trigger, of *table.Broker) broker.Trigger {
 	w := way{
 		owner: t.UID, namespace: t.Namespace, timeout: cmp.Or(t.Delivery.Timeout, d.config.Timeout), mode: t.Delivery.Mode,
-		connections: cmp.Or(t.MaxInFlight, broker.DefaultMaxInFlight),
+		connections: cmp.Or(t.MaxInFlight, broker.DefaultMaxInFlight), account: t.ServiceAccount,
 	}
 	subscriber, dead := w, w
 	subscriber.to, subscriber.replies = t.Subscriber, true
 	if dead.to = t.DeadLetterSink; dead.mode == dispatch.Binary {
 		dead.mode = dispatch.Auto // that it cannot be sent in this mode may be why it is given up
 	}
+	replies := way{owner: of.UID, namespace: of.Namespace, to: of.Address, timeout: d.config.Timeout, connections: broker.DefaultMaxInFlight}
+	if of.Address.Audience != "" { // it may heed who sends
+		replies.owner, replies.account = t.UID, t.ServiceAccount
+	}
 	return broker.Trigger{
 		UID: t.UID, Namespace: t.Namespace, Name: t.Name, Filter: t.Filter, Delivery: t.Delivery,
-		Subscriber: d.destinations.get(subscriber), DeadLetterSink: d.destinations.get(dead),
+		Subscriber: d.destinations.get(subscriber), DeadLetterSink: d.destinations.get(dead), Replies: d.destinations.get(replies),
 		Ordering: t.Ordering, MaxInFlight: w.connections, MaxEvents: d.config.BufferEvents, MaxBytes: d.config.BufferBytes,
 	}
 }
@@ -141,18 +144,30 @@ func (d *dispatcher) status() dataplane.Status {
 		}
 		for i := range s.of.Triggers {
 			t := &s.of.Triggers[i]
-			problem := t.Problem
-			if problem == nil && s.fanout.Full(t.UID) {
-				problem = &table.Problem{
-					Reason:  dataplane.ReasonFull,
-					Message: "as many events wait for the subscriber as may be kept: its Broker receives no more until it has accepted some",
-				}
-			}
-			b.Triggers[t.UID] = dataplane.TriggerStatus{Generation: t.Generation, Problem: problem}
+			b.Triggers[t.UID] = dataplane.TriggerStatus{Generation: t.Generation, Problem: d.problem(s, t)}
 		}
 		status.Brokers[uid] = b
 	}
 	return status
+}
+
+// problem says what is wrong with a Trigger, if so.
+func (d *dispatcher) problem(s *served, t *table.Trigger) *table.Problem {
+	if t.Problem != nil {
+		return t.Problem
+	}
+	for _, to := range []table.Endpoint{t.Subscriber, t.DeadLetterSink, s.of.Address} {
+		if err := d.tokens.problem(identity{t.Namespace, t.ServiceAccount, to.Audience}); err != nil {
+			return &table.Problem{Reason: dataplane.ReasonToken, Message: err.Error()}
+		}
+	}
+	if s.fanout.Full(t.UID) {
+		return &table.Problem{
+			Reason:  dataplane.ReasonFull,
+			Message: "as many events wait for the subscriber as may be kept: its Broker receives no more until it has accepted some",
+		}
+	}
+	return nil
 }
 
 // problem says why a Broker's events do not come, if so.

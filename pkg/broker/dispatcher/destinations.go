@@ -19,6 +19,8 @@ type way struct {
 	timeout          time.Duration
 	mode             dispatch.ContentMode
 	connections      int
+	// account is as whom events are sent to a place with an audience, or "".
+	account string
 	// replies says that the answer may be an event.
 	replies bool
 }
@@ -26,8 +28,12 @@ type way struct {
 // destinations are the connections to all that there are. A destination stays the same for as long as its way does. One goroutine at a time
 // uses it.
 type destinations struct {
+	tokens     *tokens
 	open, next map[way]*dispatch.HTTP
 }
+
+// identity is as whom events are sent.
+func (w way) identity() identity { return identity{w.namespace, w.account, w.to.Audience} }
 
 // get returns the destination of a way, and nil where it leads nowhere.
 func (d *destinations) get(w way) dispatch.Destination {
@@ -42,7 +48,7 @@ func (d *destinations) get(w way) dispatch.Destination {
 		}
 		o := dispatch.HTTPOptions{
 			URL: u, Timeout: w.timeout, Mode: w.mode, MaxConnections: w.connections, Replies: w.replies, NothingElse: w.replies,
-			Header: http.Header{delivery.NamespaceHeader: {w.namespace}},
+			Header: http.Header{delivery.NamespaceHeader: {w.namespace}}, Token: d.tokens.of(w.identity()),
 			TLS: func() (*tls.Config, error) {
 				if w.to.CACerts == "" {
 					return delivery.Trusted(nil)
@@ -60,6 +66,13 @@ func (d *destinations) get(w way) dispatch.Destination {
 func (d *destinations) begin() { d.next = make(map[way]*dispatch.HTTP, len(d.open)) }
 
 func (d *destinations) end() {
+	senders := map[identity]bool{}
+	for w := range d.next {
+		if id := w.identity(); id.needsToken() {
+			senders[id] = true
+		}
+	}
+	d.tokens.want(senders)
 	for w, one := range d.open {
 		if d.next[w] == nil {
 			one.Close()
