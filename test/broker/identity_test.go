@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"encoding/pem"
 	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -33,6 +35,28 @@ func lets(subject, typ string) *eventingv1alpha1.EventPolicy {
 	p.Status.From = []string{subject}
 	p.Status.Conditions = append(p.Status.Conditions, apis.Condition{Type: apis.ConditionReady, Status: corev1.ConditionTrue})
 	return p
+}
+
+// Subscribers over TLS are trusted by Knative's bundles, from the moment on when one has their authority.
+func TestSubscriberOverTLS(t *testing.T) {
+	t.Parallel()
+	s, gets := newStage(t, "gRPC"), newTLSSubscriber(t)
+	s.triggers = []*eventingv1.Trigger{retrying(trigger("all", gets), 1_000_000, nil)}
+	s.play(t)
+	s.mustSend(t, newEvent("1", "order"))
+	await.Until(t, await.Patience, func() string {
+		if said := s.dispatcher.said(); !strings.Contains(said, "certificate signed by unknown authority") {
+			return "the dispatcher says " + said
+		}
+		return ""
+	})
+	authority := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: gets.Certificate().Raw}))
+	s.more = []any{&corev1.ConfigMap{
+		TypeMeta: metav1.TypeMeta{APIVersion: "v1", Kind: "ConfigMap"}, Data: map[string]string{"ca.crt": authority},
+		ObjectMeta: metav1.ObjectMeta{Namespace: "knative-eventing", Name: "bundle", Labels: map[string]string{"networking.knative.dev/trust-bundle": "true"}},
+	}}
+	s.write(t)
+	gets.awaits(t, "the subscriber", "1")
 }
 
 // Senders need tokens from the moment on when the feature is on, and event policies say what they may send.

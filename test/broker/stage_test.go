@@ -278,6 +278,15 @@ func newSubscriber(t *testing.T, answer func(w http.ResponseWriter, e event.Even
 	return s
 }
 
+// newTLSSubscriber returns one over TLS, with a certificate that nobody knows.
+func newTLSSubscriber(t *testing.T) *subscriber {
+	t.Helper()
+	s := &subscriber{}
+	s.Server = httptest.NewTLSServer(s)
+	t.Cleanup(s.Close)
+	return s
+}
+
 // answers sets the answer.
 func (s *subscriber) answers(answer func(w http.ResponseWriter, e event.Event)) {
 	s.mu.Lock()

@@ -19,7 +19,7 @@ func TestRightsOfBrokers(t *testing.T) {
 	for path, test := range map[string]struct {
 		roles   int
 		written []string
-	}{"config/broker": {5, written}, "config/broker-oidc": {2, identities}} {
+	}{"config/broker": {6, written}, "config/broker-oidc": {2, identities}} {
 		roles := 0
 		for _, object := range build(t, path) {
 			switch o := object.(type) {

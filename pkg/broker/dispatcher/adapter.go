@@ -134,7 +134,7 @@ func (d *dispatcher) close() {
 	d.engine.Drain(ctx)
 	d.stopReceiving()
 	d.members.Wait()
-	d.destinations.begin()
+	d.destinations.begin("")
 	d.destinations.end()
 	switch s := d.engine.Status(); {
 	case s.Unsaved > 0:

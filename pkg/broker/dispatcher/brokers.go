@@ -24,7 +24,7 @@ type served struct {
 func (d *dispatcher) apply(t *table.Table) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.destinations.begin()
+	d.destinations.begin(t.Trust)
 	gone := d.brokers
 	d.brokers = make(map[string]*served, len(t.Brokers))
 	for _, b := range t.Brokers {

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
@@ -16,9 +17,11 @@ type way struct {
 	// owner is the UID of the Trigger or Broker whose connections these are.
 	owner, namespace string
 	to               table.Endpoint
-	timeout          time.Duration
-	mode             dispatch.ContentMode
-	connections      int
+	// trust is whom to trust besides the authorities of the system and of the endpoint, in PEM.
+	trust       string
+	timeout     time.Duration
+	mode        dispatch.ContentMode
+	connections int
 	// account is as whom events are sent to a place with an audience, or "".
 	account string
 	// replies says that the answer may be an event.
@@ -29,6 +32,7 @@ type way struct {
 // uses it.
 type destinations struct {
 	tokens     *tokens
+	trust      string
 	open, next map[way]*dispatch.HTTP
 }
 
@@ -40,6 +44,7 @@ func (d *destinations) get(w way) dispatch.Destination {
 	if w.to.URL == "" {
 		return nil
 	}
+	w.trust = d.trust
 	found := d.open[w]
 	if found == nil {
 		u, err := url.Parse(w.to.URL)
@@ -50,10 +55,8 @@ func (d *destinations) get(w way) dispatch.Destination {
 			URL: u, Timeout: w.timeout, Mode: w.mode, MaxConnections: w.connections, Replies: w.replies, NothingElse: w.replies,
 			Header: http.Header{delivery.NamespaceHeader: {w.namespace}}, Token: d.tokens.of(w.identity()),
 			TLS: func() (*tls.Config, error) {
-				if w.to.CACerts == "" {
-					return delivery.Trusted(nil)
-				}
-				return delivery.Trusted(&w.to.CACerts)
+				authorities := strings.Trim(w.to.CACerts+"\n"+w.trust, "\n")
+				return delivery.Trusted(&authorities)
 			},
 		}
 		found = dispatch.NewHTTP(o)
@@ -62,8 +65,10 @@ func (d *destinations) get(w way) dispatch.Destination {
 	return found
 }
 
-// begin begins a new set, and end closes what is not in it.
-func (d *destinations) begin() { d.next = make(map[way]*dispatch.HTTP, len(d.open)) }
+// begin begins a new set, of those who trust the same bundles besides, and end closes what is not in it.
+func (d *destinations) begin(trust string) {
+	d.trust, d.next = trust, make(map[way]*dispatch.HTTP, len(d.open))
+}
 
 func (d *destinations) end() {
 	senders := map[identity]bool{}

@@ -41,7 +41,7 @@ func TestTokensAreSent(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			test.trigger.Namespace, test.trigger.UID = "shop", "t"
-			d.destinations.begin()
+			d.destinations.begin("")
 			to := test.of(d.trigger(&test.trigger, &table.Broker{Namespace: "shop", UID: "b", Address: test.own}))
 			d.destinations.end()
 			for id := range d.tokens.kept {
@@ -57,6 +57,6 @@ func TestTokensAreSent(t *testing.T) {
 			}
 		})
 	}
-	d.destinations.begin()
+	d.destinations.begin("")
 	d.destinations.end()
 }

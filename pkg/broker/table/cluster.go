@@ -3,9 +3,7 @@ package table
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -25,6 +23,7 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	eventingv1alpha1 "knative.dev/eventing/pkg/apis/eventing/v1alpha1"
 	"knative.dev/eventing/pkg/client/clientset/versioned"
+	"knative.dev/eventing/pkg/eventingtls"
 )
 
 // answerIn is how long the cluster may take before a copy of the last table is of use.
@@ -37,8 +36,8 @@ type Cluster struct {
 	Config *rest.Config
 	// Standard is the ConfigMap of Brokers that name none.
 	Standard types.NamespacedName
-	// Receives says that events of senders are received: it is of interest who may send, by event policies and features of Knative Eventing,
-	// and Triggers are not.
+	// Receives says that events of senders are received: it is of interest who may send, by event policies and features of Knative Eventing.
+	// Who delivers them needs Triggers instead, and whom to trust.
 	Receives bool
 	// Copy is a file with the last table, without Secrets, from which one is made while the cluster does not answer; "": none.
 	Copy string
@@ -51,7 +50,7 @@ type watch struct {
 	Cluster
 	core    rest.Interface
 	maker   maker
-	all     []cache.SharedInformer // of Brokers, and Triggers or event policies
+	all     []cache.SharedInformer // of Brokers, and of Triggers and trust bundles, or of event policies
 	changed chan struct{}          // holds a value when there may be another table
 	copied  []byte                 // what the copy holds
 
@@ -83,11 +82,13 @@ func (c Cluster) Run(ctx context.Context, changed func(*Table)) error {
 		Cluster: c, core: core.CoreV1().RESTClient(), maker: maker{standard: c.Standard, receives: c.Receives},
 		changed: make(chan struct{}, 1), named: map[Reference]*named{},
 	}
-	w.all = []cache.SharedInformer{w.informer(ctx, eventing.EventingV1().RESTClient(), "brokers", &eventingv1.Broker{}, "", fields.Everything(), nil)}
+	everything := func(*metav1.ListOptions) {}
+	w.all = []cache.SharedInformer{w.informer(ctx, eventing.EventingV1().RESTClient(), "brokers", &eventingv1.Broker{}, "", everything, nil)}
 	if c.Receives {
-		w.all = append(w.all, w.informer(ctx, eventing.EventingV1alpha1().RESTClient(), "eventpolicies", &eventingv1alpha1.EventPolicy{}, "", fields.Everything(), nil))
+		w.all = append(w.all, w.informer(ctx, eventing.EventingV1alpha1().RESTClient(), "eventpolicies", &eventingv1alpha1.EventPolicy{}, "", everything, nil))
 	} else {
-		w.all = append(w.all, w.informer(ctx, eventing.EventingV1().RESTClient(), "triggers", &eventingv1.Trigger{}, "", fields.Everything(), nil))
+		w.all = append(w.all, w.informer(ctx, eventing.EventingV1().RESTClient(), "triggers", &eventingv1.Trigger{}, "", everything, nil),
+			w.informer(ctx, w.core, "configmaps", &corev1.ConfigMap{}, c.Standard.Namespace, func(o *metav1.ListOptions) { o.LabelSelector = eventingtls.TrustBundleLabelSelector }, nil))
 	}
 	defer w.watching.Wait()
 	late := time.After(answerIn)
@@ -106,8 +107,8 @@ func (c Cluster) Run(ctx context.Context, changed func(*Table)) error {
 }
 
 // informer watches objects, and tells of each change. failed is told of each error.
-func (w *watch) informer(ctx context.Context, client cache.Getter, resource string, of runtime.Object, namespace string, which fields.Selector, failed func(error)) cache.SharedInformer {
-	i := cache.NewSharedInformer(cache.NewListWatchFromClient(client, resource, namespace, which), of, 0)
+func (w *watch) informer(ctx context.Context, client cache.Getter, resource string, of runtime.Object, namespace string, which func(*metav1.ListOptions), failed func(error)) cache.SharedInformer {
+	i := cache.NewSharedInformer(cache.NewFilteredListWatchFromClient(client, resource, namespace, which), of, 0)
 	_ = i.SetTransform(func(object any) (any, error) { // it has not started, so that this cannot fail, nor the next
 		if o, err := meta.Accessor(object); err == nil {
 			o.SetManagedFields(nil)
@@ -172,6 +173,8 @@ func (w *watch) objects() Objects {
 				o.Triggers = append(o.Triggers, object)
 			case *eventingv1alpha1.EventPolicy:
 				o.Policies = append(o.Policies, object)
+			case *corev1.ConfigMap:
+				o.ConfigMaps[types.NamespacedName{Namespace: object.Namespace, Name: object.Name}] = object
 			}
 		}
 	}
@@ -231,7 +234,9 @@ func (w *watch) watchNamed(ctx context.Context, r Reference) *named {
 	if r.Kind == kindSecret {
 		resource, object = "secrets", &corev1.Secret{}
 	}
-	n.SharedInformer = w.informer(ctx, w.core, resource, object, r.Namespace, fields.OneTermEqualSelector(metav1.ObjectNameField, r.Name), n.failed)
+	n.SharedInformer = w.informer(ctx, w.core, resource, object, r.Namespace, func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, r.Name).String()
+	}, n.failed)
 	return n
 }
 
@@ -272,27 +277,4 @@ func (w *watch) save(t *Table) {
 		return
 	}
 	w.copied = content
-}
-
-// marshal writes objects as parseObjects reads them, but for Secrets, which are not for disks.
-func marshal(o Objects) ([]byte, error) {
-	var items []any
-	for _, b := range o.Brokers {
-		if b.Annotations[eventingv1.BrokerClassAnnotationKey] == Class {
-			b := *b
-			b.TypeMeta = metav1.TypeMeta{APIVersion: eventingv1.SchemeGroupVersion.String(), Kind: "Broker"}
-			items = append(items, b)
-		}
-	}
-	for _, t := range o.Triggers {
-		t := *t
-		t.TypeMeta = metav1.TypeMeta{APIVersion: eventingv1.SchemeGroupVersion.String(), Kind: "Trigger"}
-		items = append(items, t)
-	}
-	for _, name := range slices.SortedFunc(maps.Keys(o.ConfigMaps), func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) }) {
-		c := *o.ConfigMaps[name]
-		c.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: kindConfigMap}
-		items = append(items, c)
-	}
-	return json.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
 }

@@ -2,6 +2,7 @@ package table
 
 import (
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -193,10 +194,16 @@ func TestCluster(t *testing.T) {
 	b := newBroker("default")
 	a.has(t, brokersPath, "", nil, typed("Broker", b))
 	a.has(t, configPath, "", nil, config(map[string]string{"eventmesh.url": url}))
+	server := httptest.NewTLSServer(nil)
+	server.Close()
+	certificate := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+	bundle := config(map[string]string{"ca.crt": certificate, "README": "no certificate"})
+	bundle.Name, bundle.Labels = "bundle", map[string]string{"networking.knative.dev/trust-bundle": "true"}
+	a.has(t, strings.TrimSuffix(configPath, "/"+standard.Name), "", nil, bundle)
 	dir := t.TempDir()
 	all := tables(t, Cluster{Config: &rest.Config{Host: a.URL}, Standard: standard, Copy: filepath.Join(dir, "copy.json"), Logger: zap.NewNop().Sugar()})
 	first := until(t, all, "the Broker", func(t *Table) bool { return len(t.Brokers) == 1 })
-	if first.Brokers[0].Mesh.URL != url || first.Brokers[0].Problem != nil || len(first.Brokers[0].Triggers) != 0 {
+	if first.Trust != certificate || first.Brokers[0].Mesh.URL != url || first.Brokers[0].Problem != nil || len(first.Brokers[0].Triggers) != 0 {
 		t.Errorf("got %+v, %v", first.Brokers[0], first.Brokers[0].Problem)
 	}
 	trigger := newTrigger("a", "default")

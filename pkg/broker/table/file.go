@@ -6,6 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -164,4 +167,27 @@ func (f File) resolve(o *Objects) {
 			t.Status.DeadLetterSinkURI = d.DeadLetterSink.URI
 		}
 	}
+}
+
+// marshal writes objects as parseObjects reads them, but for Secrets, which are not for disks.
+func marshal(o Objects) ([]byte, error) {
+	var items []any
+	for _, b := range o.Brokers {
+		if b.Annotations[eventingv1.BrokerClassAnnotationKey] == Class {
+			b := *b
+			b.TypeMeta = metav1.TypeMeta{APIVersion: eventingv1.SchemeGroupVersion.String(), Kind: "Broker"}
+			items = append(items, b)
+		}
+	}
+	for _, t := range o.Triggers {
+		t := *t
+		t.TypeMeta = metav1.TypeMeta{APIVersion: eventingv1.SchemeGroupVersion.String(), Kind: "Trigger"}
+		items = append(items, t)
+	}
+	for _, name := range slices.SortedFunc(maps.Keys(o.ConfigMaps), func(a, b types.NamespacedName) int { return strings.Compare(a.String(), b.String()) }) {
+		c := *o.ConfigMaps[name]
+		c.TypeMeta = metav1.TypeMeta{APIVersion: "v1", Kind: kindConfigMap}
+		items = append(items, c)
+	}
+	return json.Marshal(map[string]any{"apiVersion": "v1", "kind": "List", "items": items})
 }

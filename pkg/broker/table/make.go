@@ -2,9 +2,12 @@ package table
 
 import (
 	"cmp"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -12,6 +15,7 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/eventing/pkg/apis/feature"
 	policylisters "knative.dev/eventing/pkg/client/listers/eventing/v1alpha1"
+	"knative.dev/eventing/pkg/eventingtls"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
@@ -69,7 +73,7 @@ func (m *maker) make(o Objects) *Table {
 		m.readFeatures(&o)
 		m.policies = listPolicies(&o)
 	}
-	t, next := &Table{Objects: o, Features: m.features}, map[string]*Broker{}
+	t, next := &Table{Objects: o, Features: m.features, Trust: m.trust(&o)}, map[string]*Broker{}
 	byName := map[types.NamespacedName]*eventingv1.Broker{}
 	for _, object := range o.Brokers {
 		if object.Annotations[eventingv1.BrokerClassAnnotationKey] != Class || object.DeletionTimestamp != nil {
@@ -94,6 +98,23 @@ func (m *maker) make(o Objects) *Table {
 	}
 	m.before = next
 	return t
+}
+
+// trust joins the trust bundles of Knative Eventing, as far as they have certificates.
+func (m *maker) trust(o *Objects) string {
+	var all []string
+	for name, object := range o.ConfigMaps {
+		if name.Namespace != m.standard.Namespace || object.Labels[eventingtls.TrustBundleLabelKey] != eventingtls.TrustBundleLabelValue {
+			continue
+		}
+		for _, certificates := range object.Data {
+			if x509.NewCertPool().AppendCertsFromPEM([]byte(certificates)) {
+				all = append(all, certificates)
+			}
+		}
+	}
+	slices.Sort(all)
+	return strings.Join(all, "\n")
 }
 
 // broker is a Broker without its Triggers.

@@ -36,6 +36,8 @@ type Table struct {
 	Brokers []*Broker
 	// Features are those of Knative Eventing; nil where they are not known, or of no interest.
 	Features feature.Flags
+	// Trust is whom to trust besides the authorities of the system and of an address, in PEM.
+	Trust string
 	// Objects are what it was made of.
 	Objects Objects
 	// Stale says that there may be others by now: it is of an earlier process, since the cluster does not answer.
