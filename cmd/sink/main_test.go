@@ -85,7 +85,7 @@ func start(t *testing.T, environment ...string) *process {
 			p.log.WriteString(lines.Text() + "\n")
 			p.mu.Unlock()
 			var line struct{ Message, Address string }
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Message == "serving" {
+			if json.Unmarshal(lines.Bytes(), &line) == nil && (line.Message == "serving" || line.Message == "serving HTTPS") {
 				address <- line.Address
 			}
 		}

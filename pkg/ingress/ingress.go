@@ -72,7 +72,7 @@ type Options struct {
 	Ready func() error
 
 	Bounds Bounds
-	// TLS makes the port one of HTTPS: see [Certificate].
+	// TLS is for requests with TLS: see [Certificate].
 	TLS *tls.Config
 
 	// ShutdownDelay is how long requests are still accepted once the context of Serve has ended, and DrainTimeout how long those in flight

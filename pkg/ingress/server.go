@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/zap"
+	"golang.org/x/sync/errgroup"
 )
 
 const (
@@ -92,36 +93,26 @@ func observed(h http.HandlerFunc, serverName string) http.Handler {
 	)
 }
 
-// Serve answers requests that come to the listener until the context ends and those in flight are finished, as the package comment says.
-// It closes the listener, and returns an error if it cannot go on serving. It may be called once.
-func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
-	return errors.Join(s.serve(ctx, listener), s.metrics.close())
+// Serve answers requests that come to the listeners, without TLS and with, until the context ends and those in flight are finished, as the
+// package comment says. One of the listeners may be nil. It closes them, and returns an error if it cannot go on serving. It may be called
+// once.
+func (s *Server) Serve(ctx context.Context, plain, secure net.Listener) error {
+	return errors.Join(s.serve(ctx, plain, secure), s.metrics.close())
 }
 
-func (s *Server) serve(ctx context.Context, listener net.Listener) error {
-	ended := make(chan error, 1)
-	secure := s.options.TLS != nil
-	go func() {
-		bound := &boundListener{Listener: listener, connections: s.connections}
-		if secure {
-			ended <- s.http.ServeTLS(bound, "", "")
-			return
-		}
-		ended <- s.http.Serve(bound)
-	}()
-	s.options.Logger.Infow("serving", "address", listener.Addr().String(), "tls", secure)
-
+func (s *Server) serve(ctx context.Context, plain, secure net.Listener) error {
+	ended := s.listen(plain, secure)
 	select {
 	case <-ctx.Done():
 	case err := <-ended:
-		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
+		return err
 	}
 	s.leaving.Store(true) // readiness fails, and senders are asked to close their connections
 	s.options.Logger.Infow("shutting down: not ready any more", "delay", s.options.ShutdownDelay.String())
 	select {
 	case <-time.After(s.options.ShutdownDelay):
 	case err := <-ended:
-		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
+		return err
 	}
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.DrainTimeout)
 	defer cancel()
@@ -130,10 +121,34 @@ func (s *Server) serve(ctx context.Context, listener net.Listener) error {
 		s.options.Logger.Warnw("cutting off requests that are still in flight: their senders get no answer", "requests", s.serving.Load(), zap.Error(err))
 		_ = s.http.Close() // which is what cuts them off
 	}
-	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serving on %s: %w", listener.Addr(), err)
+	return <-ended
+}
+
+// listen serves on the listeners in the background. The channel gets an error, or nil after a shutdown, when none is served any more: one
+// that cannot be takes the other with it.
+func (s *Server) listen(plain, secure net.Listener) (ended <-chan error) {
+	var serving errgroup.Group
+	serve := func(l net.Listener, serve func(net.Listener) error) {
+		serving.Go(func() error {
+			err := serve(&boundListener{Listener: l, connections: s.connections})
+			if errors.Is(err, http.ErrServerClosed) {
+				return nil
+			}
+			_ = s.http.Close()
+			return fmt.Errorf("serving on %s: %w", l.Addr(), err)
+		})
 	}
-	return nil
+	if plain != nil {
+		serve(plain, s.http.Serve)
+		s.options.Logger.Infow("serving", "address", plain.Addr().String())
+	}
+	if secure != nil {
+		serve(secure, func(l net.Listener) error { return s.http.ServeTLS(l, "", "") })
+		s.options.Logger.Infow("serving HTTPS", "address", secure.Addr().String())
+	}
+	all := make(chan error, 1)
+	go func() { all <- serving.Wait() }()
+	return all
 }
 
 // connectionLog writes what the HTTP server has to say of connections. Each line differs in the sender's address: as a

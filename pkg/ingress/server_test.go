@@ -37,7 +37,7 @@ func TestListenerThatBreaks(t *testing.T) {
 			_ = listener.Close()
 			s, _ := server(t, &fake{}, func(o *Options) { o.ShutdownDelay = time.Hour })
 			began := time.Now()
-			if err := s.Serve(c.ctx(t.Context()), listener); err == nil || !strings.Contains(err.Error(), "serving on") {
+			if err := s.Serve(c.ctx(t.Context()), listener, nil); err == nil || !strings.Contains(err.Error(), "serving on") {
 				t.Errorf("got %v, want an error", err)
 			}
 			if took := time.Since(began); took > patience {

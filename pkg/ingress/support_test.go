@@ -127,12 +127,14 @@ func start(t *testing.T, server *Server) *served {
 	}
 	s := &served{Server: server, host: listener.Addr().String(), client: &http.Client{Transport: &http.Transport{}}}
 	s.URL = "http://" + s.host
+	plain, secure := listener, net.Listener(nil)
 	if server.options.TLS != nil {
 		s.URL = "https://" + s.host
+		plain, secure = nil, listener
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(ctx, listener) }()
+	go func() { ended <- server.Serve(ctx, plain, secure) }()
 	t.Cleanup(func() {
 		s.client.CloseIdleConnections()
 		http.DefaultClient.CloseIdleConnections()

@@ -46,7 +46,7 @@ func TestToyDestination(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(ctx, listener) }()
+	go func() { ended <- server.Serve(ctx, listener, nil) }()
 	url := "http://" + listener.Addr().String()
 
 	echo := ingresstest.Post(t, url+"/echo")

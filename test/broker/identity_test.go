@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"crypto/tls"
 	"encoding/pem"
 	"fmt"
 	"net/http"
@@ -12,8 +13,10 @@ import (
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	eventingv1alpha1 "knative.dev/eventing/pkg/apis/eventing/v1alpha1"
 	"knative.dev/pkg/apis"
+	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/token/tokentest"
 )
 
@@ -57,6 +60,58 @@ func TestSubscriberOverTLS(t *testing.T) {
 	}}
 	s.write(t)
 	gets.awaits(t, "the subscriber", "1")
+}
+
+// Events come by HTTP, by HTTPS or by both, as the feature says at the moment, and replies by the Broker's address.
+func TestTransportEncryption(t *testing.T) {
+	t.Parallel()
+	s, gets := newStage(t, "gRPC"), newSubscriber(t, replies("reply"))
+	authority := ingresstest.NewAuthority(t)
+	certificate, key, _ := authority.Issue(t)
+	files := map[string][]byte{"tls.crt": certificate, "tls.key": key, "ca.crt": authority.PEM()}
+	secret := ingresstest.NewSecretVolume(t, files)
+	s.triggers = []*eventingv1.Trigger{wanting(trigger("all", gets), "order")}
+	s.write(t)
+	s.startIngress(t, "0", "HTTPS_PORT=0", "TLS_CERT_FILE="+secret.Path("tls.crt"), "TLS_KEY_FILE="+secret.Path("tls.key"), "TLS_CA_FILE="+secret.Path("ca.crt"))
+	secure := strings.Replace(s.ingress.at(t, "serving HTTPS"), "http", "https", 1)
+	u, err := apis.ParseURL(secure + "/" + namespace + "/default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	caCerts := string(authority.PEM())
+	s.brokers[0].Status.Address = &duckv1.Addressable{URL: u, CACerts: &caCerts}
+	answered := newSubscriber(t, nil)
+	s.triggers = append(s.triggers, wanting(trigger("replies", answered), "reply"))
+	s.play(t)
+	if got := statusOf(t, s.ingress); !got.HTTPS || got.CACerts != caCerts {
+		t.Errorf("the ingress says HTTPS: %t, %q", got.HTTPS, got.CACerts)
+	}
+	client := &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: authority.Pool(), MinVersion: tls.VersionTLS13}}}
+	defer client.CloseIdleConnections()
+	for _, mode := range []struct {
+		name        string
+		http, https int
+	}{{"disabled", 202, 404}, {"permissive", 202, 202}, {"strict", 404, 202}} {
+		s.more = []any{features(map[string]string{"transport-encryption": mode.name})}
+		s.write(t)
+		await.Until(t, await.Patience, func() string {
+			plain, _ := post(t, http.DefaultClient, "", s.address+"/shop/default", newEvent("1", "other"))
+			encrypted, said := post(t, client, "", secure+"/shop/default", newEvent("1", "other"))
+			if plain != mode.http || encrypted != mode.https {
+				return fmt.Sprintf("%s: got %d and %d %s, want %d and %d", mode.name, plain, encrypted, said, mode.http, mode.https)
+			}
+			return ""
+		})
+	}
+	if status, said := post(t, client, "", secure+"/shop/default", newEvent("2", "order")); status != http.StatusAccepted {
+		t.Fatalf("got %d %s", status, said)
+	}
+	await.Until(t, await.Patience, func() string {
+		if len(answered.ids()) == 0 {
+			return "no reply has come to the Broker by HTTPS"
+		}
+		return ""
+	})
 }
 
 // Senders need tokens from the moment on when the feature is on, and event policies say what they may send.

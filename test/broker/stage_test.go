@@ -227,12 +227,17 @@ func (s *stage) send(t *testing.T, broker string, e event.Event) (int, string) {
 // sendAs does so with a token, if there is one.
 func (s *stage) sendAs(t *testing.T, token, broker string, e event.Event) (int, string) {
 	t.Helper()
+	return post(t, http.DefaultClient, token, s.address+"/"+namespace+"/"+broker, e)
+}
+
+func post(t *testing.T, client *http.Client, token, url string, e event.Event) (int, string) {
+	t.Helper()
 	header := http.Header{}
 	body, err := httpevent.Write(header, e, httpevent.Auto)
 	if err != nil {
 		t.Fatal(err)
 	}
-	request, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodPost, s.address+"/"+namespace+"/"+broker, strings.NewReader(string(body)))
+	request, err := http.NewRequestWithContext(context.WithoutCancel(t.Context()), http.MethodPost, url, strings.NewReader(string(body)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,7 +245,7 @@ func (s *stage) sendAs(t *testing.T, token, broker string, e event.Event) (int, 
 	if token != "" {
 		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	response, err := http.DefaultClient.Do(request)
+	response, err := client.Do(request)
 	if err != nil {
 		return 0, err.Error()
 	}

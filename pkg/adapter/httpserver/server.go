@@ -17,8 +17,8 @@ import (
 type Server struct {
 	// Port is where requests and probes are served.
 	Port int `envconfig:"PORT" default:"8080" min:"0" desc:"port that requests and probes are served on" want:"a port, 0 to 65535; 0 lets the kernel choose"`
-	// TLSCertFile and TLSKeyFile make the port one of HTTPS.
-	TLSCertFile string `envconfig:"TLS_CERT_FILE" desc:"file with the certificate, and those that lead to its authority; with it requests and probes come by HTTPS alone; read again when it changes" want:"the path of a file in PEM, such as tls.crt of a Secret; together with TLS_KEY_FILE"`
+	// TLSCertFile and TLSKeyFile are for requests by HTTPS.
+	TLSCertFile string `envconfig:"TLS_CERT_FILE" desc:"file with the certificate of HTTPS, and those that lead to its authority, read again when it changes" want:"the path of a file in PEM, such as tls.crt of a Secret; together with TLS_KEY_FILE"`
 	TLSKeyFile  string `envconfig:"TLS_KEY_FILE" desc:"file with the certificate's key, read again when it changes" want:"the path of a file in PEM, such as tls.key of a Secret"`
 	// PublishTimeout bounds the confirmation of an event.
 	PublishTimeout time.Duration `envconfig:"EVENTMESH_PUBLISH_TIMEOUT" default:"10s" min:"1ns" desc:"time in which EventMesh has to confirm an event" want:"a duration such as 10s, more than 0"`

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2"
 	"go.opentelemetry.io/otel"
@@ -77,7 +78,11 @@ func (s *sink) Start(ctx context.Context) error {
 		}
 		defer f.senders.tokens.Start(ctx)()
 	}
-	return errors.Join(f.Serve(ctx, listener), publisher.Close(), f.guard.Close())
+	plain, secure := listener, net.Listener(nil)
+	if encryption != nil {
+		plain, secure = secure, plain
+	}
+	return errors.Join(f.Serve(ctx, plain, secure), publisher.Close(), f.guard.Close())
 }
 
 // face is a sink but for its connection to EventMesh.

@@ -46,7 +46,7 @@ func start(t *testing.T, environment ...string) *running {
 		<-s.ended
 	})
 	eventually(t, func() string {
-		lines := logs.FilterMessage("serving").All()
+		lines := append(logs.FilterMessage("serving").All(), logs.FilterMessage("serving HTTPS").All()...)
 		if len(lines) == 0 {
 			return "no line that says serving"
 		}

@@ -143,7 +143,7 @@ func serveMeasured(t *testing.T, provider metric.MeterProvider, p guard.Publishe
 	s.URL = "http://" + s.host
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- f.Serve(ctx, listener) }()
+	go func() { ended <- f.Serve(ctx, listener, nil) }()
 	t.Cleanup(func() {
 		s.client.CloseIdleConnections()
 		http.DefaultClient.CloseIdleConnections()

@@ -92,7 +92,7 @@ func runProgram(t *testing.T, path string, environment ...string) *process {
 		}
 	})
 	eventually(t, func() string {
-		for _, message := range []string{"serving probes", "serving"} { // as the sink says
+		for _, message := range []string{"serving probes", "serving", "serving HTTPS"} { // as the sink says
 			if lines := p.lines(message); len(lines) > 0 {
 				p.probes = local(lines[0]["address"].(string))
 				return ""

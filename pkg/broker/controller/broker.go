@@ -66,6 +66,11 @@ func (r *brokers) ReconcileKind(ctx context.Context, b *eventingv1.Broker) pkgre
 			config = *v
 		}
 	}
+	secure := r.pods.https()
+	if wantsHTTPS(flags) && secure.missing && ingress.ok() {
+		ingress = verdict{Problem: table.Problem{Reason: "NoCertificate", Message: fmt.Sprintf(
+			"%s is %s, and the ingress has no certificate: see config/broker-tls", feature.TransportEncryption, flags[feature.TransportEncryption])}}
+	}
 	mark(manager, conditionConfig, config)
 	mark(manager, eventingv1.BrokerConditionIngress, ingress)
 	mark(manager, conditionDispatcher, dispatcher)
@@ -75,15 +80,39 @@ func (r *brokers) ReconcileKind(ctx context.Context, b *eventingv1.Broker) pkgre
 		}
 		b.Status.Annotations[table.TopicAnnotation] = topic
 	}
-	b.Status.SetAddress(address(b, flags))
+	setAddresses(b, flags, secure)
 	return nil
 }
 
-// address is where events come to a Broker.
-func address(b *eventingv1.Broker, flags feature.Flags) *duckv1.Addressable {
-	name := "http"
-	a := &duckv1.Addressable{Name: &name, URL: &apis.URL{
-		Scheme: "http", Host: network.GetServiceHostname(roleIngress, system.Namespace()), Path: "/" + b.Namespace + "/" + b.Name,
+func wantsHTTPS(flags feature.Flags) bool {
+	return flags.IsStrictTransportEncryption() || flags.IsPermissiveTransportEncryption()
+}
+
+// setAddresses says where events come to a Broker: by HTTP, by HTTPS or by both, as the features of Knative have it. While nobody says whom to
+// trust it is who was.
+func setAddresses(b *eventingv1.Broker, flags feature.Flags, secure https) {
+	var all []duckv1.Addressable
+	if wantsHTTPS(flags) {
+		a := address(b, flags, "https")
+		if secure.caCerts != "" {
+			a.CACerts = &secure.caCerts
+		} else if before := b.Status.Addresses; len(before) > 0 && secure.unknown {
+			a.CACerts = before[0].CACerts
+		}
+		all = append(all, a)
+	}
+	if !flags.IsStrictTransportEncryption() {
+		all = append(all, address(b, flags, "http"))
+	}
+	b.Status.SetAddress(&all[len(all)-1])
+	if wantsHTTPS(flags) {
+		b.Status.Addresses = all
+	}
+}
+
+func address(b *eventingv1.Broker, flags feature.Flags, scheme string) duckv1.Addressable {
+	a := duckv1.Addressable{Name: &scheme, URL: &apis.URL{
+		Scheme: scheme, Host: network.GetServiceHostname(roleIngress, system.Namespace()), Path: "/" + b.Namespace + "/" + b.Name,
 	}}
 	if flags.IsOIDCAuthentication() {
 		audience := auth.GetAudience(brokerKind, b.ObjectMeta)

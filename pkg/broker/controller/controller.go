@@ -44,7 +44,7 @@ type asker struct {
 	mu              sync.Mutex
 	brokers         brokerEnqueuer
 	triggers        triggerEnqueuer
-	brokerVerdicts  map[string][2]verdict
+	brokerVerdicts  map[string]ofBroker
 	triggerVerdicts map[string]verdict
 }
 
@@ -52,6 +52,12 @@ type (
 	brokerEnqueuer  func(yield func(*eventingv1.Broker) (changed bool))
 	triggerEnqueuer func(yield func(t *eventingv1.Trigger, b *eventingv1.Broker) (changed bool))
 )
+
+// ofBroker is what the pods say of a Broker.
+type ofBroker struct {
+	ingress, dispatcher verdict
+	secure              https
+}
 
 // start starts asking, once.
 func (a *asker) start(ctx context.Context) *pods {
@@ -89,13 +95,13 @@ func (a *asker) compare() {
 	if a.brokers == nil || a.triggers == nil {
 		return
 	}
-	brokers := map[string][2]verdict{}
+	brokers, secure := map[string]ofBroker{}, a.pods.https()
 	a.brokers(func(b *eventingv1.Broker) bool {
 		uid := string(b.UID)
 		was := b.Status.GetCondition(conditionDispatcher).IsTrue()
 		ingress, _ := a.pods.broker(roleIngress, uid, b.Generation, was)
 		dispatcher, _ := a.pods.broker(roleDispatcher, uid, b.Generation, was)
-		brokers[uid] = [2]verdict{ingress, dispatcher}
+		brokers[uid] = ofBroker{ingress, dispatcher, secure}
 		before, known := a.brokerVerdicts[uid]
 		return !known || brokers[uid] != before
 	})

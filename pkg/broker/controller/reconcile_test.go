@@ -231,6 +231,63 @@ func accounts(all ...*corev1.ServiceAccount) corelisters.ServiceAccountLister {
 	return corelisters.NewServiceAccountLister(indexer)
 }
 
+// The addresses of a Broker are those of the feature, whether or not somebody tells whom to trust at the moment.
+func TestAddressesOfBroker(t *testing.T) {
+	eventingv1.RegisterAlternateBrokerConditionSet(brokerConditions)
+	t.Setenv("SYSTEM_NAMESPACE", "knative-eventing")
+	secure := func(caCerts string) dataplane.Status {
+		s := serving(nil, nil)
+		s.HTTPS, s.CACerts = true, caCerts
+		return s
+	}
+	twoIngresses := played(t, secure("a"))
+	twoIngresses.add(t, roleIngress, "another", secure("b"))
+	twoIngresses.ask(t.Context())
+	const host, path = "://eventmesh-broker-ingress.knative-eventing.svc.cluster.local", "/shop/default"
+	for name, test := range map[string]struct {
+		mode    feature.Flag
+		plane   *plane
+		address string // its scheme
+		all     []string
+		caCerts string
+		reason  string
+	}{
+		"none":                      {feature.Disabled, played(t, secure("a")), "http", nil, "", ""},
+		"both":                      {feature.Permissive, played(t, secure("a")), "http", []string{"https", "http"}, "a", ""},
+		"HTTPS alone":               {feature.Strict, played(t, secure("a")), "https", []string{"https"}, "a", ""},
+		"while they are replaced":   {feature.Strict, twoIngresses, "https", []string{"https"}, "a\nb", ""},
+		"no authority that is told": {feature.Strict, played(t, secure("")), "https", []string{"https"}, "", ""},
+		"while nobody is there":     {feature.Strict, newPlane(), "https", []string{"https"}, "before", "NoPod"},
+		"no certificate":            {feature.Strict, played(t, serving(nil, nil)), "https", []string{"https"}, "", "NoCertificate"},
+		"nor for both":              {feature.Permissive, played(t, serving(nil, nil)), "http", []string{"https", "http"}, "", "NoCertificate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, uris := newResolver(t)
+			b, before := newBroker(), "before"
+			b.Status.Addresses = []duckv1.Addressable{{CACerts: &before}}
+			r := &brokers{pods: test.plane.pods, resolver: uris, policies: policylisters.NewEventPolicyLister(cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc}))}
+			if err := r.ReconcileKind(feature.ToContext(ctx, feature.Flags{feature.TransportEncryption: test.mode}), b); err != nil {
+				t.Fatal(err)
+			}
+			if got := b.Status.Address.URL.String(); got != test.address+host+path {
+				t.Errorf("got address %s", got)
+			}
+			if len(b.Status.Addresses) != len(test.all) {
+				t.Errorf("got addresses %v, want %v", b.Status.Addresses, test.all)
+			}
+			for i, scheme := range test.all {
+				a := b.Status.Addresses[i]
+				if a.URL.String() != scheme+host+path || *a.Name != scheme || (a.CACerts != nil) != (scheme == "https" && test.caCerts != "") || a.CACerts != nil && *a.CACerts != test.caCerts {
+					t.Errorf("got address %v, want %s and %q", a, scheme, test.caCerts)
+				}
+			}
+			if c := b.Status.GetCondition(eventingv1.BrokerConditionIngress); c.Reason != test.reason {
+				t.Errorf("got %+v, want %q", c, test.reason)
+			}
+		})
+	}
+}
+
 // A Trigger has a service account of its own while its events are sent with tokens.
 func TestTriggerHasAnIdentity(t *testing.T) {
 	eventingv1.RegisterAlternateBrokerConditionSet(brokerConditions)

@@ -13,6 +13,9 @@ import (
 type Status struct {
 	// Brokers are those that it knows, by UID.
 	Brokers map[string]BrokerStatus `json:"brokers"`
+	// HTTPS says that an ingress can be reached by that, and CACerts whom senders have to trust then, if it is known.
+	HTTPS   bool   `json:"https,omitempty"`
+	CACerts string `json:"caCerts,omitempty"`
 }
 
 // BrokerStatus is that of a Broker.

@@ -4,14 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"sync/atomic"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2"
 	"go.opentelemetry.io/otel"
 	"go.uber.org/zap"
 	framework "knative.dev/eventing/pkg/adapter/v2"
+	"knative.dev/eventing/pkg/apis/feature"
 	"knative.dev/pkg/logging"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/fresh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/dataplane"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/table"
@@ -34,7 +37,10 @@ type server struct {
 	routes atomic.Pointer[routes]
 	known  atomic.Bool // which Brokers there are
 
-	senders senders
+	senders  senders
+	features atomic.Pointer[feature.Flags]
+	secure   bool // there is a certificate
+	ca       *fresh.File[string]
 }
 
 // NewAdapter returns the ingress. It gets its configuration, a *Config, and its logger from the framework; the client is of no use to it.
@@ -47,6 +53,8 @@ func NewAdapter(ctx context.Context, env framework.EnvConfigAccessor, _ cloudeve
 	sampled := adapter.Sampled(s.logger)
 	s.meshes = meshes{config: config, meter: otel.Meter(telemetryScope), logger: sampled, open: map[table.Mesh]*mesh{}}
 	s.meshes.places.most = int64(config.MaxInFlight)
+	s.ca = fresh.New(func(contents ...[]byte) (string, error) { return string(contents[0]), nil }, config.TLSCAFile)
+	s.features.Store(&feature.Flags{})
 	s.senders = senders{caFile: config.IssuerCAFile, logger: sampled}
 	s.routes.Store(&routes{})
 	return s
@@ -63,6 +71,7 @@ func (s *server) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.secure = encryption != nil
 	o := s.config.Options("eventmesh-broker-ingress")
 	o.Route, o.Check, o.Ready, o.Older = s.route, eventmesh.Validate, s.ready, true
 	o.TLS, o.Name, o.Meter, o.Logger = encryption, name, otel.Meter(telemetryScope), adapter.Sampled(s.logger)
@@ -73,17 +82,28 @@ func (s *server) Start(ctx context.Context) error {
 	return dataplane.Run(ctx, &s.config.Config, source, dataplane.Program{
 		Apply: s.apply, Ready: s.ready, Status: s.status, Logger: s.logger,
 		Serve: func(ctx context.Context) error {
-			listener, err := adapter.Listen(ctx, s.config.Port)
+			plain, secure, err := s.listen(ctx)
 			if err != nil {
 				return err
 			}
-			return face.Serve(ctx, listener)
+			return face.Serve(ctx, plain, secure)
 		},
 		Close: func() {
 			s.senders.close()
 			s.meshes.close()
 		},
 	})
+}
+
+// listen opens the port of HTTP, and that of HTTPS where there is a certificate.
+func (s *server) listen(ctx context.Context) (plain, secure net.Listener, err error) {
+	if plain, err = adapter.Listen(ctx, s.config.Port); err != nil || !s.secure {
+		return plain, nil, err
+	}
+	if secure, err = adapter.Listen(ctx, s.config.HTTPSPort); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("HTTPS_PORT: %w", err), plain.Close())
+	}
+	return plain, secure, nil
 }
 
 // ready returns nil, or why no events should come.

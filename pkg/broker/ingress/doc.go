@@ -5,7 +5,7 @@
 //	400  no path of a Broker, or an event that has come to Brokers as often as it may
 //	401  no token, or none that is valid, where Knative's feature authentication-oidc asks for one
 //	403  an event that no event policy lets its sender send
-//	404  no such Broker
+//	404  no such Broker, or not by HTTP or HTTPS, as Knative's feature transport-encryption has it
 //	413  more than EventMesh accepts
 //	429  EventMesh wants fewer events for now, or so many are on their way to it that others would have no place
 //	503  EventMesh does not confirm it, or cannot be reached, or it is not known where it is; with Retry-After

@@ -8,6 +8,7 @@ import (
 
 	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/cloudevents/sdk-go/v2/types"
+	"knative.dev/eventing/pkg/apis/feature"
 	knative "knative.dev/eventing/pkg/broker"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker"
@@ -31,6 +32,10 @@ func (s *server) route(r *http.Request) (to ingress.Destination, err error) {
 	r.Pattern = "/{namespace}/{broker}" // the route in metrics
 	if r.Method != http.MethodPost && r.Method != http.MethodOptions {
 		return to, ingress.Refusef(http.StatusMethodNotAllowed, "events are sent with POST")
+	}
+	switch features := *s.features.Load(); {
+	case r.TLS == nil && features.IsStrictTransportEncryption(), r.TLS != nil && features.IsDisabledTransportEncryption():
+		return to, ingress.Refusef(http.StatusNotFound, "Knative's feature %s is %s, and the request has come by %s", feature.TransportEncryption, features[feature.TransportEncryption], schemeOf(r))
 	}
 	path := strings.TrimPrefix(r.URL.Path, "/")
 	namespace, name, two := strings.Cut(path, "/")
@@ -59,6 +64,13 @@ func (s *server) route(r *http.Request) (to ingress.Destination, err error) {
 	return to, err
 }
 
+func schemeOf(r *http.Request) string {
+	if r.TLS == nil {
+		return "HTTP"
+	}
+	return "HTTPS"
+}
+
 // deliver publishes an event that comes to a Broker.
 func (r route) deliver(ctx context.Context, e event.Event) (*event.Event, error) {
 	if r.err != nil {
@@ -74,6 +86,7 @@ func (r route) deliver(ctx context.Context, e event.Event) (*event.Event, error)
 // apply serves the Brokers of a table.
 func (s *server) apply(t *table.Table) {
 	s.senders.set(t.Features)
+	s.features.Store(&t.Features)
 	next, needed := routes{}, map[table.Mesh]bool{}
 	for _, b := range t.Brokers {
 		r := route{Broker: b}
@@ -91,7 +104,10 @@ func (s *server) apply(t *table.Table) {
 
 // status tells what is served.
 func (s *server) status() dataplane.Status {
-	status := dataplane.Status{Brokers: map[string]dataplane.BrokerStatus{}}
+	status := dataplane.Status{Brokers: map[string]dataplane.BrokerStatus{}, HTTPS: s.secure}
+	if s.config.TLSCAFile != "" {
+		status.CACerts, _ = s.ca.Get() // the last that there was
+	}
 	for _, r := range *s.routes.Load() {
 		status.Brokers[r.UID] = dataplane.BrokerStatus{Generation: r.Generation, Topic: r.Topic, Problem: s.problem(r)}
 	}
