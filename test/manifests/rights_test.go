@@ -9,7 +9,7 @@ import (
 )
 
 // written are what the programs of a Broker may change: nothing that runs, or gives rights.
-var written = []string{"brokers/status", "triggers/status", "events", "leases"}
+var written = []string{"brokers/status", "triggers/status", "eventtypes", "events", "leases"}
 
 // identities are what they may change besides where events are sent with tokens.
 var identities = []string{"serviceaccounts", "serviceaccounts/token"}

@@ -16,7 +16,6 @@ import (
 
 	"go.uber.org/zap"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
@@ -79,9 +78,9 @@ func (c *Config) Source(dir string, logger *zap.SugaredLogger) (table.Source, er
 	if c.File != "" {
 		return table.File{Path: c.File, Address: c.Address, Standard: standard, Logger: logger}, nil
 	}
-	cluster, err := rest.InClusterConfig()
+	cluster, err := c.Cluster()
 	if err != nil {
-		return nil, fmt.Errorf("BROKER_FILE is missing: want it, or a cluster to run in: %w", err)
+		return nil, err
 	}
 	source := table.Cluster{Config: cluster, Standard: standard, Receives: dir == "", Logger: adapter.Sampled(logger)}
 	if dir != "" {
@@ -90,20 +89,16 @@ func (c *Config) Source(dir string, logger *zap.SugaredLogger) (table.Source, er
 	return source, nil
 }
 
-// requestsPerSecond are those that the dispatcher makes of the cluster at most: it needs a token for each Trigger.
-const requestsPerSecond = 50
-
-// Kubernetes returns a client of the cluster, and nil where a file stands for it.
-func (c *Config) Kubernetes() (kubernetes.Interface, error) {
+// Cluster says how the cluster is reached; nil: a file stands for it.
+func (c *Config) Cluster() (*rest.Config, error) {
 	if c.File != "" {
 		return nil, nil
 	}
 	cluster, err := rest.InClusterConfig()
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("BROKER_FILE is missing: want it, or a cluster to run in: %w", err)
 	}
-	cluster.QPS, cluster.Burst = requestsPerSecond, 2*requestsPerSecond
-	return kubernetes.NewForConfig(cluster)
+	return cluster, nil
 }
 
 // Client returns the configuration of a client of an EventMesh, in a group.

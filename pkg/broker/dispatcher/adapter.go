@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	semconv "go.opentelemetry.io/otel/semconv/v1.41.0"
 	"go.uber.org/zap"
+	"k8s.io/client-go/kubernetes"
 	framework "knative.dev/eventing/pkg/adapter/v2"
 	"knative.dev/pkg/logging"
 
@@ -72,12 +73,9 @@ func (d *dispatcher) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := d.config.Kubernetes()
-	if err != nil {
+	if err := d.authenticate(); err != nil {
 		return err
 	}
-	d.tokens = newTokens(client, d.sampled)
-	d.destinations.tokens = d.tokens
 	d.telemetry, err = dispatch.NewTelemetry(dispatch.TelemetryOptions{
 		Provider: otel.GetMeterProvider(), Scope: telemetryScope, Prefix: name, System: semconv.MessagingSystemKey.String("eventmesh"), Lane: triggerAttributes,
 	})
@@ -87,6 +85,24 @@ func (d *dispatcher) Start(ctx context.Context) error {
 	return dataplane.Run(ctx, &d.config.Config, source, dataplane.Program{
 		Open: d.open, Apply: d.apply, Ready: d.ready, Status: d.status, Serve: d.serveUntil, Close: d.close, Logger: d.logger,
 	})
+}
+
+// authenticate has the cluster asked for tokens, where there is one.
+func (d *dispatcher) authenticate() error {
+	cluster, err := d.config.Cluster()
+	if err != nil {
+		return err
+	}
+	var client kubernetes.Interface
+	if cluster != nil {
+		cluster.QPS, cluster.Burst = tokensPerSecond, 2*tokensPerSecond
+		if client, err = kubernetes.NewForConfig(cluster); err != nil {
+			return fmt.Errorf("creating a client of Kubernetes: %w", err)
+		}
+	}
+	d.tokens = newTokens(client, d.sampled)
+	d.destinations.tokens = d.tokens
+	return nil
 }
 
 // triggerAttributes are those of a Trigger in metrics, by its label.

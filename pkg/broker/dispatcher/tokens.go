@@ -18,8 +18,9 @@ import (
 const (
 	// tokenLife is how long a token is asked to be valid. A new one takes its place when a fifth of that is left.
 	tokenLife = time.Hour
-	// tokenPatience bounds a request for one.
-	tokenPatience = 10 * time.Second
+	// tokenPatience bounds a request for one, and tokensPerSecond is how many are made at most: each Trigger needs some.
+	tokenPatience   = 10 * time.Second
+	tokensPerSecond = 50
 	// tokenPause is the time from one round of requests to the next, and tokenRequests how many are under way at once.
 	tokenPause    = time.Second
 	tokenRequests = 16

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/zap"
 	framework "knative.dev/eventing/pkg/adapter/v2"
 	"knative.dev/eventing/pkg/apis/feature"
+	eventingclient "knative.dev/eventing/pkg/client/clientset/versioned/typed/eventing/v1beta3"
 	"knative.dev/pkg/logging"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/fresh"
@@ -37,6 +38,7 @@ type server struct {
 	routes atomic.Pointer[routes]
 	known  atomic.Bool // which Brokers there are
 
+	types    *eventTypes
 	senders  senders
 	features atomic.Pointer[feature.Flags]
 	secure   bool // there is a certificate
@@ -67,6 +69,9 @@ func (s *server) Start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := s.observe(); err != nil {
+		return err
+	}
 	encryption, err := s.config.TLS(s.logger)
 	if err != nil {
 		return err
@@ -86,6 +91,7 @@ func (s *server) Start(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
+			go s.types.run(ctx)
 			return face.Serve(ctx, plain, secure)
 		},
 		Close: func() {
@@ -93,6 +99,22 @@ func (s *server) Start(ctx context.Context) error {
 			s.meshes.close()
 		},
 	})
+}
+
+// observe has objects made of the types of events, where there is a cluster.
+func (s *server) observe() error {
+	cluster, err := s.config.Cluster()
+	if err != nil {
+		return err
+	}
+	var client eventingclient.EventTypesGetter
+	if cluster != nil {
+		if client, err = eventingclient.NewForConfig(cluster); err != nil {
+			return fmt.Errorf("creating a client of Knative Eventing: %w", err)
+		}
+	}
+	s.types = newEventTypes(client, adapter.Sampled(s.logger))
+	return nil
 }
 
 // listen opens the port of HTTP, and that of HTTPS where there is a certificate.

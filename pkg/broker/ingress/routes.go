@@ -23,8 +23,9 @@ type routes map[[2]string]route
 // route is where the events of a Broker go: to its mesh, or nowhere for now.
 type route struct {
 	*table.Broker
-	mesh *mesh
-	err  error
+	mesh  *mesh
+	err   error
+	types *eventTypes
 }
 
 // route finds the Broker of a request, in the order in which Knative's own ingress looks at it.
@@ -80,16 +81,21 @@ func (r route) deliver(ctx context.Context, e event.Event) (*event.Event, error)
 		return nil, ingress.Refusef(http.StatusBadRequest, "%w", err)
 	}
 	e.SetExtension(knative.EventArrivalTime, types.Timestamp{Time: time.Now()})
-	return r.mesh.publish(ctx, r.Topic, e)
+	reply, err := r.mesh.publish(ctx, r.Topic, e)
+	if err == nil {
+		r.types.note(r.Broker, &e)
+	}
+	return reply, err
 }
 
 // apply serves the Brokers of a table.
 func (s *server) apply(t *table.Table) {
 	s.senders.set(t.Features)
 	s.features.Store(&t.Features)
+	s.types.on.Store(t.Features.IsEnabled(feature.EvenTypeAutoCreate))
 	next, needed := routes{}, map[table.Mesh]bool{}
 	for _, b := range t.Brokers {
-		r := route{Broker: b}
+		r := route{Broker: b, types: s.types}
 		if b.Mesh.URL == "" {
 			r.err = ingress.Refusef(http.StatusServiceUnavailable, "Broker %s/%s cannot be served: %s", b.Namespace, b.Name, b.Problem.Message)
 		} else if r.mesh, r.err = s.meshes.get(b.Mesh); r.err == nil {
