@@ -32,9 +32,12 @@ const defaultTopicTemplate = "knative-{namespace}-{name}-{uid8}"
 // Config is what such a ConfigMap says.
 type Config struct{ URL, Credentials, CA, Topic, TopicTemplate string }
 
-// ErrNoConfig says that a ConfigMap has none of the keys. Knative's webhook gives a Broker without spec.config the reference that is the
-// cluster's default, which may be the template of a channel: such a Broker has the default of the installation.
-var ErrNoConfig = errors.New("it has none of the keys of a Broker of class EventMesh")
+// templateKeys are those of the template of a channel, today's and the one before.
+var templateKeys = [...]string{"channel-template-spec", "channelTemplateSpec"}
+
+// ErrNoConfig says that a ConfigMap is the template of a channel. Knative's webhook gives a Broker without spec.config the reference that is
+// the cluster's default, which may be one: such a Broker has the default of the installation.
+var ErrNoConfig = errors.New("it is the template of a channel, and has none of the keys of a Broker of class EventMesh")
 
 // ParseConfig reads the data of a ConfigMap. The error is [ErrNoConfig], or names the key that is wrong.
 func ParseConfig(data map[string]string) (c Config, err error) {
@@ -46,7 +49,7 @@ func ParseConfig(data map[string]string) (c Config, err error) {
 			found++
 		}
 	}
-	if found == 0 {
+	if found == 0 && slices.ContainsFunc(templateKeys[:], func(key string) bool { _, ok := data[key]; return ok }) {
 		return c, ErrNoConfig
 	}
 	for _, key := range slices.Sorted(maps.Keys(data)) {

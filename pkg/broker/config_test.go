@@ -66,6 +66,8 @@ func TestConfigThatIsNone(t *testing.T) {
 		want string
 	}{
 		"no URL":                 {map[string]string{broker.KeyTopic: "orders"}, "eventmesh.url: want the URL"},
+		"nothing":                {nil, "eventmesh.url: want the URL"},
+		"a wrong key alone":      {map[string]string{"eventmesh.uri": "grpc://e"}, "eventmesh.uri: there is no such key"},
 		"no URL of EventMesh":    {map[string]string{broker.KeyURL: "http://e"}, "eventmesh.url: "},
 		"no certificates":        {map[string]string{broker.KeyURL: "grpcs://e", broker.KeyCA: "none"}, "eventmesh.ca: want certificates"},
 		"an unknown key":         {map[string]string{broker.KeyURL: "grpc://e", "topics": "orders"}, "topics: there is no such key"},
@@ -80,9 +82,9 @@ func TestConfigThatIsNone(t *testing.T) {
 			}
 		})
 	}
-	for _, data := range []map[string]string{nil, {}, {"channel-template-spec": "apiVersion: messaging.knative.dev/v1"}} {
-		if _, err := broker.ParseConfig(data); !errors.Is(err, broker.ErrNoConfig) {
-			t.Errorf("got %v of %v", err, data)
+	for _, key := range []string{"channel-template-spec", "channelTemplateSpec"} {
+		if _, err := broker.ParseConfig(map[string]string{key: "apiVersion: messaging.knative.dev/v1"}); !errors.Is(err, broker.ErrNoConfig) {
+			t.Errorf("got %v of %s", err, key)
 		}
 	}
 }

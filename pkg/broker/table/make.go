@@ -177,7 +177,7 @@ func (m *maker) config(o *Objects, object *eventingv1.Broker) (c broker.Config, 
 	return c, name, problem
 }
 
-// parse reads a ConfigMap. That it has none of the keys is the zero value.
+// parse reads a ConfigMap. That it is the template of a channel is the zero value.
 func (m *maker) parse(o *Objects, name types.NamespacedName) (broker.Config, *Problem) {
 	m.asked = append(m.asked, Reference{kindConfigMap, name})
 	object, err := o.configMap(name)

@@ -88,7 +88,12 @@ func TestBroker(t *testing.T) {
 		"no ConfigMap":         {objects(refersTo("RabbitmqBrokerConfig", "x")), Mesh{}, "", ReasonConfigUnsupported, "spec.config is a RabbitmqBrokerConfig"},
 		"one that is not":      {objects(refersTo("ConfigMap", "gone")), Mesh{}, "", ReasonConfigNotFound, "ConfigMap knative-eventing/gone: it does not exist"},
 		"one that is wrong":    {objects(configured(standard.Name, map[string]string{"eventmesh.url": "x"})), Mesh{}, "", ReasonConfigInvalid, "ConfigMap knative-eventing/config-eventmesh-broker: eventmesh.url"},
-		"a default of nothing": {objects(configured(standard.Name, nil)), Mesh{}, "", ReasonConfigInvalid, "has none of the keys"},
+		"a default of nothing": {objects(configured(standard.Name, nil)), Mesh{}, "", ReasonConfigInvalid, "eventmesh.url: want the URL"},
+		"a wrong key": {
+			objects(refersTo("ConfigMap", "own"), configured("own", map[string]string{"eventmesh.uri": "grpc://another"})), Mesh{}, "", ReasonConfigInvalid,
+			"ConfigMap knative-eventing/own: eventmesh.uri: there is no such key",
+		},
+		"a default that is a channel's": {objects(configured(standard.Name, map[string]string{"channel-template-spec": ""})), Mesh{}, "", ReasonConfigInvalid, "has none of the keys"},
 		"one that is secret": {objects(refersTo("ConfigMap", "own"), func(o *Objects) {
 			o.Unread[Reference{kindConfigMap, types.NamespacedName{Namespace: system, Name: "own"}}] = errors.New("forbidden")
 		}), Mesh{}, "", ReasonConfigNotFound, "forbidden"},
