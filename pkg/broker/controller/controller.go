@@ -25,6 +25,7 @@ import (
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
 	"knative.dev/pkg/configmap"
 	"knative.dev/pkg/controller"
+	"knative.dev/pkg/kmeta"
 	"knative.dev/pkg/logging"
 	pkgreconciler "knative.dev/pkg/reconciler"
 	"knative.dev/pkg/resolver"
@@ -161,31 +162,23 @@ func NewTriggers(ctx context.Context, watcher configmap.Watcher) *controller.Imp
 	a := shared()
 	accounts := labelled(ctx, metav1.NamespaceAll, auth.OIDCLabelSelector).ServiceAccounts()
 	r := &triggers{pods: a.start(ctx), brokers: brokerInformer.Lister(), accounts: accounts.Lister(), client: kubeclient.Get(ctx)}
-	ours := func(object any) bool {
-		t, ok := object.(*eventingv1.Trigger)
-		if !ok {
-			return false
-		}
-		_, is := brokerOf(r.brokers, t)
-		return is
-	}
 	features, changed := featureStore(ctx, watcher)
 	impl := triggerreconciler.NewImpl(ctx, r, func(*controller.Impl) controller.Options {
-		return controller.Options{ConfigStore: features, PromoteFilterFunc: ours}
+		return controller.Options{ConfigStore: features, PromoteFilterFunc: r.ours}
 	})
-	changed(func() { impl.FilteredGlobalResync(ours, informer.Informer()) })
+	changed(func() { impl.FilteredGlobalResync(r.ours, informer.Informer()) })
 	r.sources = duck.NewListableTrackerFromTracker(ctx, source.Get, impl.Tracker)
 	r.resolver = resolver.NewURIResolverFromTracker(ctx, impl.Tracker)
-	handle(informer.Informer(), ours, controller.HandleAll(impl.Enqueue))
+	handle(informer.Informer(), r.ours, controller.HandleAll(impl.Enqueue))
 	handle(accounts.Informer(), controller.FilterController(&eventingv1.Trigger{}), controller.HandleAll(impl.EnqueueControllerOf))
 	start(ctx, accounts.Informer())
-	handle(brokerInformer.Informer(), pkgreconciler.AnnotationFilterFunc(eventingv1.BrokerClassAnnotationKey, table.Class, false), controller.HandleAll(func(object any) {
-		b, ok := object.(*eventingv1.Broker)
-		if !ok {
-			return
+	handle(brokerInformer.Informer(), anyObject, controller.HandleAll(func(object any) { // of any class: it may have taken the name of one of ours
+		b, err := kmeta.DeletionHandlingAccessor(object)
+		if err != nil {
+			return // there are no others
 		}
-		for _, t := range list(informer.Lister().Triggers(b.Namespace).List) {
-			if t.Spec.Broker == b.Name {
+		for _, t := range list(informer.Lister().Triggers(b.GetNamespace()).List) {
+			if t.Spec.Broker == b.GetName() && r.ours(t) {
 				impl.Enqueue(t)
 			}
 		}
@@ -201,6 +194,8 @@ func NewTriggers(ctx context.Context, watcher configmap.Watcher) *controller.Imp
 	}
 	return impl
 }
+
+func anyObject(any) bool { return true }
 
 // list lists what is in memory, so that it cannot fail.
 func list[T any](of func(labels.Selector) ([]T, error)) []T {

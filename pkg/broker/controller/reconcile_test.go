@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -332,21 +333,45 @@ func listing(t *testing.T, b *eventingv1.Broker) eventinglisters.BrokerLister {
 	return eventinglisters.NewBrokerLister(indexer)
 }
 
+func withoutTimes(s eventingv1.TriggerStatus) eventingv1.TriggerStatus {
+	for i := range s.Conditions {
+		s.Conditions[i].LastTransitionTime = apis.VolatileTime{}
+	}
+	return s
+}
+
 // A Trigger of another class, or of a Broker that there never was, keeps no trace of us.
 func TestTriggersOfOthers(t *testing.T) {
-	for name, change := range map[string]func(*eventingv1.Broker){
-		"another class": func(b *eventingv1.Broker) {
-			b.Annotations[eventingv1.BrokerClassAnnotationKey] = "MTChannelBasedBroker"
-		},
-		"no Broker": func(b *eventingv1.Broker) { b.Name = "another" },
+	another := func(b *eventingv1.Broker) {
+		b.Annotations[eventingv1.BrokerClassAnnotationKey] = "MTChannelBasedBroker"
+	}
+	for name, test := range map[string]struct {
+		change func(*eventingv1.Broker)
+		was    bool // of a Broker of ours
+	}{
+		"another class":                         {another, false},
+		"another class, after a Broker of ours": {another, true},
+		"no Broker":                             {func(b *eventingv1.Broker) { b.Name = "another" }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, trigger := newBroker(), newTrigger()
-			change(b)
-			before := trigger.DeepCopy()
-			r := &triggers{brokers: listing(t, b)}
-			if err := r.ReconcileKind(t.Context(), trigger); err != nil || !trigger.Status.GetTopLevelCondition().IsUnknown() || len(trigger.Status.Annotations) != len(before.Status.Annotations) {
-				t.Errorf("got %v, %+v", err, trigger.Status)
+			ctx, uris := newResolver(t)
+			r := &triggers{pods: played(t, serving(nil, nil)).pods, resolver: uris, brokers: listing(t, b), accounts: accounts()}
+			if test.was {
+				if err := r.ReconcileKind(ctx, trigger); err != nil {
+					t.Fatal(err)
+				}
+			}
+			test.change(b)
+			r.brokers = listing(t, b)
+			if got := r.ours(trigger); got != test.was {
+				t.Errorf("it is of interest: %t, want %t", got, test.was)
+			}
+			if err := r.ReconcileKind(ctx, trigger); err != nil || r.ours(trigger) {
+				t.Errorf("got %v, and it is of interest: %t", err, r.ours(trigger))
+			}
+			if want := newTrigger().Status; !equality.Semantic.DeepEqual(withoutTimes(trigger.Status), withoutTimes(want)) {
+				t.Errorf("got %+v, want %+v", trigger.Status, want)
 			}
 		})
 	}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
@@ -27,7 +26,7 @@ import (
 // classAnnotation says, in the status of a Trigger, that its Broker is of this class: for when that is gone.
 const classAnnotation = "eventmesh.eventing.knative.dev/class"
 
-// triggers reconciles Triggers of Brokers of this class, and touches no other.
+// triggers reconciles Triggers of Brokers of this class, and touches others only to forget what it has said of them.
 type triggers struct {
 	pods     *pods
 	brokers  eventinglisters.BrokerLister
@@ -41,23 +40,41 @@ var triggerKind = eventingv1.SchemeGroupVersion.WithKind("Trigger")
 
 var _ triggerreconciler.Interface = (*triggers)(nil)
 
-// brokerOf returns the Broker of a Trigger, if it is of this class. Without a Broker, was tells whether it had one.
-func brokerOf(lister eventinglisters.BrokerLister, t *eventingv1.Trigger) (b *eventingv1.Broker, was bool) {
+// brokerOf returns the Broker of a Trigger, if it is of this class, and otherwise whether there is one of another class.
+func brokerOf(lister eventinglisters.BrokerLister, t *eventingv1.Trigger) (b *eventingv1.Broker, another bool) {
 	b, err := lister.Brokers(t.Namespace).Get(t.Spec.Broker)
-	if apierrors.IsNotFound(err) {
-		return nil, t.Status.Annotations[classAnnotation] == table.Class
-	}
-	if err != nil || b.Annotations[eventingv1.BrokerClassAnnotationKey] != table.Class {
+	if err != nil { // there is none: it is in memory
 		return nil, false
 	}
-	return b, true
+	if b.Annotations[eventingv1.BrokerClassAnnotationKey] != table.Class {
+		return nil, true
+	}
+	return b, false
+}
+
+// wasOurs tells whether a Trigger had a Broker of this class when its status was written.
+func wasOurs(t *eventingv1.Trigger) bool { return t.Status.Annotations[classAnnotation] == table.Class }
+
+// ours tells whether an object is a Trigger of which there is something to say, or to take back.
+func (r *triggers) ours(object any) bool {
+	t, ok := object.(*eventingv1.Trigger)
+	if !ok {
+		return false
+	}
+	b, _ := brokerOf(r.brokers, t)
+	return b != nil || wasOurs(t)
 }
 
 // ReconcileKind implements Knative's generated reconciler.
 func (r *triggers) ReconcileKind(ctx context.Context, t *eventingv1.Trigger) pkgreconciler.Event {
-	b, was := brokerOf(r.brokers, t)
+	b, another := brokerOf(r.brokers, t)
 	if b == nil {
-		if was {
+		switch {
+		case !wasOurs(t):
+		case another: // whose controller begins anew
+			t.Status = eventingv1.TriggerStatus{}
+			t.Status.InitializeConditions()
+		default:
 			t.Status.MarkBrokerFailed("BrokerDoesNotExist", "Broker %q does not exist", t.Spec.Broker)
 		}
 		return nil
