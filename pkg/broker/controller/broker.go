@@ -53,16 +53,14 @@ func (r *brokers) ReconcileKind(ctx context.Context, b *eventingv1.Broker) pkgre
 	if err := auth.UpdateStatusWithEventPolicies(flags, &b.Status.AppliedEventPoliciesStatus, &b.Status, r.policies, brokerKind, b.ObjectMeta); err != nil {
 		return fmt.Errorf("asking for event policies: %w", err)
 	}
-	was := func(c apis.ConditionType) bool { return b.Status.GetCondition(c).IsTrue() }
-	ingress, topic := r.pods.broker(roleIngress, string(b.UID), b.Generation, was(eventingv1.BrokerConditionIngress))
-	dispatcher, _ := r.pods.broker(roleDispatcher, string(b.UID), b.Generation, was(conditionDispatcher))
+	ingress, dispatcher, topic := r.pods.verdicts(b)
 	config := verdict{}
 	for _, v := range []*verdict{&ingress, &dispatcher} {
 		switch {
 		case ofConfig(v.Reason):
 			config = *v
 			*v = verdict{}
-		case v.wait && config.ok() && !was(conditionConfig):
+		case v.wait && config.ok() && !b.Status.GetCondition(conditionConfig).IsTrue():
 			config = *v
 		}
 	}
@@ -82,6 +80,14 @@ func (r *brokers) ReconcileKind(ctx context.Context, b *eventingv1.Broker) pkgre
 	}
 	setAddresses(b, flags, secure)
 	return nil
+}
+
+// verdicts tells whether a Broker is served by the pods of each role, after what its status says that they did.
+func (p *pods) verdicts(b *eventingv1.Broker) (ingress, dispatcher verdict, topic string) {
+	was := func(c apis.ConditionType) bool { return b.Status.GetCondition(c).IsTrue() }
+	ingress, topic = p.broker(roleIngress, string(b.UID), b.Generation, was(eventingv1.BrokerConditionIngress))
+	dispatcher, _ = p.broker(roleDispatcher, string(b.UID), b.Generation, was(conditionDispatcher))
+	return ingress, dispatcher, topic
 }
 
 func wantsHTTPS(flags feature.Flags) bool {

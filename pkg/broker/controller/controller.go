@@ -99,9 +99,7 @@ func (a *asker) compare() {
 	brokers, secure := map[string]ofBroker{}, a.pods.https()
 	a.brokers(func(b *eventingv1.Broker) bool {
 		uid := string(b.UID)
-		was := b.Status.GetCondition(conditionDispatcher).IsTrue()
-		ingress, _ := a.pods.broker(roleIngress, uid, b.Generation, was)
-		dispatcher, _ := a.pods.broker(roleDispatcher, uid, b.Generation, was)
+		ingress, dispatcher, _ := a.pods.verdicts(b)
 		brokers[uid] = ofBroker{ingress, dispatcher, secure}
 		before, known := a.brokerVerdicts[uid]
 		return !known || brokers[uid] != before

@@ -410,3 +410,29 @@ func TestCompare(t *testing.T) {
 		}
 	}
 }
+
+// A Broker is enqueued when the last of its ingresses has connected, though its dispatcher was first.
+func TestCompareReplicas(t *testing.T) {
+	p := newPlane()
+	p.add(t, roleDispatcher, "dispatcher", serving(nil, nil))
+	for _, name := range []string{"ingress-0", "ingress-1"} {
+		p.add(t, roleIngress, name, serving(away, nil))
+	}
+	p.ask(t.Context())
+	b := newBroker()
+	brokerConditions.Manage(&b.Status).MarkTrue(conditionDispatcher)
+	enqueued := false
+	a := &asker{
+		pods: p.pods, triggers: func(func(*eventingv1.Trigger, *eventingv1.Broker) bool) {},
+		brokers: func(changed func(*eventingv1.Broker) bool) { enqueued = changed(b) },
+	}
+	for _, step := range []struct {
+		connects string
+		want     bool
+	}{{"dispatcher", true}, {"ingress-0", false}, {"ingress-1", true}} {
+		p.known[step.connects].status = serving(nil, nil)
+		if a.compare(); enqueued != step.want {
+			t.Errorf("once %s is connected: enqueued %t, want %t", step.connects, enqueued, step.want)
+		}
+	}
+}
