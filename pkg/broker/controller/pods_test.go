@@ -256,3 +256,24 @@ func TestStatusAsJSON(t *testing.T) {
 		t.Errorf("got %s", text)
 	}
 }
+
+// Pods that have different problems are told of in one order, or the status would be written again and again.
+func TestVerdictIsStable(t *testing.T) {
+	p := newPlane()
+	for _, name := range []string{"0", "1", "2", "3"} {
+		problem := &table.Problem{Reason: dataplane.ReasonNotConnected, Message: "away from " + name}
+		p.add(t, roleIngress, "ingress-"+name, serving(problem, nil))
+		p.add(t, roleDispatcher, "dispatcher-"+name, serving(nil, problem))
+	}
+	p.ask(t.Context())
+	broker, _ := p.broker(roleIngress, "b", 2, false)
+	trigger := p.trigger("b", "t", 2, false)
+	for range 100 {
+		if again, _ := p.broker(roleIngress, "b", 2, false); again != broker {
+			t.Fatalf("of a Broker: got %v, and then %v", broker, again)
+		}
+		if again := p.trigger("b", "t", 2, false); again != trigger {
+			t.Fatalf("of a Trigger: got %v, and then %v", trigger, again)
+		}
+	}
+}

@@ -2,6 +2,8 @@ package controller
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"slices"
 	"strings"
 
@@ -17,16 +19,24 @@ type verdict struct {
 
 func (v verdict) ok() bool { return v == verdict{} }
 
+// of are what the pods of a role said, always in the same order: of several problems the same is told each time.
+func (p *pods) of(role string) iter.Seq[*report] {
+	return func(yield func(*report) bool) {
+		for _, uid := range slices.Sorted(maps.Keys(p.known)) {
+			if r := p.known[uid]; r.role == role && !yield(r) {
+				return
+			}
+		}
+	}
+}
+
 // broker tells whether a Broker is served by pods of a role: all of them at first, and one once it was.
 func (p *pods) broker(role, uid string, generation int64, was bool) (v verdict, topic string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	pods, serving := 0, 0
 	none := verdict{true, table.Problem{Reason: "NoPod", Message: fmt.Sprintf("no pod of %s is ready", role)}}
-	for _, r := range p.known {
-		if r.role != role {
-			continue
-		}
+	for r := range p.of(role) {
 		b, knows := r.status.Brokers[uid]
 		if !r.ready {
 			if b.Problem != nil {
@@ -75,8 +85,8 @@ func (p *pods) https() (h https) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var authorities []string
-	for _, r := range p.known {
-		if r.role == roleIngress && r.ready && r.err == nil {
+	for r := range p.of(roleIngress) {
+		if r.ready && r.err == nil {
 			h.missing = h.missing || !r.status.HTTPS
 			authorities = append(authorities, r.status.CACerts)
 		}
@@ -111,8 +121,8 @@ func (p *pods) trigger(broker, uid string, generation int64, was bool) verdict {
 
 func (p *pods) ofTrigger(broker, uid string, generation int64) verdict {
 	v, pods := verdict{}, 0
-	for _, r := range p.known {
-		if r.role != roleDispatcher || !r.ready {
+	for r := range p.of(roleDispatcher) {
+		if !r.ready {
 			continue
 		}
 		pods++
