@@ -85,7 +85,7 @@ func (d *Dispatcher) choose(now time.Time) (it *item, lane *Lane, again time.Tim
 			d.turn++
 			return it, nil, time.Time{}
 		}
-		if allowed, _ := l.sink.allows(now); allowed && !d.stopped && !l.options().Paused && l.stored.begin() {
+		if l.readsMore(now) {
 			return nil, l, time.Time{}
 		}
 		if at.IsZero() && l.inFlight == 0 && l.idle() {
@@ -98,6 +98,12 @@ func (d *Dispatcher) choose(now time.Time) (it *item, lane *Lane, again time.Tim
 		asked++
 	}
 	return nil, nil, again
+}
+
+// readsMore tells whether a lane needs more of what it has on disk, which nobody reads already: what it has in memory is under way, or waits.
+func (l *Lane) readsMore(now time.Time) bool {
+	allowed, _ := l.sink.allows(now)
+	return allowed && !l.dispatcher.stopped && !l.options().Paused && l.queue.fresh.len() == 0 && l.stored.begin()
 }
 
 // idle tells whether a lane has nothing to send.
