@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -370,6 +371,40 @@ func TestPausedLane(t *testing.T) {
 		o.Paused = false
 		l.Update(o)
 		eventually(t, "all is delivered", func() bool { return len(p.got()) == 100 && d.Status().Events == 0 })
+		drain(t, d)
+	})
+}
+
+// Nothing goes to where events of a lane go that is paused: also what was chosen before, and comes to be sent after.
+func TestPausedLaneSendsNothing(t *testing.T) {
+	t.Parallel()
+	stores(t, func(t *testing.T, open func() *dispatch.Disk) {
+		const events = 1000
+		var asked atomic.Int64
+		p, unknown := &place{answer: func(context.Context, event.Event) (a dispatch.Answer, err error) {
+			if asked.Add(1)%10 > 0 {
+				err = answered(500)
+			}
+			return a, err
+		}}, &place{}
+		o := dispatch.LaneOptions{Destination: p, Retries: -1, Punctual: true, Backoff: func(failures int, _ time.Duration) time.Duration {
+			if failures < 1 {
+				t.Errorf("asked for the wait after %d failures", failures)
+			}
+			return 0
+		}}
+		d, l := one(dispatch.Options{Disk: open()}, o)
+		put(t, d, numbered("a", events), l)
+		paused := o
+		paused.Paused, paused.Destination = true, unknown
+		eventually(t, "all is delivered", func() bool {
+			l.Update(paused)
+			l.Update(o)
+			return d.Status().Events == 0
+		})
+		if got := unknown.asked(); len(got) > 0 {
+			t.Errorf("a paused lane sent %d events", len(got))
+		}
 		drain(t, d)
 	})
 }

@@ -17,6 +17,10 @@ var (
 // deliver makes one attempt, and decides what becomes of the event. When the context ends meanwhile the event is still kept.
 func (l *Lane) deliver(ctx context.Context, it *item) {
 	o := l.options() // as it is now, to the end of the attempt
+	if o.Paused {    // since the event was chosen
+		l.dispatcher.settle(it, fate{verdict: verdict{silent: true}, step: stepAgain}, nil)
+		return
+	}
 	if it.unreadable != nil && o.DeadLetter == nil {
 		l.dispatcher.setAside(it)
 		return

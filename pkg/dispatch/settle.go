@@ -17,7 +17,7 @@ func (d *Dispatcher) settle(it *item, f fate, failure error) {
 			it.givenUp.attempts++
 			d.again(it, f.wait(it.lane.options().DeadLetterBackoff, it.givenUp.attempts))
 		default:
-			d.again(it, f.wait(it.lane.options().Backoff, it.attempts))
+			d.again(it, f.wait(it.lane.options().Backoff, max(it.attempts, 1))) // none where the lane is paused
 		}
 	})
 	if safe != nil {
