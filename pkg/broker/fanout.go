@@ -38,6 +38,9 @@ type Trigger struct {
 	MaxInFlight int
 	// MaxEvents and MaxBytes bound what is kept for it, in the way of [dispatch.Options]; 0 is no bound.
 	MaxEvents, MaxBytes int64
+	// Overflow sends events that find those bounds reached to the dead letter sink, if there is one, instead of letting all of the Broker's
+	// wait; as many again are kept for it.
+	Overflow bool
 }
 
 // DefaultMaxInFlight is that of a Trigger that says nothing.
@@ -122,7 +125,7 @@ func (f *Fanout) lane(t Trigger) dispatch.LaneOptions {
 	o := dispatch.LaneOptions{
 		Name: f.options.UID + "/" + t.UID, Label: t.label(), Destination: withoutTTL{t.Subscriber}, Paused: t.Subscriber == nil, Retries: t.Delivery.Retries, Backoff: t.Delivery.Backoff, Ordering: t.Ordering,
 		MaxInFlight: t.MaxInFlight, Punctual: true, DeadLetterBackoff: dispatch.Exponential(minDeadLetterBackoff, maxDeadLetterBackoff),
-		MaxEvents: t.MaxEvents, MaxBytes: t.MaxBytes, OnReply: t.reply,
+		MaxEvents: t.MaxEvents, MaxBytes: t.MaxBytes, Overflow: t.Overflow, OnReply: t.reply,
 	}
 	if t.DeadLetterSink != nil {
 		o.DeadLetter = withoutTTL{t.DeadLetterSink}
@@ -133,10 +136,12 @@ func (f *Fanout) lane(t Trigger) dispatch.LaneOptions {
 	return o
 }
 
-// Full tells whether a Trigger, by its UID, has as many events as may be kept for it.
-func (f *Fanout) Full(uid string) bool {
-	s, ok := (*f.served.Load())[uid]
-	return ok && s.lane.Full()
+// Full tells whether a Trigger, by its UID, has as many events as may be kept for it, and whether others wait for that.
+func (f *Fanout) Full(uid string) (full, waits bool) {
+	if s, ok := (*f.served.Load())[uid]; ok {
+		return s.lane.Full()
+	}
+	return false, false
 }
 
 // Put keeps an event for each Trigger that wants it, and waits until there is room for it; see [dispatch.Dispatcher.Put].

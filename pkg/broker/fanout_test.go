@@ -369,6 +369,41 @@ func TestFanoutWithASubscriberThatIsNotKnown(t *testing.T) {
 	})
 }
 
+// What finds a Trigger full goes to its dead letter sink, without a TTL, where the Trigger says so: others do not wait then.
+func TestFanoutOfAFullTrigger(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		away, dead, beside := &place{answer: says(503)}, &place{}, &place{}
+		full := broker.Trigger{UID: "1", Subscriber: away, DeadLetterSink: dead, Delivery: retrying(1000), MaxEvents: 2}
+		other := broker.Trigger{UID: "2", Subscriber: beside, Ordering: dispatch.Strict}
+		f, put, _ := serve(t, &place{}, full, other)
+		put(newEvent("a", "order"), newEvent("b", "order"))
+		go put(newEvent("c", "order"))
+		synctest.Wait()
+		wantIDs(t, "the other Trigger", beside, "a", "b")
+		if full, waits := f.Full("1"); !full || !waits {
+			t.Errorf("it says that it is full: %t, and others wait: %t; want both", full, waits)
+		}
+		full.Overflow = true
+		f.Set([]broker.Trigger{full, other})
+		synctest.Wait()
+		put(newEvent("d", "order"))
+		synctest.Wait()
+		wantIDs(t, "the other Trigger", beside, "a", "b", "c", "d")
+		wantIDs(t, "the dead letter sink", dead, "c", "d")
+		if full, waits := f.Full("1"); !full || waits {
+			t.Errorf("it says that it is full: %t, and others wait: %t; want that they do not", full, waits)
+		}
+		for _, e := range dead.events() {
+			if got := e.Extensions(); got[dispatch.ErrorCode] != "-1" || got[dispatch.ErrorDestination] != "http://place" || got[broker.TTL] != nil {
+				t.Errorf("dead letter %s has %v", e.ID(), got)
+			}
+		}
+		if full, waits := f.Full("2"); full || waits {
+			t.Errorf("the other says that it is full: %t, and others wait: %t", full, waits)
+		}
+	})
+}
+
 // Until a Broker has an address a reply has nowhere to go, and so its delivery fails.
 func TestFanoutWithoutAnAddress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

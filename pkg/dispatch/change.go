@@ -12,12 +12,22 @@ func (l *Lane) Update(o LaneOptions) {
 	d := l.dispatcher
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	o.Name, o.Label, o.Ordering = l.options().Name, l.options().Label, l.options().Ordering
-	o = o.withDefaults(d)
-	l.current.Store(&o)
-	l.sink, l.dead = circuit{backoff: o.Backoff}, circuit{backoff: o.DeadLetterBackoff} // nothing is known of what may be elsewhere
+	l.update(o)
+	switch {
+	case l.beside != nil:
+		l.beside.update(l.options().beside())
+	case o.Overflow && !l.isClosed():
+		l.openBeside()
+	}
 	d.changed.Broadcast()
 	d.room.Broadcast()
+}
+
+func (l *Lane) update(o LaneOptions) {
+	o.Name, o.Label, o.Ordering = l.options().Name, l.options().Label, l.options().Ordering
+	o = o.withDefaults(l.dispatcher)
+	l.current.Store(&o)
+	*l.sink, *l.dead = circuit{backoff: o.Backoff}, circuit{backoff: o.DeadLetterBackoff} // nothing is known of what may be elsewhere
 }
 
 // Close ends a lane, and forgets what is kept for it: how many events it returns. Requests that are under way are not waited for, and
@@ -27,16 +37,14 @@ func (l *Lane) Close() (left int64) {
 	d := l.dispatcher
 	var safe []*Message
 	d.with(func() {
-		if l.closed.Swap(true) {
+		if l.isClosed() {
 			return
 		}
-		left = l.events
-		d.lanes = slices.DeleteFunc(d.lanes, func(other *Lane) bool { return other == l })
-		d.active = slices.DeleteFunc(d.active, func(other *Lane) bool { return other == l })
-		safe = d.store.detach(l)
-		d.events, d.bytes = d.events-l.events, d.bytes-l.bytes
-		l.queue = newQueue(l.options().Ordering)
-		l.stored.unread = 0
+		left, safe = l.close()
+		if l.beside != nil {
+			more, others := l.beside.close()
+			left, safe = left+more, append(safe, others...)
+		}
 		d.room.Broadcast()
 		d.changed.Broadcast()
 		if d.stopped {
@@ -47,6 +55,18 @@ func (l *Lane) Close() (left int64) {
 		d.options.Acknowledge(safe)
 	}
 	return left
+}
+
+func (l *Lane) close() (left int64, safe []*Message) {
+	d := l.dispatcher
+	l.closed.Store(true)
+	d.lanes = slices.DeleteFunc(d.lanes, func(other *Lane) bool { return other == l })
+	d.active = slices.DeleteFunc(d.active, func(other *Lane) bool { return other == l })
+	safe = d.store.detach(l)
+	d.events, d.bytes = d.events-l.events, d.bytes-l.bytes
+	l.queue = newQueue(l.options().Ordering)
+	l.stored.unread = 0
+	return l.events, safe
 }
 
 func (s *Disk) detach(l *Lane) (safe []*Message) {

@@ -25,6 +25,9 @@ func (l *Lane) deliver(ctx context.Context, it *item) {
 		l.dispatcher.setAside(it)
 		return
 	}
+	if l.overflow && it.givenUp == nil && !it.undecodable {
+		it.givenUp = &givenUp{reason: reasonFull, failure: errFull}
+	}
 	var f fate
 	var failure error
 	switch {

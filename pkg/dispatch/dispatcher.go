@@ -141,6 +141,7 @@ func (d *Dispatcher) Lane(o LaneOptions) *Lane {
 	defer d.mu.Unlock()
 	d.lanes = append(d.lanes, l)
 	d.store.attach(l)
+	l.openBeside()
 	d.changed.Signal()
 	return l
 }
@@ -218,6 +219,7 @@ func (d *Dispatcher) keep(ctx context.Context, m *Message, lanes []*Lane) (bool,
 	d.sequence++
 	m.seq = d.sequence
 	for i, l := range lanes {
+		l = l.keeper(m.size)
 		m.items[i] = item{
 			lane: l, message: m, seq: m.seq, key: m.key, topic: m.Topic, received: m.Received, size: m.size, event: m.Event,
 			undecodable: m.Undecodable != nil,

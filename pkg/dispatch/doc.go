@@ -14,7 +14,8 @@
 //
 // # The way of an event
 //
-//   - dispatcher.go accepts messages while there is room, and acknowledges them once they are safe.
+//   - dispatcher.go accepts messages while there is room, and acknowledges them once they are safe. room.go says what there is room for, and
+//     overflow.go gives up what finds a lane full, where that is asked for.
 //   - memory.go and disk.go keep them. On disk that is a journal, which commit.go writes in groups with one sync each, and record.go is an
 //     event in it. takeover.go reads what earlier versions have kept.
 //   - queue.go holds the events of a lane that may be sent, in the order asked for, and lane.go says which is next: circuit.go holds back

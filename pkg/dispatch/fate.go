@@ -116,6 +116,7 @@ func (v verdict) wait(backoff Backoff, attempts int) time.Duration {
 const (
 	reasonRejected = "rejected"
 	reasonRetries  = "retries"
+	reasonFull     = "full"
 	// ReasonUndecodable is for what could not be decoded as an event.
 	ReasonUndecodable = "undecodable"
 )

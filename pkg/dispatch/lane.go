@@ -66,7 +66,7 @@ func Exponential(least, most time.Duration) Backoff {
 
 // LaneOptions say where the events of a lane go, and how.
 type LaneOptions struct {
-	// Name tells the lanes of a dispatcher apart, on disk too: no two have it at once.
+	// Name tells the lanes of a dispatcher apart, on disk too: no two have it at once. What overflows has it with "/overflow" behind it.
 	Name string
 	// Label is what logs call it, and metrics: see [TelemetryOptions].
 	Label string
@@ -92,6 +92,9 @@ type LaneOptions struct {
 	// MaxEvents and MaxBytes bound what is kept for this lane, as those of [Options] bound what is kept for all. A message that is also for
 	// other lanes waits for room in this one.
 	MaxEvents, MaxBytes int64
+	// Overflow gives up what finds the lane full, instead of letting it wait: it goes to the place for dead letters, as far as there is one.
+	// Until that has accepted it, it is kept beside the lane, within the same bounds once more; what finds those reached waits.
+	Overflow bool
 	// OnReply gets the answer of a destination that has a reply, or an invalid one, before the event is forgotten. After an error the event
 	// is sent again.
 	OnReply func(context.Context, *Message, Answer) error
@@ -104,14 +107,17 @@ type Lane struct {
 	sampled    *zap.SugaredLogger // for refusals, of which there may be many
 	current    atomic.Pointer[LaneOptions]
 
+	overflow bool // it is beside another one, and gives up all that it has
+
 	closed      atomic.Bool // set with the dispatcher's lock
 	failing     atomic.Bool // the destination is away, by the last attempt
 	deadFailing atomic.Bool // the place for dead letters did not accept the last one
 
 	// What follows is guarded by the dispatcher.
 	queue    queue
-	sink     circuit
-	dead     circuit // of the place for dead letters
+	sink     *circuit
+	dead     *circuit // of the place for dead letters
+	beside   *Lane    // has what found this one full; nil where nothing has
 	events   int64
 	bytes    int64
 	inFlight int64
@@ -123,7 +129,7 @@ func newLane(d *Dispatcher, o LaneOptions) *Lane {
 	o = o.withDefaults(d)
 	l := &Lane{
 		dispatcher: d, logger: d.options.Logger, sampled: d.sampled,
-		queue: newQueue(o.Ordering), sink: circuit{backoff: o.Backoff}, dead: circuit{backoff: o.DeadLetterBackoff},
+		queue: newQueue(o.Ordering), sink: &circuit{backoff: o.Backoff}, dead: &circuit{backoff: o.DeadLetterBackoff},
 	}
 	if o.Label != "" {
 		l.logger, l.sampled = l.logger.With("destination", o.Label), l.sampled.With("destination", o.Label)
@@ -182,7 +188,7 @@ func (l *Lane) choose(now time.Time) (it *item, again time.Time) {
 	switch allowed, at := l.sink.allows(now); {
 	case !allowed:
 		return nil, earlier(again, at)
-	case !l.sink.open:
+	case !l.sink.open && !l.overflow:
 		return l.queue.nextFresh(), again
 	case !spare:
 		return nil, again
@@ -255,9 +261,9 @@ func (l *Lane) budget() *budget {
 
 // heard notes what an attempt says of where the event was sent.
 func (l *Lane) heard(it *item, v verdict) {
-	c := &l.sink
+	c := l.sink
 	if it.givenUp != nil {
-		c = &l.dead
+		c = l.dead
 	}
 	switch {
 	case v.silent, v.away && l.options().Punctual && it.givenUp == nil:

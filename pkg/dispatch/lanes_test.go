@@ -130,6 +130,9 @@ func TestLanesDelayNoOthers(t *testing.T) {
 					o := dispatch.LaneOptions{Name: fmt.Sprint(i), Destination: &place{answer: test.answer}, Retries: -1, MaxInFlight: test.most}
 					if test.dead != nil {
 						o.DeadLetter = &place{answer: test.dead}
+						if i%2 > 0 {
+							o.MaxEvents, o.Overflow = int64(test.burst/2), true
+						}
 					}
 					bad = append(bad, d.Lane(o))
 				}

@@ -39,7 +39,7 @@ func (d *Dispatcher) bounded(m *Message, lanes []*Lane) bool {
 		return false
 	}
 	for _, l := range lanes {
-		if !l.isClosed() && !l.admits(m.size) {
+		if !l.isClosed() && !l.keeper(m.size).admits(m.size) {
 			return false
 		}
 	}
@@ -52,11 +52,11 @@ func (l *Lane) admits(size int64) bool {
 	return within(l.events, l.bytes, 1, size, o.MaxEvents, o.MaxBytes)
 }
 
-// Full tells whether the lane has no room for another event.
-func (l *Lane) Full() bool {
+// Full tells whether the lane has no room for another event, and whether that would wait, instead of being given up.
+func (l *Lane) Full() (full, waits bool) {
 	l.dispatcher.mu.Lock()
 	defer l.dispatcher.mu.Unlock()
-	return !l.admits(overhead)
+	return !l.admits(overhead), !l.keeper(overhead).admits(overhead)
 }
 
 // within tells whether events can be kept besides those that are. 0 is no bound, and what is larger is kept alone.

@@ -12,6 +12,14 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 )
 
+// wantFull fails unless a lane is full, and others wait for it.
+func wantFull(t *testing.T, l *dispatch.Lane, full, waits bool) {
+	t.Helper()
+	if isFull, holdsUp := l.Full(); isFull != full || holdsUp != waits {
+		t.Errorf("a lane is full: %t, and others wait: %t; want %t and %t", isFull, holdsUp, full, waits)
+	}
+}
+
 // A lane that is full holds up what is for it, and nothing else; there is room again once the lane may keep more, has delivered, or ends.
 func TestFullLane(t *testing.T) {
 	t.Parallel()
@@ -39,9 +47,8 @@ func TestFullLane(t *testing.T) {
 				other := d.Lane(dispatch.LaneOptions{Name: "other", Destination: good, MaxEvents: 1000})
 				d.Start()
 				put(t, d, numbered("fits", 3), full, other)
-				if !full.Full() || other.Full() {
-					t.Errorf("full: got %t and %t, want the lane of 3 events alone", full.Full(), other.Full())
-				}
+				wantFull(t, full, true, true)
+				wantFull(t, other, false, false)
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 				defer cancel()
 				if err := d.Put(ctx, &dispatch.Message{Event: newEvent("late")}, full, other); !errors.Is(err, context.DeadlineExceeded) {
@@ -74,9 +81,10 @@ func TestLaneOfBytes(t *testing.T) {
 		put(t, d, []event.Event{newEvent("large")}, l)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		if err := d.Put(ctx, &dispatch.Message{Event: newEvent("another")}, l); !errors.Is(err, context.DeadlineExceeded) || !l.Full() {
+		if err := d.Put(ctx, &dispatch.Message{Event: newEvent("another")}, l); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("another: got %v, want that it waits", err)
 		}
+		wantFull(t, l, true, true)
 		abandon(d)
 	})
 }

@@ -56,6 +56,7 @@ type Telemetry struct {
 	commitEvents                            metric.Int64Histogram
 	gauges                                  metric.Registration
 
+	reasons  []string // for giving up, whose counters start at 0
 	topics   telemetry.Names
 	labels   telemetry.Names // of lanes that have been counted
 	gauged   telemetry.Names // of those whose events have been shown
@@ -70,7 +71,10 @@ type givenUpKey struct{ label, topic, reason string }
 
 // NewTelemetry creates the instruments. It is for one dispatcher, which may come later.
 func NewTelemetry(o TelemetryOptions) (*Telemetry, error) {
-	t := &Telemetry{options: o}
+	t := &Telemetry{options: o, reasons: []string{reasonRejected, reasonRetries, ReasonUndecodable}}
+	if o.Lane != nil {
+		t.reasons = append(t.reasons, reasonFull)
+	}
 	with := func(more ...attribute.KeyValue) []attribute.KeyValue {
 		return append(append([]attribute.KeyValue{}, o.Attributes...), more...)
 	}
@@ -238,7 +242,7 @@ func (t *Telemetry) of(label, topic, reason string) *telemetry.Options {
 		ctx, events := context.Background(), t.events.Of(givenUpKey{label: label, topic: topic})
 		t.deliveries.Add(ctx, 0, events.Add...)
 		t.repeats.Add(ctx, 0, events.Add...)
-		for _, reason := range []string{reasonRejected, reasonRetries, ReasonUndecodable} {
+		for _, reason := range t.reasons {
 			givenUp := t.events.Of(givenUpKey{label: label, topic: topic, reason: reason})
 			t.deadLetters.Add(ctx, 0, givenUp.Add...)
 			t.drops.Add(ctx, 0, givenUp.Add...)

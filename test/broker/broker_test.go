@@ -3,7 +3,9 @@ package broker
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	duckv1 "knative.dev/pkg/apis/duck/v1"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/table"
 )
 
 var transports = []string{"gRPC", "TCP"}
@@ -153,22 +156,16 @@ func TestTriggersChangeUnderLoad(t *testing.T) {
 	s.triggers = []*eventingv1.Trigger{trigger("stays", stays), changes, retrying(trigger("goes", gone), 1000, nil)}
 	s.play(t)
 	var ids []string
-	sendSome := func(n int) {
-		for range n {
-			ids = append(ids, fmt.Sprintf("%03d", len(ids)))
-			s.mustSend(t, newEvent(ids[len(ids)-1], "order"))
-		}
-	}
-	sendSome(50)
+	ids = s.sendMore(t, ids, 50)
 	first.awaits(t, "the first subscriber", ids...)
 	changed := wanting(trigger("changes", second), "order")
 	changed.Generation = 2
 	s.triggers = []*eventingv1.Trigger{s.triggers[0], changed, trigger("added", added)}
 	s.write(t)
-	sendSome(50) // some before the change is seen
+	ids = s.sendMore(t, ids, 50) // some before the change is seen
 	s.awaitServed(t)
 	from := len(ids)
-	sendSome(50)
+	ids = s.sendMore(t, ids, 50)
 	stays.awaits(t, "the Trigger that stays", ids...)
 	await.Until(t, await.Patience, func() string {
 		got := map[string]bool{}
@@ -189,7 +186,7 @@ func TestTriggersChangeUnderLoad(t *testing.T) {
 		t.Error("the log does not say that a Trigger is gone")
 	}
 	before := len(gone.ids())
-	sendSome(1)
+	ids = s.sendMore(t, ids, 1)
 	stays.awaits(t, "the Trigger that stays", ids...)
 	if after := len(gone.ids()); after != before {
 		t.Errorf("the Trigger that is gone got %d events more", after-before)
@@ -214,13 +211,7 @@ func TestFullTrigger(t *testing.T) {
 		ids = append(ids, fmt.Sprint(i))
 		s.mustSend(t, newEvent(ids[i], "order"))
 	}
-	await.Until(t, await.Patience, func() string {
-		got := statusOf(t, s.dispatcher).Brokers["b-default"].Triggers["t-away"]
-		if got.Problem == nil || got.Problem.Reason != "Full" {
-			return fmt.Sprintf("the full Trigger says %+v", got)
-		}
-		return ""
-	})
+	s.awaitFull(t, "away", "its Broker receives no more")
 	if status, said := s.send(t, "other", newEvent("a", "order")); status != http.StatusAccepted {
 		t.Errorf("the other Broker: %d %s", status, said)
 	}
@@ -231,6 +222,77 @@ func TestFullTrigger(t *testing.T) {
 	away.answers(nil)
 	away.awaits(t, "the full Trigger", ids...)
 	beside.awaits(t, "the Trigger beside", ids...)
+}
+
+// awaitFull waits until a Trigger says that it is full, and what becomes of more.
+func (s *stage) awaitFull(t *testing.T, trigger, says string) {
+	t.Helper()
+	await.Until(t, await.Patience, func() string {
+		got := statusOf(t, s.dispatcher).Brokers["b-default"].Triggers["t-"+trigger].Problem
+		if got == nil || got.Reason != "Full" || !strings.Contains(got.Message, says) {
+			return fmt.Sprintf("the full Trigger says %+v, want %q", got, says)
+		}
+		return ""
+	})
+}
+
+// What finds a Trigger full goes to its dead letter sink, where it says so, and its neighbours have all at once. While that is away too as
+// many events are kept for it once more, also when the dispatcher is killed, and what comes then waits. No event is lost.
+func TestTriggerThatOverflows(t *testing.T) {
+	t.Parallel()
+	onBoth(t, func(t *testing.T, s *stage) {
+		hangs, dead, beside := newSubscriber(t, nil), newSubscriber(t, nil), newSubscriber(t, nil)
+		back := make(chan struct{})
+		release := sync.OnceFunc(func() { close(back) })
+		hangs.answers(func(w http.ResponseWriter, _ event.Event) { <-back; w.WriteHeader(http.StatusOK) })
+		t.Cleanup(release)
+		full := retrying(trigger("full", hangs), 1_000_000, dead)
+		full.Annotations = map[string]string{table.OverflowAnnotation: "dead-letter"}
+		s.triggers = []*eventingv1.Trigger{full, trigger("beside", beside)}
+		play := func() {
+			s.write(t)
+			if s.ingress == nil {
+				s.startIngress(t, "0")
+			}
+			s.startDispatcher(t, "EVENTMESH_BUFFER_EVENTS=10")
+			s.play(t)
+		}
+		play()
+		ids := s.sendMore(t, nil, 30)
+		beside.awaits(t, "the Trigger beside", ids...)
+		await.Until(t, await.Patience, func() string {
+			if got := slices.Sorted(slices.Values(append(hangs.ids(), dead.ids()...))); !slices.Equal(got, ids) {
+				return fmt.Sprintf("the subscriber that hangs, and the dead letter sink, got %v, want %v", got, ids)
+			}
+			return ""
+		})
+		kept := hangs.ids()
+		s.awaitFull(t, "full", "more go to the dead letter sink")
+		letter, _ := dead.first(t, dead.ids()[0])
+		if got := letter.Extensions(); got["knativeerrordest"] != hangs.URL || got["knativeerrorcode"] != "-1" || got["knativeerrordata"] != "YXMgbWFueSBldmVudHMgd2FpdCBmb3IgdGhlIHNpbmsgYXMgbWF5IGJlIGtlcHQ=" {
+			t.Errorf("the dead letter has %v", got)
+		}
+		dead.answers(says(http.StatusServiceUnavailable))
+		ids = s.sendMore(t, ids, 10)
+		beside.awaits(t, "the Trigger beside", ids...)
+		s.dispatcher.end(t, syscall.SIGKILL)
+		play()
+		s.awaitFull(t, "full", "the Broker receives no more")
+		ids = s.sendMore(t, ids, 5)
+		dead.forget()
+		dead.answers(nil)
+		beside.awaits(t, "the Trigger beside", ids...)
+		dead.awaits(t, "the dead letter sink that is back", ids[30:]...)
+		release()
+		await.Until(t, await.Patience, func() string {
+			if got := statusOf(t, s.dispatcher).Brokers["b-default"].Triggers["t-full"].Problem; got != nil {
+				return fmt.Sprintf("the Trigger says %+v", got)
+			}
+			return ""
+		})
+		ids = s.sendMore(t, ids, 1)
+		hangs.awaits(t, "the subscriber that is back", append(kept, ids[len(ids)-1])...)
+	})
 }
 
 // A reply that the Broker does not accept is not lost: its event is delivered again until it does.

@@ -265,6 +265,16 @@ func (s *stage) mustSend(t *testing.T, e event.Event) {
 	})
 }
 
+// sendMore sends n events to Broker default, and returns the IDs of all, which are in order, with those of others before.
+func (s *stage) sendMore(t *testing.T, ids []string, n int) []string {
+	t.Helper()
+	for range n {
+		ids = append(ids, fmt.Sprintf("%03d", len(ids)))
+		s.mustSend(t, newEvent(ids[len(ids)-1], "order"))
+	}
+	return ids
+}
+
 // subscriber gets events over HTTP, and keeps them with their requests' headers.
 type subscriber struct {
 	*httptest.Server

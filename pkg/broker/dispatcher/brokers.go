@@ -100,7 +100,7 @@ func (d *dispatcher) trigger(t *table.Trigger, of *table.Broker) broker.Trigger 
 	return broker.Trigger{
 		UID: t.UID, Namespace: t.Namespace, Name: t.Name, Filter: t.Filter, Delivery: t.Delivery,
 		Subscriber: d.destinations.get(subscriber), DeadLetterSink: d.destinations.get(dead), Replies: d.destinations.get(replies),
-		Ordering: t.Ordering, MaxInFlight: w.connections, MaxEvents: d.config.BufferEvents, MaxBytes: d.config.BufferBytes,
+		Ordering: t.Ordering, MaxInFlight: w.connections, MaxEvents: d.config.BufferEvents, MaxBytes: d.config.BufferBytes, Overflow: t.Overflow,
 	}
 }
 
@@ -161,13 +161,23 @@ func (d *dispatcher) problem(s *served, t *table.Trigger) *table.Problem {
 			return &table.Problem{Reason: dataplane.ReasonToken, Message: err.Error()}
 		}
 	}
-	if s.fanout.Full(t.UID) {
-		return &table.Problem{
-			Reason:  dataplane.ReasonFull,
-			Message: "as many events wait for the subscriber as may be kept: its Broker receives no more until it has accepted some",
-		}
+	return s.full(t)
+}
+
+// full says that as many events are kept for a Trigger as may be, if so, and what becomes of more.
+func (s *served) full(t *table.Trigger) *table.Problem {
+	message := "as many events wait for the subscriber as may be kept: "
+	switch full, waits := s.fanout.Full(t.UID); {
+	case waits && t.Overflow:
+		message += "more have gone to the dead letter sink, for which as many wait now, so that the Broker receives no more until one of both has accepted some"
+	case waits:
+		message += "its Broker receives no more until it has accepted some"
+	case full:
+		message += "more go to the dead letter sink until it has accepted some"
+	default:
+		return nil
 	}
-	return nil
+	return &table.Problem{Reason: dataplane.ReasonFull, Message: message}
 }
 
 // problem says why a Broker's events do not come, if so.

@@ -16,8 +16,8 @@ type Config struct {
 
 	// SpoolDir is where events are kept.
 	SpoolDir string `envconfig:"EVENTMESH_SPOOL_DIR" required:"true" desc:"directory that keeps events until every Trigger that wants them has had them; one for each replica" want:"the path of a directory on a volume that outlives the container"`
-	// BufferEvents and BufferBytes bound what is kept for a Trigger.
-	BufferEvents int64 `envconfig:"EVENTMESH_BUFFER_EVENTS" default:"1000000" min:"1" desc:"how many events are kept at most for each Trigger; when one has as many, its Broker receives no more until it has fewer" want:"a number above 0"`
+	// BufferEvents and BufferBytes bound what is kept for a Trigger, and once more what overflows.
+	BufferEvents int64 `envconfig:"EVENTMESH_BUFFER_EVENTS" default:"1000000" min:"1" desc:"how many events are kept at most for each Trigger; when one has as many, its Broker receives no more until it has fewer, or more go to its dead letter sink, for which as many again are kept" want:"a number above 0"`
 	BufferBytes  int64 `envconfig:"EVENTMESH_BUFFER_BYTES" default:"1073741824" min:"1" desc:"how many bytes are kept at most for each Trigger: data, the names and values of attributes, 128 bytes for each extension, and 1 KiB for each event; a larger event is kept alone" want:"a number above 0"`
 	// MaxInFlight bounds concurrent requests.
 	MaxInFlight int `envconfig:"EVENTMESH_MAX_IN_FLIGHT" default:"4096" min:"1" desc:"how many requests to all subscribers together are under way at once; a Trigger has 16, or what its annotation says" want:"a number above 0"`

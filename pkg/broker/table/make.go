@@ -39,6 +39,12 @@ const (
 	ReasonSubscriberUnresolved = "SubscriberUnresolved"
 )
 
+// What an annotation says becomes of events that find a Trigger full.
+const (
+	overflowWait       = "wait"
+	overflowDeadLetter = "dead-letter"
+)
+
 // mostInFlight is what a Trigger may have under way at once: more would take what is there for others.
 const mostInFlight = 1000
 
@@ -259,6 +265,15 @@ func (t *Trigger) annotate(annotations map[string]string) error {
 			return fmt.Errorf("annotation %s: %q is no number of 1 to %d", MaxInFlightAnnotation, text, mostInFlight)
 		}
 		t.MaxInFlight = n
+	}
+	if text, ok := annotations[OverflowAnnotation]; ok {
+		t.Overflow = text == overflowDeadLetter
+		switch {
+		case !t.Overflow && text != overflowWait:
+			return fmt.Errorf("annotation %s: %q is neither %s nor %s", OverflowAnnotation, text, overflowWait, overflowDeadLetter)
+		case t.Overflow && t.Subscriber.URL != "" && t.DeadLetterSink.URL == "": // both are resolved together
+			return fmt.Errorf("annotation %s: there is no dead letter sink, so that events wait: name one in spec.delivery of the Trigger or the Broker, or say %s", OverflowAnnotation, overflowWait)
+		}
 	}
 	return nil
 }

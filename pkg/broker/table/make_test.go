@@ -180,6 +180,11 @@ func TestTrigger(t *testing.T) {
 		"an order that is none":       {annotated(OrderingAnnotation, "random"), func(t Trigger) bool { return t.Ordering == dispatch.Unordered }, ReasonAnnotationInvalid},
 		"requests in flight":          {annotated(MaxInFlightAnnotation, "3"), func(t Trigger) bool { return t.MaxInFlight == 3 }, ""},
 		"too many requests in flight": {annotated(MaxInFlightAnnotation, "1001"), func(t Trigger) bool { return t.MaxInFlight == 0 }, ReasonAnnotationInvalid},
+		"it waits":                    {annotated(OverflowAnnotation, "wait"), func(t Trigger) bool { return !t.Overflow }, ""},
+		"it overflows":                {overflowing("http://dead", "http://subscriber"), func(t Trigger) bool { return t.Overflow }, ""},
+		"it overflows to nowhere":     {overflowing("", "http://subscriber"), func(t Trigger) bool { return t.Subscriber.URL == "http://subscriber" }, ReasonAnnotationInvalid},
+		"nothing is resolved yet":     {overflowing("", ""), func(t Trigger) bool { return t.Overflow }, ReasonSubscriberUnresolved},
+		"an overflow that is none":    {annotated(OverflowAnnotation, "drop"), func(t Trigger) bool { return !t.Overflow }, ReasonAnnotationInvalid},
 	} {
 		t.Run(name, func(t *testing.T) {
 			object := newTrigger("a", "default")
@@ -202,6 +207,15 @@ func TestTrigger(t *testing.T) {
 
 func annotated(name, value string) func(*eventingv1.Trigger) {
 	return func(t *eventingv1.Trigger) { t.Annotations = map[string]string{name: value} }
+}
+
+// overflowing is a Trigger that overflows, with these addresses; "" is none.
+func overflowing(dead, subscriber string) func(*eventingv1.Trigger) {
+	return func(t *eventingv1.Trigger) {
+		annotated(OverflowAnnotation, "dead-letter")(t)
+		t.Status.DeadLetterSinkURI, _ = apis.ParseURL(dead)
+		t.Status.SubscriberURI, _ = apis.ParseURL(subscriber)
+	}
 }
 
 func matchesNothing(t Trigger) bool {

@@ -21,6 +21,8 @@ const (
 	OrderingAnnotation = group + "ordering"
 	// MaxInFlightAnnotation says of a Trigger how many requests are under way at once.
 	MaxInFlightAnnotation = group + "max-in-flight"
+	// OverflowAnnotation says of a Trigger what becomes of events that find it full: wait or dead-letter.
+	OverflowAnnotation = group + "overflow"
 )
 
 // Source gives tables.
@@ -97,6 +99,8 @@ type Trigger struct {
 	Subscriber, DeadLetterSink Endpoint
 	Ordering                   dispatch.Ordering
 	MaxInFlight                int
+	// Overflow says that events that find it full go to the dead letter sink, instead of waiting.
+	Overflow bool
 	// Problem is what is wrong with it, or nil.
 	Problem *Problem
 }
