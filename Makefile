@@ -87,7 +87,8 @@ e2e: tools ## test what is deployed, in the cluster that KUBECONFIG names, with 
 	export PATH="$$PWD/bin/tools:$$PATH" KOCACHE="$${KOCACHE:-$$PWD/bin/ko}" && \
 	$(GO) test -tags=e2e -count=1 -timeout=25m -v ./test/e2e
 
-# Of the class that BROKER_CLASS names. The images and config/broker come from this folder; devmesh stands for EventMesh.
+# Of the class that BROKER_CLASS names. The images and config/broker come from this folder; devmesh stands for EventMesh. With SECURE=true
+# those of tokens and event policies, with the features that they need.
 BROKER_CLASS ?= EventMesh
 
 .PHONY: rekt
@@ -95,7 +96,7 @@ rekt: tools ## run Knative's conformance suites of Brokers in the cluster that K
 	@if test -z "$$KUBECONFIG" && test -x $(CLUSTER)/up; then \
 		variables=$$($(CLUSTER)/up) && eval "$$variables" && export PATH="$$(cd $(CLUSTER) && pwd):$$PATH"; \
 	fi && \
-	export PATH="$$PWD/bin/tools:$$PATH" KOCACHE="$${KOCACHE:-$$PWD/bin/ko}" BROKER_CLASS=$(BROKER_CLASS) && \
+	export PATH="$$PWD/bin/tools:$$PATH" KOCACHE="$${KOCACHE:-$$PWD/bin/ko}" BROKER_CLASS=$(BROKER_CLASS) SECURE=$(SECURE) && \
 	test/rekt/run
 
 .PHONY: contract

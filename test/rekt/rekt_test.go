@@ -9,8 +9,11 @@ import (
 	"testing"
 	"time"
 
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"knative.dev/eventing/test/rekt/features/authz"
 	"knative.dev/eventing/test/rekt/features/broker"
 	"knative.dev/eventing/test/rekt/features/new_trigger_filters"
+	"knative.dev/eventing/test/rekt/features/oidc"
 	"knative.dev/eventing/test/rekt/features/trigger"
 	resources "knative.dev/eventing/test/rekt/resources/broker"
 	"knative.dev/pkg/system"
@@ -96,4 +99,20 @@ func TestConformance(t *testing.T) {
 func TestFilters(t *testing.T) {
 	ctx, env := stage(t)
 	env.TestSet(ctx, t, new_trigger_filters.NewFiltersFeatureSet(resources.InstallMTBrokerStepFn)) // of the class that BROKER_CLASS names
+}
+
+// Those of tokens and event policies, which are passed over where the features are off that they need.
+func TestIdentity(t *testing.T) {
+	for name, set := range map[string]func(gvr schema.GroupVersionResource, kind, name, namespace string) *feature.FeatureSet{
+		"OIDC": oidc.AddressableOIDCConformance,
+		"AuthZ": func(gvr schema.GroupVersionResource, kind, name, _ string) *feature.FeatureSet {
+			return authz.AddressableAuthZConformance(gvr, kind, name)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, env := stage(t)
+			env.Prerequisite(ctx, t, broker.GoesReady("default", resources.WithEnvConfig()...))
+			env.TestSet(ctx, t, set(resources.GVR(), "Broker", "default", env.Namespace()))
+		})
+	}
 }
