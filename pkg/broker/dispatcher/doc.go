@@ -3,5 +3,6 @@
 // acknowledges it; and delivers it to each of them by the Trigger's own delivery spec.
 //
 // adapter.go puts it together; brokers.go has what there is of each Broker, which follows the table; member.go is the membership in its
-// group; destinations.go has the connections to subscribers, dead letter sinks, and the Brokers themselves, for replies.
+// group; destinations.go has the connections to subscribers, dead letter sinks, and the Brokers themselves, for replies; tokens.go asks the
+// cluster for the tokens that are sent with events.
 package dispatcher

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2"
@@ -91,7 +92,11 @@ func (s *server) Start(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			go s.types.run(ctx)
+			making, stop := context.WithCancel(ctx)
+			var types sync.WaitGroup
+			types.Go(func() { s.types.run(making) })
+			defer types.Wait()
+			defer stop()
 			return face.Serve(ctx, plain, secure)
 		},
 		Close: func() {

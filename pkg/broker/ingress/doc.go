@@ -10,6 +10,6 @@
 //	429  EventMesh wants fewer events for now, or so many are on their way to it that others would have no place
 //	503  EventMesh does not confirm it, or cannot be reached, or it is not known where it is; with Retry-After
 //
-// adapter.go puts it together, routes.go finds the Broker of a request, and meshes.go has the connections: one for each EventMesh, and as
-// whom, however many Brokers have it.
+// adapter.go puts it together, routes.go finds the Broker of a request, senders.go asks who sends it, meshes.go has the connections: one for
+// each EventMesh, and as whom, however many Brokers have it; and types.go makes EventTypes.
 package ingress
