@@ -64,9 +64,18 @@ func (in *Instruments) Flag(name, unit, description string) metric.Int64Observab
 	return g
 }
 
+// Share is a gauge of how much of something there is, from 0 to 1.
+func (in *Instruments) Share(name, description string) metric.Float64ObservableGauge {
+	return in.float(name, "1", description)
+}
+
 // Age is a gauge of seconds.
 func (in *Instruments) Age(name, description string) metric.Float64ObservableGauge {
-	g, err := in.Meter.Float64ObservableGauge(name, metric.WithUnit("s"), metric.WithDescription(description))
+	return in.float(name, "s", description)
+}
+
+func (in *Instruments) float(name, unit, description string) metric.Float64ObservableGauge {
+	g, err := in.Meter.Float64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(description))
 	in.check(name, err)
 	return g
 }

@@ -212,24 +212,6 @@ func (s *Disk) stop(l *Lane) {
 	}
 }
 
-func (s *Disk) status(status *Status) {
-	status.Writing = s.writing
-	if status.Writing == nil {
-		status.Writing = s.journal.Hangs()
-	}
-	status.Unsaved, status.Unremoved, status.Aside = int64(len(s.unsaved)), int64(len(s.done)), 0
-	for _, l := range s.dispatcher.lanes {
-		status.Aside += l.stored.aside
-		status.Oldest = earlier(status.Oldest, s.journal.Contents(l.stored.reader).Oldest)
-	}
-	if len(s.unsaved) > 0 {
-		status.Oldest = earlier(status.Oldest, s.unsaved[0].Received)
-	}
-	if status.Events == 0 {
-		status.Oldest = time.Time{}
-	}
-}
-
 // share is a lane's part of the window, in bytes.
 func (s *Disk) share() int64 { return window / max(1, int64(len(s.dispatcher.lanes))) }
 

@@ -91,6 +91,8 @@ type store interface {
 	stop(l *Lane)
 	// status adds what the store has to say. The lock is held.
 	status(s *Status)
+	// oldest is when the oldest event was received that is kept for a lane which has some. The lock is held.
+	oldest(l *Lane) time.Time
 	// start begins to write, flush returns when all that has been put is safe, and finish writes what is to be forgotten, and ends it.
 	start(ctx context.Context)
 	flush(ctx context.Context)

@@ -1,17 +1,20 @@
 package dispatch
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // memory keeps messages in memory. A message is acknowledged when its last item has found its place of rest.
 type memory struct {
-	dispatcher     *Dispatcher
-	oldest, newest *Message // in the order of reception
+	dispatcher  *Dispatcher
+	first, last *Message // in the order of reception
 }
 
 func (*memory) attach(*Lane) {}
 
 func (s *memory) detach(l *Lane) (safe []*Message) {
-	for m := s.oldest; m != nil; {
+	for m := s.first; m != nil; {
 		newer := m.newer
 		for it := range m.waitingFor(l) {
 			if s.rested(it) != nil {
@@ -30,13 +33,13 @@ func (*memory) prepare(*Message) error { return nil }
 func (*memory) admits(*Message) bool { return true }
 
 func (s *memory) put(m *Message) {
-	m.older = s.newest
+	m.older = s.last
 	if m.older == nil {
-		s.oldest = m
+		s.first = m
 	} else {
 		m.older.newer = m
 	}
-	s.newest = m
+	s.last = m
 	for i := range m.items {
 		s.dispatcher.ready(&m.items[i])
 	}
@@ -49,12 +52,12 @@ func (s *memory) rested(it *item) *Message {
 		return nil
 	}
 	if m.older == nil {
-		s.oldest = m.newer
+		s.first = m.newer
 	} else {
 		m.older.newer = m.newer
 	}
 	if m.newer == nil {
-		s.newest = m.older
+		s.last = m.older
 	} else {
 		m.newer.older = m.older
 	}
@@ -63,9 +66,20 @@ func (s *memory) rested(it *item) *Message {
 }
 
 func (s *memory) status(status *Status) {
-	if s.oldest != nil {
-		status.Oldest = s.oldest.Received
+	if s.first != nil {
+		status.Oldest = s.first.Received
 	}
+}
+
+func (s *memory) oldest(l *Lane) time.Time {
+	for m := s.first; m != nil; m = m.newer {
+		for i := range m.items {
+			if it := &m.items[i]; it.lane == l && !it.rested {
+				return m.Received
+			}
+		}
+	}
+	return time.Time{}
 }
 
 func (*memory) refill(*Lane) {}

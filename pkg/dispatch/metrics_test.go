@@ -231,8 +231,8 @@ func TestWhatBecomesOfEventsIsCounted(t *testing.T) {
 	})
 }
 
-// ofLanes returns a dispatcher that tells lanes apart, and its metrics.
-func ofLanes(t *testing.T) (*dispatch.Dispatcher, func() map[string]metricdata.Metrics) {
+// ofLanes returns a dispatcher that tells lanes apart, in memory or on a disk, and its metrics.
+func ofLanes(t *testing.T, disk *dispatch.Disk) (*dispatch.Dispatcher, func() map[string]metricdata.Metrics) {
 	t.Helper()
 	reader := sdk.NewManualReader()
 	telemetry, err := dispatch.NewTelemetry(dispatch.TelemetryOptions{
@@ -242,7 +242,7 @@ func ofLanes(t *testing.T) (*dispatch.Dispatcher, func() map[string]metricdata.M
 	if err != nil {
 		t.Fatal(err)
 	}
-	return dispatch.New(dispatch.Options{Telemetry: telemetry}), func() map[string]metricdata.Metrics {
+	return dispatch.New(dispatch.Options{Disk: disk, Undecodable: undecodable, Telemetry: telemetry}), func() map[string]metricdata.Metrics {
 		t.Helper()
 		return collected(t, reader)
 	}
@@ -251,7 +251,7 @@ func ofLanes(t *testing.T) (*dispatch.Dispatcher, func() map[string]metricdata.M
 // Where lanes are told apart, each has counters that start at 0, and its own events that are kept.
 func TestLanesAreToldApart(t *testing.T) {
 	t.Parallel()
-	d, collect := ofLanes(t)
+	d, collect := ofLanes(t, nil)
 	good := d.Lane(dispatch.LaneOptions{Name: "1", Label: "good", Destination: &place{}})
 	paused := d.Lane(dispatch.LaneOptions{Name: "2", Label: "paused", Paused: true})
 	d.Start()
@@ -278,7 +278,7 @@ func TestLanesAreToldApart(t *testing.T) {
 // However many lanes there are, metrics show the events of all.
 func TestManyLanesAreShown(t *testing.T) {
 	t.Parallel()
-	d, collect := ofLanes(t)
+	d, collect := ofLanes(t, nil)
 	d.Start()
 	const lanes = 1200
 	for i := range lanes {
@@ -294,6 +294,64 @@ func TestManyLanesAreShown(t *testing.T) {
 		t.Errorf("got %d events in %d series, want %d in fewer", sum, len(points), lanes)
 	}
 	abandon(d)
+}
+
+// Each lane shows its own state: how much is kept, since when, and whether its destination answers.
+func TestStateOfLanesIsShown(t *testing.T) {
+	t.Parallel()
+	away := &toy{refuse: func(event.Event) error { return &dispatch.Rejection{Status: 503} }}
+	lanes := map[string]struct { // which get two events, of 1 KiB and a little more
+		dispatch.LaneOptions
+		events, filled, age, available string
+	}{
+		"good":       {dispatch.LaneOptions{MaxEvents: 4}, "0", "0", "0", "1"},
+		"away":       {dispatch.LaneOptions{Destination: away, Retries: -1}, "2", "0", "100", "0"},
+		"some":       {dispatch.LaneOptions{Paused: true, MaxEvents: 4, MaxBytes: 1 << 20}, "2", "0.5", "100", "1"},
+		"full":       {dispatch.LaneOptions{Paused: true, MaxEvents: 2}, "2", "1", "100", "1"},
+		"large":      {dispatch.LaneOptions{Paused: true, MaxEvents: 100, MaxBytes: 2500}, "2", "1", "100", "1"},
+		"overflows":  {dispatch.LaneOptions{Paused: true, MaxEvents: 2, DeadLetter: away, Overflow: true}, "2", "0.5", "100", "1"},
+		"overflowed": {dispatch.LaneOptions{Paused: true, MaxEvents: 1, DeadLetter: away, Overflow: true}, "2", "1", "100", "1"},
+		"cannot":     {dispatch.LaneOptions{Paused: true, MaxEvents: 2, Overflow: true}, "2", "1", "100", "1"},
+	}
+	stores(t, func(t *testing.T, open func() *dispatch.Disk) {
+		synctest.Test(t, func(t *testing.T) {
+			d, collect := ofLanes(t, open())
+			var all []*dispatch.Lane
+			events, filled, ages, available := map[string]string{}, map[string]string{}, map[string]string{}, map[string]string{}
+			for name, lane := range lanes {
+				lane.Name, lane.Label = name, name
+				if lane.Destination == nil {
+					lane.Destination = &toy{}
+				}
+				all = append(all, d.Lane(lane.LaneOptions))
+				key := "lane=" + name
+				events[key], filled[key], ages[key], available[key] = lane.events, lane.filled, lane.age, lane.available
+			}
+			twin := d.Lane(dispatch.LaneOptions{Name: "some more", Label: "some", Destination: &toy{}, Paused: true, MaxEvents: 4})
+			events["lane=some"] = "3"
+			d.Start()
+			put(t, d, numbered("a", 2), all...)
+			time.Sleep(90 * time.Second)
+			put(t, d, numbered("b", 1), twin)
+			time.Sleep(10 * time.Second)
+			synctest.Wait()
+			got := collect()
+			for _, want := range []wantMetric{
+				{"test.destination.events", kindLevel, "{event}", events},
+				{"test.destination.filled", kindGauge, "1", filled},
+				{"test.destination.oldest.age", kindGauge, "s", ages},
+				{"test.sink.available", kindGauge, "{sink}", available},
+			} {
+				want.check(t, got)
+			}
+			for _, name := range []string{"test.buffer.limit.events", "test.buffer.limit.bytes"} {
+				if _, shown := got[name]; shown {
+					t.Errorf("%s is shown where there is no bound", name)
+				}
+			}
+			abandon(d)
+		})
+	})
 }
 
 func TestStateIsShown(t *testing.T) {
@@ -442,6 +500,19 @@ func TestAgeOfTheOldestEvent(t *testing.T) {
 }
 
 // A counter that appears with its first event has no increase that an alert could see.
+func TestExpectedCountersStartAtZero(t *testing.T) {
+	t.Parallel()
+	telemetry, collect := metered(t)
+	telemetry.Expect("", "orders")
+	data, ok := collect()["eventmesh.source.dropped"].Data.(metricdata.Sum[int64])
+	if !ok || !slices.ContainsFunc(data.DataPoints, func(p metricdata.DataPoint[int64]) bool {
+		topic, _ := p.Attributes.Value("messaging.destination.name")
+		return topic.AsString() == "orders" && p.Value == 0
+	}) {
+		t.Errorf("got %+v, want counters of the topic", data.DataPoints)
+	}
+}
+
 func TestCountersOfATopicStartAtZero(t *testing.T) {
 	t.Parallel()
 	_, collect := metered(t, "orders", "payments")

@@ -30,8 +30,14 @@ func (l *Lane) openBeside() {
 
 // keeper returns the lane that keeps an event of a size: this one, or the one beside it. The lock is held.
 func (l *Lane) keeper(size int64) *Lane {
-	if o := l.options(); l.beside != nil && o.Overflow && o.DeadLetter != nil && !l.admits(size) {
+	if l.overflows() && !l.admits(size) {
 		return l.beside
 	}
 	return l
+}
+
+// overflows tells whether what finds the lane full goes beside it. The lock is held.
+func (l *Lane) overflows() bool {
+	o := l.options()
+	return l.beside != nil && o.Overflow && o.DeadLetter != nil
 }

@@ -262,7 +262,7 @@ func TestOverflowToAPlaceThatIsAway(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				d, collect := ofLanes(t)
+				d, collect := ofLanes(t, nil)
 				dead := &place{answer: test.answer}
 				o := overflowing(&place{answer: hangs}, dead)
 				o.MaxEvents, o.Backoff, o.MaxInFlight = 1000, dispatch.Exponential(100*time.Millisecond, 30*time.Second), 4

@@ -59,6 +59,29 @@ func (l *Lane) Full() (full, waits bool) {
 	return !l.admits(overhead), !l.keeper(overhead).admits(overhead)
 }
 
+// filled is how much is kept of what may be, in the lane and, where it overflows, beside it: 1 when another event would wait.
+func (l *Lane) filled() float64 {
+	if l.overflows() {
+		return (l.share() + l.beside.share()) / 2
+	}
+	return l.share()
+}
+
+// share is how much is kept of what may be in this lane alone, by events or bytes, whichever is more.
+func (l *Lane) share() float64 {
+	if !l.admits(overhead) {
+		return 1
+	}
+	o, share := l.options(), 0.0
+	if o.MaxEvents > 0 {
+		share = float64(l.events) / float64(o.MaxEvents)
+	}
+	if o.MaxBytes > 0 {
+		share = max(share, float64(l.bytes)/float64(o.MaxBytes))
+	}
+	return share
+}
+
 // within tells whether events can be kept besides those that are. 0 is no bound, and what is larger is kept alone.
 func within(events, bytes, more, moreBytes, maxEvents, maxBytes int64) bool {
 	return events == 0 || (maxEvents == 0 || events+more <= maxEvents) && (maxBytes == 0 || bytes+moreBytes <= maxBytes)

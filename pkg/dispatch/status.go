@@ -33,15 +33,57 @@ func (d *Dispatcher) Status() Status {
 	return s
 }
 
-// kept returns how many events are kept for each lane, by its label.
-func (d *Dispatcher) kept() map[string]int64 {
+func (s *Disk) status(status *Status) {
+	status.Writing = s.writing
+	if status.Writing == nil {
+		status.Writing = s.journal.Hangs()
+	}
+	status.Unsaved, status.Unremoved, status.Aside = int64(len(s.unsaved)), int64(len(s.done)), 0
+	for _, l := range s.dispatcher.lanes {
+		status.Aside += l.stored.aside
+		status.Oldest = earlier(status.Oldest, s.oldest(l))
+	}
+	if len(s.unsaved) > 0 {
+		status.Oldest = earlier(status.Oldest, s.unsaved[0].Received)
+	}
+	if status.Events == 0 {
+		status.Oldest = time.Time{}
+	}
+}
+
+// oldest knows events that are on disk alone: the others have just come, or status says that the disk cannot be written.
+func (s *Disk) oldest(l *Lane) time.Time { return s.journal.Contents(l.stored.reader).Oldest }
+
+// laneState is what metrics show of a lane, or of several together.
+type laneState struct {
+	events int64
+	filled float64   // how much is kept of what may be, where it is most; 1: more would wait
+	oldest time.Time // when the oldest event was received; zero without one
+	away   bool      // the destination does not answer, by the last attempt
+}
+
+// with returns the state of both together.
+func (s laneState) with(o laneState) laneState {
+	return laneState{s.events + o.events, max(s.filled, o.filled), earlier(s.oldest, o.oldest), s.away || o.away}
+}
+
+// states returns those of the lanes, by their labels.
+func (d *Dispatcher) states() map[string]laneState {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	events := make(map[string]int64, len(d.lanes))
+	states := make(map[string]laneState, len(d.lanes))
 	for _, l := range d.lanes {
-		events[l.options().Label] += l.events
+		s := laneState{events: l.events, away: !l.Available()}
+		if !l.overflow { // which is a part of the one that it is beside
+			s.filled = l.filled()
+		}
+		if l.events > 0 {
+			s.oldest = d.store.oldest(l)
+		}
+		label := l.options().Label
+		states[label] = states[label].with(s)
 	}
-	return events
+	return states
 }
 
 // Available tells whether all destinations answer.

@@ -59,7 +59,7 @@ type Telemetry struct {
 	reasons  []string // for giving up, whose counters start at 0
 	topics   telemetry.Names
 	labels   telemetry.Names // of lanes that have been counted
-	gauged   telemetry.Names // of those whose events have been shown
+	gauged   telemetry.Names // of those whose state has been shown
 	lanes    *telemetry.Series[string]
 	events   *telemetry.Series[givenUpKey]
 	statuses *telemetry.Series[int]
@@ -120,16 +120,6 @@ func NewTelemetry(o TelemetryOptions) (*Telemetry, error) {
 	return t, nil
 }
 
-// bounded returns what is kept by the labels that metrics have: beyond the first of them all together have none.
-func (t *Telemetry) bounded(kept map[string]int64) map[string]int64 {
-	sums := make(map[string]int64, len(kept))
-	for label, n := range kept {
-		label, _ = t.gauged.Bound(label)
-		sums[label] += n
-	}
-	return sums
-}
-
 // ofLane returns the attributes of a lane.
 func (t *Telemetry) ofLane(label string) []attribute.KeyValue {
 	if t.options.Lane == nil {
@@ -137,61 +127,6 @@ func (t *Telemetry) ofLane(label string) []attribute.KeyValue {
 	}
 	return t.options.Lane(label)
 }
-
-// observe makes the instruments that show the state, and registers the one callback that asks for it.
-func (t *Telemetry) observe(in *telemetry.Instruments) {
-	prefix := t.options.Prefix
-	events := in.Level(prefix+".buffer.events", "{event}", "Events in the buffer: received, and neither delivered nor given up.")
-	bytes := in.Level(prefix+".buffer.bytes", "By", "Size of the events in the buffer.")
-	maxEvents := in.Level(prefix+".buffer.limit.events", "{event}", "Events that the buffer may hold.")
-	maxBytes := in.Level(prefix+".buffer.limit.bytes", "By", "Size of the events that the buffer may hold.")
-	inFlight := in.Level(prefix+".in_flight", "{request}", "Requests to the sink that have no answer yet.")
-	age := in.Age(prefix+".buffer.oldest.age", "Time since the oldest event in the buffer was received, 0 when the buffer is empty.")
-	available := in.Flag(prefix+".sink.available", "{sink}", "Whether the sink answers, and not with 429, 502, 503 or 504: 1, or 0.")
-	writable := in.Flag(prefix+".spool.writable", "{spool}", "Whether the spool can be written: 1, or 0. 1 without a spool.")
-	unreadable := in.Level(prefix+".spool.unreadable", "{record}", "Records of the spool that cannot be read, and are set aside.")
-	all := []metric.Observable{events, bytes, maxEvents, maxBytes, inFlight, age, available, writable, unreadable}
-	var kept metric.Int64ObservableUpDownCounter
-	if t.options.Lane != nil {
-		kept = in.Level(prefix+".destination.events", "{event}", "Events that are kept for one destination of several.")
-		all = append(all, kept)
-	}
-	attributes := metric.WithAttributeSet(attribute.NewSet(t.options.Attributes...))
-	t.gauges = in.Observe(func(_ context.Context, o metric.Observer) error {
-		d := t.dispatcher.Load()
-		if d == nil {
-			return nil
-		}
-		s := d.Status()
-		o.ObserveInt64(events, s.Events, attributes)
-		o.ObserveInt64(bytes, s.Bytes, attributes)
-		o.ObserveInt64(maxEvents, d.options.MaxEvents, attributes)
-		o.ObserveInt64(maxBytes, d.options.MaxBytes, attributes)
-		o.ObserveInt64(inFlight, s.InFlight, attributes)
-		o.ObserveFloat64(age, s.age().Seconds(), attributes)
-		o.ObserveInt64(available, telemetry.OK(d.Available()), attributes)
-		o.ObserveInt64(writable, telemetry.OK(s.Writing == nil), attributes)
-		o.ObserveInt64(unreadable, s.Aside, attributes)
-		if kept != nil {
-			for label, n := range t.bounded(d.kept()) {
-				o.ObserveInt64(kept, n, t.lanes.Of(label).Observe...)
-			}
-		}
-		return nil
-	}, all...)
-}
-
-// age is that of the oldest event. It is never negative: what an earlier process has kept was dated by a clock that may have
-// been set back since.
-func (s Status) age() time.Duration {
-	if s.Oldest.IsZero() {
-		return 0
-	}
-	return max(time.Since(s.Oldest), 0)
-}
-
-// Close ends what is observed.
-func (t *Telemetry) Close() error { return t.gauges.Unregister() }
 
 // requested measures one request. status is that of its answer, or 0 where there was none.
 func (t *Telemetry) requested(status int, took time.Duration) {
@@ -212,6 +147,9 @@ func (t *Telemetry) deadLettered(it *item, reason string) { t.add(t.deadLetters,
 
 // dropped counts an event that was given up and is lost.
 func (t *Telemetry) dropped(it *item, reason string) { t.add(t.drops, it, reason) }
+
+// Expect starts the counters of a topic's events in a lane, by its label, at 0. Of a counter that starts at 1 Prometheus sees no increase.
+func (t *Telemetry) Expect(label, topic string) { t.of(label, topic, "") }
 
 // Dropped counts an event that is lost and was no lane's. The reason is "rejected", "retries" or "undecodable".
 func (t *Telemetry) Dropped(topic, reason string) {

@@ -38,7 +38,7 @@ func TestMonitoring(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, sink := dispatch.New(dispatch.Options{Disk: disk, Telemetry: telemetry}), make(away)
+		d, sink := dispatch.New(dispatch.Options{Disk: disk, MaxEvents: 10, MaxBytes: 1 << 20, Telemetry: telemetry}), make(away)
 		lane := d.Lane(dispatch.LaneOptions{Name: laneName, Destination: sink, Retries: -1})
 		d.Start()
 		if err := d.Put(t.Context(), &dispatch.Message{Event: sample("a")}, lane); err != nil {
