@@ -8,7 +8,6 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -19,6 +18,7 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/monitoring"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
@@ -72,17 +72,6 @@ func (i *tokenIssuer) token(t *testing.T, subject string, life time.Duration) st
 	return token
 }
 
-// freePort returns a port that nothing listens on at the moment.
-func freePort(t *testing.T) string {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
-}
-
 // The password is read again at every connect, and neither it nor a token nor data is in anything that the sink says.
 func TestSecrets(t *testing.T) {
 	for _, transport := range []string{"gRPC", "TCP"} {
@@ -113,10 +102,10 @@ func TestSecrets(t *testing.T) {
 				server.MustRestart(t, true)
 			}
 			writePassword("secret-first")
-			metrics := freePort(t)
+			metrics, variable := monitoring.Serve(t)
 			p := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPIC=orders", "EVENTMESH_SHUTDOWN_DELAY=0s", "EVENTMESH_USERNAME=sink", "EVENTMESH_PASSWORD_FILE="+file,
 				"EVENTMESH_MAX_EVENT_BYTES=1000", "OIDC_AUDIENCE=sink", "OIDC_SUBJECTS=good", "OIDC_ISSUER="+issuer.URL, "OIDC_CA_FILE="+issuer.caFile,
-				`K_OBSERVABILITY_CONFIG={"metrics":{"protocol":"prometheus","endpoint":"`+metrics+`"}}`, `K_LOGGING_CONFIG={"zap-logger-config":"{\"level\":\"debug\",\"encoding\":\"json\",\"outputPaths\":[\"stderr\"],\"errorOutputPaths\":[\"stderr\"]}"}`)
+				variable, `K_LOGGING_CONFIG={"zap-logger-config":"{\"level\":\"debug\",\"encoding\":\"json\",\"outputPaths\":[\"stderr\"],\"errorOutputPaths\":[\"stderr\"]}"}`)
 			var said strings.Builder
 			ask := func(method, url, token, id, body string) int {
 				t.Helper()

@@ -9,7 +9,8 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
-// Points are the values of metrics, by name and attributes: the value, or how many were measured. Counters at 0 are left out.
+// Points are the values of metrics, by name and attributes: the value, in whole numbers, or how many were measured. Counters at 0 are left
+// out.
 type Points map[string]map[string]int64
 
 // Collect returns what a reader has.
@@ -34,6 +35,10 @@ func Collect(t *testing.T, reader sdk.Reader) Points {
 			case metricdata.Gauge[int64]:
 				for _, p := range data.DataPoints {
 					values[key(p.Attributes)] = p.Value
+				}
+			case metricdata.Gauge[float64]:
+				for _, p := range data.DataPoints {
+					values[key(p.Attributes)] = int64(p.Value)
 				}
 			case metricdata.Histogram[int64]:
 				for _, p := range data.DataPoints {

@@ -9,12 +9,13 @@ import (
 var (
 	rowPattern = regexp.MustCompile("(?m)^\\| `([a-z]+(?:_[a-z]+)+)` \\| (counter|gauge|histogram) \\|")
 	// namePattern finds names in texts for people.
-	namePattern = regexp.MustCompile(`\b(?:eventmesh_source|eventmesh_sink|messaging_client|kn_eventing|http_server)_[a-z_]*[a-z]\b`)
+	namePattern = regexp.MustCompile(`\b(?:eventmesh_source|eventmesh_sink|eventmesh_broker|messaging_client|kn_eventing|http_server)_[a-z_]*[a-z]\b`)
 )
 
 // checkDocumentation checks the section of docs/operations.md on a program: that it has every metric, and no other.
 func checkDocumentation(t *testing.T, program string, exported map[string]family) {
 	t.Helper()
+	program = strings.Replace(program, "broker-", "Broker's ", 1)
 	_, section, found := strings.Cut(string(readFile(t, "docs/operations.md")), "\n### Metrics of the "+program+"\n")
 	if !found {
 		t.Fatalf("docs/operations.md has no section on the metrics of the %s", program)

@@ -117,13 +117,13 @@ func (t Trigger) sameWay(other Trigger) bool {
 	return t == other
 }
 
-// label is what metrics call a Trigger.
-func (t Trigger) label() string { return t.Namespace + "/" + t.Name }
+// Label is what metrics call a Trigger.
+func (t Trigger) Label() string { return t.Namespace + "/" + t.Name }
 
 // lane is how the events of a Trigger are delivered: each for itself, at its own time.
 func (f *Fanout) lane(t Trigger) dispatch.LaneOptions {
 	o := dispatch.LaneOptions{
-		Name: f.options.UID + "/" + t.UID, Label: t.label(), Destination: withoutTTL{t.Subscriber}, Paused: t.Subscriber == nil, Retries: t.Delivery.Retries, Backoff: t.Delivery.Backoff, Ordering: t.Ordering,
+		Name: f.options.UID + "/" + t.UID, Label: t.Label(), Destination: withoutTTL{t.Subscriber}, Paused: t.Subscriber == nil, Retries: t.Delivery.Retries, Backoff: t.Delivery.Backoff, Ordering: t.Ordering,
 		MaxInFlight: t.MaxInFlight, Punctual: true, DeadLetterBackoff: dispatch.Exponential(minDeadLetterBackoff, maxDeadLetterBackoff),
 		MaxEvents: t.MaxEvents, MaxBytes: t.MaxBytes, Overflow: t.Overflow, OnReply: t.reply,
 	}

@@ -56,6 +56,9 @@ func New(p Publisher, o Options) (*Guard, error) {
 	return g, err
 }
 
+// Expect counts the publishes of a topic from 0 on. Of a counter that starts at 1 Prometheus sees no increase.
+func (g *Guard) Expect(topic string) { g.metrics.expect(topic) }
+
 // Close ends the measuring. The publisher stays open.
 func (g *Guard) Close() error { return g.metrics.close() }
 

@@ -50,8 +50,7 @@ func (c call) attributes() []attribute.KeyValue {
 }
 
 // newMetrics creates the instruments. state, which is called whenever the metrics are collected, tells whether there is a session with
-// EventMesh, and whether publishes are held back all the same. The counters of the topics start at 0: of one that starts at 1 Prometheus
-// sees no increase.
+// EventMesh, and whether publishes are held back all the same.
 func newMetrics(o Options, state func() (connected, open bool)) (*metrics, error) {
 	in := telemetry.Instruments{Meter: o.Meter}
 	m := &metrics{calls: telemetry.NewSeries(func(c call) []attribute.KeyValue { return append(c.attributes(), o.Attributes...) })}
@@ -72,10 +71,15 @@ func newMetrics(o Options, state func() (connected, open bool)) (*metrics, error
 		return nil, err
 	}
 	for _, topic := range o.Topics {
-		m.sent.Add(context.Background(), 0, m.of(call{topic, operationPublish, ""}).Add...)
-		m.sent.Add(context.Background(), 0, m.of(call{topic, operationPublish, outcomeOf(eventmesh.ErrUnauthorized).errorType}).Add...) // which is alerted on
+		m.expect(topic)
 	}
 	return m, nil
+}
+
+// expect counts the publishes of a topic from 0 on.
+func (m *metrics) expect(topic string) {
+	m.sent.Add(context.Background(), 0, m.of(call{topic, operationPublish, ""}).Add...)
+	m.sent.Add(context.Background(), 0, m.of(call{topic, operationPublish, outcomeOf(eventmesh.ErrUnauthorized).errorType}).Add...) // which is alerted on
 }
 
 // close unregisters what newMetrics has registered.

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/monitoring"
 )
 
 var nextCollection = regexp.MustCompile(`# NextGC = (\d+)`)
@@ -24,7 +26,7 @@ func TestProcessCollectsGarbage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			address := freeAddress(t)
+			address := monitoring.FreeAddress(t)
 			run(t, append(c.environment, "PROFILING_PORT="+address[strings.LastIndex(address, ":")+1:],
 				`K_OBSERVABILITY_CONFIG={"runtime":{"profiling":"enabled"}}`)...)
 			eventually(t, func() string { // it is set after a collection

@@ -3,29 +3,17 @@ package source
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/monitoring"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
-
-// freeAddress is one that nobody listened at a moment ago.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().String()
-}
 
 // TestProcessMeasures compares what a source says of itself with what has happened to it.
 func TestProcessMeasures(t *testing.T) {
@@ -33,7 +21,8 @@ func TestProcessMeasures(t *testing.T) {
 	for name, address := range transports {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server, endpoint := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}), freeAddress(t)
+			server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
+			endpoint, variable := monitoring.Serve(t)
 			sink, dead := newSink(t), newSink(t)
 			asked := map[string]int{}
 			sink.answers(func(_ context.Context, e event.Event) int {
@@ -48,12 +37,11 @@ func TestProcessMeasures(t *testing.T) {
 				}
 			})
 			s := run(t, "EVENTMESH_URL="+address(server), "K_SINK="+sink.url, "EVENTMESH_DEAD_LETTER_SINK="+dead.url, "EVENTMESH_MAX_IN_FLIGHT=1",
-				"EVENTMESH_SPOOL_DIR="+t.TempDir(), `K_OBSERVABILITY_CONFIG={"metrics":{"protocol":"prometheus","endpoint":"`+endpoint+`"}}`)
+				"EVENTMESH_SPOOL_DIR="+t.TempDir(), variable)
 			s.awaitReadiness(t, http.StatusOK)
 			topic := `messaging_destination_name="orders"`
 			eventually(t, func() string { // before there is an event
-				_, says := get(t, "http://"+endpoint+"/metrics")
-				return missingSample(says, "eventmesh_source_dropped_total "+topic+" 0")
+				return monitoring.Missing(t, endpoint, "eventmesh_source_dropped_total "+topic+" 0")
 			})
 			p := connect(t, address(server), eventmesh.Credentials{})
 			for _, id := range []string{"a", "refused", "late"} {
@@ -76,36 +64,11 @@ func TestProcessMeasures(t *testing.T) {
 				"eventmesh_source_connected  1", "eventmesh_source_sink_available  1", "eventmesh_source_spool_writable  1",
 				"eventmesh_source_spool_commit_events_sum  3",
 			}
-			for _, want := range wants {
-				eventually(t, func() string {
-					_, says := get(t, "http://"+endpoint+"/metrics")
-					return missingSample(says, want)
-				})
-			}
+			eventually(t, func() string { return monitoring.Missing(t, endpoint, wants...) })
 			server.Stop()
-			eventually(t, func() string {
-				_, says := get(t, "http://"+endpoint+"/metrics")
-				return missingSample(says, "eventmesh_source_connected  0")
-			})
+			eventually(t, func() string { return monitoring.Missing(t, endpoint, "eventmesh_source_connected  0") })
 		})
 	}
-}
-
-// missingSample tells whether a sample is missing: its name, one of its labels, and its value.
-func missingSample(says, want string) string {
-	part := strings.Split(want, " ")
-	for line := range strings.SplitSeq(says, "\n") {
-		if strings.HasPrefix(line, part[0]+"{") && strings.Contains(line, part[1]) && strings.HasSuffix(line, "} "+part[2]) {
-			return ""
-		}
-	}
-	var similar []string
-	for line := range strings.SplitSeq(says, "\n") {
-		if strings.HasPrefix(line, part[0]) {
-			similar = append(similar, line)
-		}
-	}
-	return fmt.Sprintf("want %s, got %s", want, strings.Join(similar, "; "))
 }
 
 // TestProcessContinuesTracesAndAuthenticates: the sink gets the token, as it is at the time, and the trace of the event; dead letters

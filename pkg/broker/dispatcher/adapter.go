@@ -4,31 +4,23 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"sync/atomic"
 
 	cloudevents "github.com/cloudevents/sdk-go/v2"
 	"go.opentelemetry.io/otel"
-	"go.opentelemetry.io/otel/attribute"
-	semconv "go.opentelemetry.io/otel/semconv/v1.41.0"
+	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 	"k8s.io/client-go/kubernetes"
 	framework "knative.dev/eventing/pkg/adapter/v2"
 	"knative.dev/pkg/logging"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/telemetry"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/dataplane"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
-)
-
-const (
-	// telemetryScope names this package to OpenTelemetry.
-	telemetryScope = "github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/dispatcher"
-	// name begins the names of the dispatcher's own instruments.
-	name = "eventmesh.broker.dispatcher"
 )
 
 // dispatcher is what Knative's framework runs.
@@ -38,6 +30,8 @@ type dispatcher struct {
 	notReady        atomic.Pointer[error] // nil: ready, as far as the disk goes
 	engine          *dispatch.Dispatcher
 	telemetry       *dispatch.Telemetry
+	gauges          metric.Registration
+	gauged          telemetry.Names // Brokers
 
 	receiving     context.Context //nolint:containedctx // that of all who receive, which ends long after the one of Start
 	stopReceiving context.CancelFunc
@@ -76,10 +70,7 @@ func (d *dispatcher) Start(ctx context.Context) error {
 	if err := d.authenticate(); err != nil {
 		return err
 	}
-	d.telemetry, err = dispatch.NewTelemetry(dispatch.TelemetryOptions{
-		Provider: otel.GetMeterProvider(), Scope: telemetryScope, Prefix: name, System: semconv.MessagingSystemKey.String("eventmesh"), Lane: triggerAttributes,
-	})
-	if err != nil {
+	if err := d.measure(otel.GetMeterProvider()); err != nil {
 		return fmt.Errorf("creating metrics: %w", err)
 	}
 	return dataplane.Run(ctx, &d.config.Config, source, dataplane.Program{
@@ -103,12 +94,6 @@ func (d *dispatcher) authenticate() error {
 	d.tokens = newTokens(client, d.sampled)
 	d.destinations.tokens = d.tokens
 	return nil
-}
-
-// triggerAttributes are those of a Trigger in metrics, by its label.
-func triggerAttributes(label string) []attribute.KeyValue {
-	namespace, trigger, _ := strings.Cut(label, "/")
-	return []attribute.KeyValue{attribute.String("kn.trigger.namespace", namespace), attribute.String("kn.trigger.name", trigger)}
 }
 
 // open opens the disk. Without one, at the end of the context, there is nothing to run.
@@ -160,7 +145,7 @@ func (d *dispatcher) close() {
 	default:
 		d.logger.Info("everything received has been delivered")
 	}
-	if err := d.telemetry.Close(); err != nil {
+	if err := errors.Join(d.telemetry.Close(), d.gauges.Unregister()); err != nil {
 		d.logger.Warnw("closing metrics", zap.Error(err))
 	}
 }

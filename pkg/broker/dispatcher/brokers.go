@@ -56,6 +56,7 @@ func (d *dispatcher) serve(s *served, b *table.Broker) {
 	triggers := make([]broker.Trigger, len(b.Triggers))
 	for i := range b.Triggers {
 		triggers[i] = d.trigger(&b.Triggers[i], b)
+		d.telemetry.Expect(triggers[i].Label(), b.Topic)
 	}
 	s.fanout.Set(triggers)
 	of := membership{mesh: b.Mesh, topic: b.Topic, group: b.Group}
@@ -112,6 +113,7 @@ func (d *dispatcher) keep(ctx context.Context, f *broker.Fanout, of *eventmesh.D
 	}
 	if of.Err != nil {
 		d.sampled.Errorw("received a message that is no event; no Trigger gets it", "topic", of.Topic, "bytes", len(of.Raw), zap.Error(of.Err))
+		d.telemetry.Dropped(of.Topic, dispatch.ReasonUndecodable)
 		return d.forget(ctx, of)
 	}
 	err := f.Put(ctx, m)

@@ -100,6 +100,7 @@ func (s *server) apply(t *table.Table) {
 			r.err = ingress.Refusef(http.StatusServiceUnavailable, "Broker %s/%s cannot be served: %s", b.Namespace, b.Name, b.Problem.Message)
 		} else if r.mesh, r.err = s.meshes.get(b.Mesh); r.err == nil {
 			needed[b.Mesh] = true
+			r.mesh.guard.Expect(b.Topic)
 		}
 		next[[2]string{b.Namespace, b.Name}] = r
 	}
