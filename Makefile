@@ -73,7 +73,7 @@ check-generate: ## fail when generated files differ from what make generate writ
 
 # With -count=1, since Go's cache of results does not notice changes of files outside the module.
 .PHONY: check-monitoring
-check-monitoring: ## fail when Prometheus would refuse a query of config/monitoring, or could find nothing with it
+check-monitoring: ## fail when Prometheus would refuse a query of config/monitoring, could find nothing with it, or an alert does not fire
 	$(GO) -C test/monitoring test -count=1 ./...
 
 # The cluster beside the repository is used when KUBECONFIG names none.

@@ -1,5 +1,5 @@
-// Package monitoring checks the queries of config/monitoring by Prometheus' own parser. It is a module of its own, so that what
-// Prometheus needs is not among the modules of the programs.
+// Package monitoring checks the queries of config/monitoring by Prometheus' own parser, and its alerts by its engine. It is a module of its
+// own, so that what Prometheus needs is not among the modules of the programs.
 package monitoring
 
 import (
@@ -22,7 +22,9 @@ import (
 
 var (
 	// namePattern finds names of metrics in texts for people.
-	namePattern     = regexp.MustCompile(`\b(?:eventmesh_source|eventmesh_sink|messaging_client|kn_eventing|http_server)_[a-z_]*[a-z]\b`)
+	namePattern = regexp.MustCompile(`\b(?:eventmesh_source|eventmesh_sink|eventmesh_broker|messaging_client|kn_eventing|http_server)_[a-z_]*[a-z]\b`)
+	// alertPattern finds the rows of documents about alerts.
+	alertPattern    = regexp.MustCompile("(?m)^\\| `(EventMesh[A-Za-z]+)` \\|.*\\| (?:warning|critical) \\|$")
 	templatePattern = regexp.MustCompile(`\$labels\.([a-zA-Z0-9_]+)`)
 )
 
@@ -35,9 +37,14 @@ func readFile(t *testing.T, path string) []byte {
 	return text
 }
 
-// TestAlerts checks that the alerts are rules of Prometheus, that they name what exists, and that docs/operations.md names them.
-func TestAlerts(t *testing.T) {
-	t.Parallel()
+// programs are those that a group of alerts is about.
+var programs = map[string][]string{
+	"eventmesh-source": {"source"}, "eventmesh-sink": {"sink"}, "eventmesh-broker": {"broker-ingress", "broker-dispatcher"},
+}
+
+// alertRules returns the groups of alerts, which are rules of Prometheus.
+func alertRules(t *testing.T) []rulefmt.RuleGroup {
+	t.Helper()
 	var manifest struct {
 		APIVersion string    `yaml:"apiVersion"`
 		Kind       string    `yaml:"kind"`
@@ -60,12 +67,17 @@ func TestAlerts(t *testing.T) {
 	if len(errs) != 0 {
 		t.Fatal(errs)
 	}
+	return rules.Groups
+}
+
+// TestAlerts checks that the alerts name what exists, and that docs/operations.md names them, and no others.
+func TestAlerts(t *testing.T) {
+	t.Parallel()
 	operations := string(readFile(t, "docs/operations.md"))
-	programs, alerts := names{}, names{}
-	for _, group := range rules.Groups {
-		program := strings.TrimPrefix(group.Name, "eventmesh-")
-		programs[program] = true
-		metrics := exported(t, program)
+	groups, alerts := names{}, names{}
+	for _, group := range alertRules(t) {
+		groups[group.Name] = true
+		metrics := exported(t, programs[group.Name]...)
 		for _, rule := range group.Rules {
 			if rule.Alert == "" || alerts[rule.Alert] {
 				t.Errorf("alert %q has no name of its own", rule.Alert)
@@ -77,8 +89,13 @@ func TestAlerts(t *testing.T) {
 			checkAlert(t, metrics, rule)
 		}
 	}
-	if !maps.Equal(programs, named("source", "sink")) {
-		t.Errorf("got alerts for %v, want for the source and the sink", programs)
+	if want := named(slices.Collect(maps.Keys(programs))...); !maps.Equal(groups, want) {
+		t.Errorf("got groups %v, want %v", groups, want)
+	}
+	for _, row := range alertPattern.FindAllStringSubmatch(operations, -1) {
+		if !alerts[row[1]] {
+			t.Errorf("docs/operations.md names alert %s, which does not exist", row[1])
+		}
 	}
 }
 
@@ -116,37 +133,102 @@ type panel struct {
 	Title   string  `json:"title"`
 	Panels  []panel `json:"panels"`
 	Targets []struct {
-		Expr string `json:"expr"`
+		Expr   string `json:"expr"`
+		Legend string `json:"legendFormat"`
 	} `json:"targets"`
 }
 
-// TestDashboard checks that the dashboard names what exists, and shows all of it.
-func TestDashboard(t *testing.T) {
-	t.Parallel()
-	var dashboard struct {
-		UID        string  `json:"uid"`
-		Title      string  `json:"title"`
-		Panels     []panel `json:"panels"`
-		Templating struct {
-			List []struct {
-				Name       string          `json:"name"`
-				Type       string          `json:"type"`
-				Definition string          `json:"definition"`
-				Query      json.RawMessage `json:"query"`
-				AllValue   string          `json:"allValue"`
-			} `json:"list"`
-		} `json:"templating"`
-	}
-	if err := json.Unmarshal(readFile(t, "config/monitoring/dashboard.json"), &dashboard); err != nil {
-		t.Fatal(err)
-	}
-	if dashboard.UID == "" || dashboard.Title == "" {
-		t.Errorf("got uid %q and title %q, want both", dashboard.UID, dashboard.Title)
-	}
+// dashboard is what Grafana shows.
+type dashboard struct {
+	UID        string  `json:"uid"`
+	Title      string  `json:"title"`
+	Panels     []panel `json:"panels"`
+	Templating struct {
+		List []struct {
+			Name       string          `json:"name"`
+			Type       string          `json:"type"`
+			Definition string          `json:"definition"`
+			Query      json.RawMessage `json:"query"`
+			AllValue   string          `json:"allValue"`
+		} `json:"list"`
+	} `json:"templating"`
+}
 
-	values := map[string]string{"__rate_interval": "5m", "__range": "1h"}
-	definitions := map[string]string{}
-	for _, variable := range dashboard.Templating.List {
+// TestDashboards checks that the dashboards name what exists, and show all of it: each row all of a program.
+func TestDashboards(t *testing.T) {
+	t.Parallel()
+	uids := names{}
+	for file, rows := range map[string]map[string]string{
+		"dashboard.json":        {"Source": "source", "Sink": "sink"},
+		"dashboard-broker.json": {"Ingress": "broker-ingress", "Dispatcher": "broker-dispatcher"},
+	} {
+		var d dashboard
+		if err := json.Unmarshal(readFile(t, "config/monitoring/"+file), &d); err != nil {
+			t.Fatal(err)
+		}
+		if d.UID == "" || uids[d.UID] || d.Title == "" {
+			t.Errorf("%s: got uid %q and title %q, want both, and an uid of its own", file, d.UID, d.Title)
+		}
+		uids[d.UID] = true
+		d.check(t, rows)
+	}
+}
+
+// check checks the rows of a dashboard, each of which is about a program.
+func (d *dashboard) check(t *testing.T, programs map[string]string) {
+	t.Helper()
+	values, definitions := d.variables(t)
+	rows := map[string][]panel{}
+	row := ""
+	for _, p := range d.Panels {
+		if p.Type == "row" {
+			row = p.Title
+		}
+		rows[row] = append(append(rows[row], p), p.Panels...)
+	}
+	if got, want := slices.Sorted(maps.Keys(rows)), slices.Sorted(maps.Keys(programs)); !slices.Equal(got, want) {
+		t.Fatalf("got rows %q, want %q", got, want)
+	}
+	ids := map[int]bool{}
+	for row, panels := range rows {
+		r := reader{exported(t, programs[row]), values, names{}}
+		shown := names{}
+		for _, p := range panels {
+			if ids[p.ID] || p.ID == 0 || p.Title == "" {
+				t.Errorf("panel %q has no id of its own, or no title", p.Title)
+			}
+			ids[p.ID] = true
+			if p.Type != "row" && len(p.Targets) == 0 {
+				t.Errorf("panel %q shows nothing", p.Title)
+			}
+			for _, target := range p.Targets {
+				q := r.ask(t, p.Title, target.Expr)
+				maps.Copy(shown, q.families)
+				for _, label := range legendPattern.FindAllStringSubmatch(target.Legend, -1) {
+					if !q.result[label[1]] {
+						t.Errorf("panel %q: its result has no label %s", p.Title, label[1])
+					}
+				}
+			}
+		}
+		for name, m := range r.metrics {
+			if !shown[m.family] {
+				t.Errorf("no panel of row %s shows %s", row, name)
+			}
+		}
+		for variable := range r.used {
+			if definition, found := definitions[variable]; found {
+				r.define(t, variable, definition)
+			}
+		}
+	}
+}
+
+// variables returns the values of the variables when all is shown, and where they come from.
+func (d *dashboard) variables(t *testing.T) (values, definitions map[string]string) {
+	t.Helper()
+	values, definitions = map[string]string{"__rate_interval": "5m", "__range": "1h"}, map[string]string{}
+	for _, variable := range d.Templating.List {
 		if variable.Type != "query" {
 			continue
 		}
@@ -158,50 +240,12 @@ func TestDashboard(t *testing.T) {
 		}
 		values[variable.Name], definitions[variable.Name] = variable.AllValue, variable.Definition
 	}
-
-	rows := map[string][]panel{}
-	row := ""
-	for _, p := range dashboard.Panels {
-		if p.Type == "row" {
-			row = p.Title
-		}
-		rows[row] = append(append(rows[row], p), p.Panels...)
-	}
-	if titles := slices.Sorted(maps.Keys(rows)); !slices.Equal(titles, []string{"Sink", "Source"}) {
-		t.Fatalf("got rows %q, want one for the source, and one for the sink", titles)
-	}
-	ids := map[int]bool{}
-	for row, panels := range rows {
-		d := reader{exported(t, strings.ToLower(row)), values, names{}}
-		shown := names{}
-		for _, p := range panels {
-			if ids[p.ID] || p.ID == 0 || p.Title == "" {
-				t.Errorf("panel %q has no id of its own, or no title", p.Title)
-			}
-			ids[p.ID] = true
-			if p.Type != "row" && len(p.Targets) == 0 {
-				t.Errorf("panel %q shows nothing", p.Title)
-			}
-			for _, target := range p.Targets {
-				q := d.ask(t, p.Title, target.Expr)
-				maps.Copy(shown, q.families)
-			}
-		}
-		for name, m := range d.metrics {
-			if !shown[m.family] {
-				t.Errorf("no panel of row %s shows %s", row, name)
-			}
-		}
-		for variable := range d.used {
-			if definition, found := definitions[variable]; found {
-				d.define(t, variable, definition)
-			}
-		}
-	}
+	return values, definitions
 }
 
 var (
 	variablePattern   = regexp.MustCompile(`\$(?:(\w+)|\{(\w+)\})`)
+	legendPattern     = regexp.MustCompile(`\{\{(\w+)\}\}`)
 	definitionPattern = regexp.MustCompile(`^label_values\((.+), *([a-z_]+)\)$`)
 )
 
@@ -230,13 +274,18 @@ func (r reader) ask(t *testing.T, what, expression string) query {
 	return q
 }
 
-// define checks where the values of a variable come from.
+// define checks where the values of a variable come from. It may be used for several programs, and offer those of all.
 func (r reader) define(t *testing.T, variable, definition string) {
 	t.Helper()
 	parts := definitionPattern.FindStringSubmatch(definition)
 	if parts == nil {
 		t.Errorf("variable %s: not understood: %s", variable, definition)
 		return
+	}
+	r.metrics = maps.Clone(r.metrics)
+	for name, m := range r.metrics {
+		m.others = nil
+		r.metrics[name] = m
 	}
 	if q := r.ask(t, variable, parts[1]); !q.result[parts[2]] {
 		t.Errorf("variable %s: no label %s", variable, parts[2])

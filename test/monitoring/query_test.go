@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/prometheus/prometheus/model/labels"
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
@@ -36,11 +37,64 @@ func (n names) without(list ...string) names {
 type metric struct {
 	family, kind string
 	labels       names
+	others       []series // that have its name
 }
 
-// exported reads the list of what a program exports, which its own tests compare with what it exports. The metrics have the names that a
+// series has the labels by which one is told from others of its name, which are of other programs.
+type series map[string]string
+
+// identities are series of the programs, and of Knative's. Of each metric they have the labels that the metric has.
+var identities = map[string]series{
+	"source":            {"messaging_consumer_group_name": "billing", "messaging_operation_name": "reply", "messaging_system": "eventmesh"},
+	"sink":              {"server_address": "eventmesh-sink", "messaging_operation_name": "publish", "messaging_system": "eventmesh"},
+	"broker-ingress":    {"server_address": "eventmesh-broker-ingress", "messaging_operation_name": "publish", "messaging_system": "eventmesh"},
+	"broker-dispatcher": {"messaging_system": "eventmesh"},
+}
+
+var (
+	identifying   = named("messaging_consumer_group_name", "messaging_operation_name", "messaging_system", "server_address")
+	ofKnative     = series{"messaging_system": "knative", "server_address": "broker-ingress.knative-eventing.svc.cluster.local"}
+	alsoOfKnative = named("kn_eventing_dispatch_duration_seconds", "http_server_request_duration_seconds")
+)
+
+// exported reads the lists of what programs export, which their own tests compare with what they export. The metrics have the names that a
 // query can select, and the labels of the scrape too.
-func exported(t *testing.T, program string) map[string]metric {
+func exported(t *testing.T, programs ...string) map[string]metric {
+	t.Helper()
+	metrics, others := map[string]metric{}, map[string][]series{}
+	for program, identity := range identities {
+		list := listed(t, program)
+		if slices.Contains(programs, program) {
+			maps.Copy(metrics, list)
+			continue
+		}
+		for name, other := range list {
+			others[name] = append(others[name], identity.of(other.labels))
+		}
+	}
+	for name, m := range metrics {
+		m.others = others[name]
+		if alsoOfKnative[m.family] {
+			m.others = append(slices.Clone(m.others), ofKnative.of(m.labels))
+		}
+		metrics[name] = m
+	}
+	return metrics
+}
+
+func (s series) of(labels names) series {
+	s = maps.Clone(s)
+	maps.DeleteFunc(s, func(name, _ string) bool { return !labels[name] })
+	return s
+}
+
+// selectedBy tells whether a query may select the series.
+func (s series) selectedBy(matchers []*labels.Matcher) bool {
+	return !slices.ContainsFunc(matchers, func(m *labels.Matcher) bool { return identifying[m.Name] && !m.Matches(s[m.Name]) })
+}
+
+// listed reads the list of one program.
+func listed(t *testing.T, program string) map[string]metric {
 	t.Helper()
 	list, err := os.ReadFile("testdata/" + program + ".txt")
 	if err != nil {
@@ -49,7 +103,7 @@ func exported(t *testing.T, program string) map[string]metric {
 	metrics := map[string]metric{}
 	for line := range strings.Lines(string(list)) {
 		fields := strings.Fields(line)
-		m := metric{fields[0], fields[1], named(append(fields[2:], "namespace", "pod")...)}
+		m := metric{family: fields[0], kind: fields[1], labels: named(append(fields[2:], "namespace", "pod")...)}
 		if m.kind != "histogram" {
 			metrics[m.family] = m
 			continue
@@ -105,11 +159,7 @@ func (q *query) labels(part parser.Node) names {
 			q.errorf("no metric %q", e.Name)
 		}
 		q.families[m.family] = true
-		for _, matcher := range e.LabelMatchers {
-			if matcher.Name != "__name__" {
-				q.want(m.labels, matcher.Name)
-			}
-		}
+		q.selects(m, e.LabelMatchers)
 		return m.labels
 	case *parser.AggregateExpr:
 		return q.aggregated(e)
@@ -123,6 +173,21 @@ func (q *query) labels(part parser.Node) names {
 		maps.Copy(all, q.labels(child))
 	}
 	return all
+}
+
+// selects checks what a query asks of one metric.
+func (q *query) selects(m metric, matchers []*labels.Matcher) {
+	for _, matcher := range matchers {
+		without := matcher.Type == labels.MatchEqual && matcher.Value == "" // as others are not
+		if matcher.Name != "__name__" && !(without && slices.ContainsFunc(m.others, func(s series) bool { return s[matcher.Name] != "" })) {
+			q.want(m.labels, matcher.Name)
+		}
+	}
+	for _, other := range m.others {
+		if other.selectedBy(matchers) {
+			q.errorf("%s of another program is selected, too: %v", m.family, other)
+		}
+	}
 }
 
 // aggregated checks an aggregation, and returns the labels of its result.
@@ -205,9 +270,10 @@ func TestQueriesAreChecked(t *testing.T) {
 		{`eventmesh_source_buffer_events / eventmesh_source_buffer_limit_events > 0.8 or eventmesh_source_in_flight > bool 1e3`, ""},
 		{`sum by (pod, namespace) (rate(eventmesh_source_dropped_total{pod=~"a|}b\"", namespace!='x'}[5m] offset 1h)) > 0`, ""},
 		{`sum(rate(eventmesh_source_dropped_total[5m])) by (pod)`, ""},
-		{`histogram_quantile(0.9, sum by (le) (rate(kn_eventing_dispatch_duration_seconds_bucket[5m])))`, ""},
+		{`histogram_quantile(0.9, sum by (le) (rate(kn_eventing_dispatch_duration_seconds_bucket{messaging_consumer_group_name="a"}[5m])))`, ""},
 		{`eventmesh_source_connected * on (pod) group_left () eventmesh_source_in_flight`, ""},
 		{`count_over_time(eventmesh_source_connected[5m])`, ""},
+		{`messaging_client_sent_messages_total{messaging_operation_name="reply", server_address=""}`, ""},
 		{`max_over_time(sum(rate(eventmesh_source_dropped_total[5m]))[1h:]) > 0`, ""},
 		{`sum without (pod) (eventmesh_source_connected) / ignoring (pod) eventmesh_source_in_flight`, ""},
 
@@ -215,7 +281,7 @@ func TestQueriesAreChecked(t *testing.T) {
 		{`rate(eventmesh_source_dropped_total)`, "expected type range vector"},
 		{`eventmesh_source_connected b c`, "unexpected identifier"},
 		{`eventmesh_source_connected > > 1`, "unexpected <op:>>"},
-		{`histogram_quantile(rate(kn_eventing_dispatch_duration_seconds_bucket[5m]))`, "expected 2 argument(s)"},
+		{`histogram_quantile(rate(kn_eventing_dispatch_duration_seconds_bucket{messaging_consumer_group_name="a"}[5m]))`, "expected 2 argument(s)"},
 		{`eventmesh_source_connected{pod="1"} {pod="2"}`, `unexpected "{"`},
 		{`* eventmesh_source_connected`, "unexpected <op:*>"},
 		{`rte(eventmesh_source_dropped_total[5m])`, "unknown function"},
@@ -231,13 +297,17 @@ func TestQueriesAreChecked(t *testing.T) {
 		{`kn_eventing_dispatch_duration_seconds`, `no metric "kn_eventing_dispatch_duration_seconds"`},
 		{`eventmesh_source_dropped`, `no metric "eventmesh_source_dropped"`},
 		{`{__name__="eventmesh_source_connected"}`, `no metric ""`},
+		{`kn_eventing_dispatch_duration_seconds_count`, "of another program"},
+		{`kn_eventing_dispatch_duration_seconds_count{messaging_consumer_group_name=~".*"}`, "of another program"},
+		{`messaging_client_sent_messages_total{error_type="", server_address=""}`, "of another program"},
+		{`eventmesh_source_connected{server_address=""}`, "no label server_address"},
 		{`sum by (topic) (eventmesh_source_connected)`, "no label topic"},
 		{`sum by (eventmesh_reason) (eventmesh_source_connected)`, "no label eventmesh_reason"},
 		{`sum by (pod) (sum by (namespace) (eventmesh_source_connected))`, "no label pod"},
 		{`eventmesh_source_connected{pod="a", group="b"}`, "no label group"},
 		{`eventmesh_source_connected * on (topic) eventmesh_source_in_flight`, "no label topic"},
 		{`eventmesh_source_connected * eventmesh_source_dropped_total`, "matches nothing"},
-		{`histogram_quantile(0.9, sum by (pod) (rate(kn_eventing_dispatch_duration_seconds_bucket[5m])))`, "no label le"},
+		{`histogram_quantile(0.9, sum by (pod) (rate(kn_eventing_dispatch_duration_seconds_bucket{messaging_consumer_group_name="a"}[5m])))`, "no label le"},
 		{`rate(eventmesh_source_connected[5m])`, "which is a gauge"},
 		{`eventmesh_source_connected[5m]`, "no instant vector"},
 		{`1 + 1`, "no instant vector"},
@@ -269,7 +339,7 @@ func TestLabelsOfResults(t *testing.T) {
 			[]string{"namespace", "pod"}},
 		{`sum by (pod) (eventmesh_source_connected) and on () eventmesh_source_in_flight`, []string{"pod"}},
 		{`topk(3, sum by (pod) (eventmesh_source_connected))`, []string{"pod"}},
-		{`histogram_quantile(0.9, sum by (pod, le) (rate(kn_eventing_dispatch_duration_seconds_bucket[5m])))`, []string{"pod"}},
+		{`histogram_quantile(0.9, sum by (pod, le) (rate(kn_eventing_dispatch_duration_seconds_bucket{messaging_consumer_group_name="a"}[5m])))`, []string{"pod"}},
 	} {
 		q, err := ask(metrics, test.expression)
 		if got := slices.Sorted(maps.Keys(q.result)); err != nil || !slices.Equal(got, test.want) {
