@@ -64,8 +64,8 @@ func TestManifests(t *testing.T) {
 				}
 			}
 			for _, object := range objects {
-				if pod := podOf(object); pod != nil {
-					checkPod(t, pod, settings)
+				if template := templateOf(object); template != nil {
+					checkPod(t, &template.Spec, settings)
 				}
 			}
 		})
@@ -207,16 +207,17 @@ func validate(t *testing.T, object runtime.Object) {
 	}
 }
 
-func podOf(object runtime.Object) *corev1.PodSpec {
+// templateOf returns what an object makes pods of, and nil where it makes none.
+func templateOf(object runtime.Object) *corev1.PodTemplateSpec {
 	switch o := object.(type) {
 	case *appsv1.Deployment:
-		return &o.Spec.Template.Spec
+		return &o.Spec.Template
 	case *appsv1.StatefulSet:
-		return &o.Spec.Template.Spec
+		return &o.Spec.Template
 	case *batchv1.Job:
-		return &o.Spec.Template.Spec
+		return &o.Spec.Template
 	case *sourcesv1.ContainerSource:
-		return &o.Spec.Template.Spec
+		return &o.Spec.Template
 	default:
 		return nil
 	}
