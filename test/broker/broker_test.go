@@ -228,7 +228,7 @@ func TestFullTrigger(t *testing.T) {
 func (s *stage) awaitFull(t *testing.T, trigger, says string) {
 	t.Helper()
 	await.Until(t, await.Patience, func() string {
-		got := statusOf(t, s.dispatcher).Brokers["b-default"].Triggers["t-"+trigger].Problem
+		got := s.statusAt(t, s.dispatcher).Triggers["t-"+trigger].Problem
 		if got == nil || got.Reason != "Full" || !strings.Contains(got.Message, says) {
 			return fmt.Sprintf("the full Trigger says %+v, want %q", got, says)
 		}
@@ -241,6 +241,7 @@ func (s *stage) awaitFull(t *testing.T, trigger, says string) {
 func TestTriggerThatOverflows(t *testing.T) {
 	t.Parallel()
 	onBoth(t, func(t *testing.T, s *stage) {
+		s.needsStorage(t)
 		hangs, dead, beside := newSubscriber(t, nil), newSubscriber(t, nil), newSubscriber(t, nil)
 		back := make(chan struct{})
 		release := sync.OnceFunc(func() { close(back) })
@@ -285,7 +286,7 @@ func TestTriggerThatOverflows(t *testing.T) {
 		dead.awaits(t, "the dead letter sink that is back", ids[30:]...)
 		release()
 		await.Until(t, await.Patience, func() string {
-			if got := statusOf(t, s.dispatcher).Brokers["b-default"].Triggers["t-full"].Problem; got != nil {
+			if got := s.statusAt(t, s.dispatcher).Triggers["t-full"].Problem; got != nil {
 				return fmt.Sprintf("the Trigger says %+v", got)
 			}
 			return ""
@@ -391,10 +392,13 @@ func TestAnswersOfTheIngress(t *testing.T) {
 	if response.StatusCode != http.StatusAccepted {
 		t.Errorf("an event of CloudEvents 0.3: got %d, want 202", response.StatusCode)
 	}
+	if s.mesh == nil {
+		return // the rest needs an EventMesh that can be stopped
+	}
 	s.mesh.Stop()
 	await.Until(t, await.Patience, func() string {
 		status, said := s.send(t, "default", newEvent("2", "order"))
-		problem := statusOf(t, s.ingress).Brokers["b-default"].Problem
+		problem := s.statusAt(t, s.ingress).Problem
 		if status != 503 || problem == nil || problem.Reason != "NotConnected" {
 			return fmt.Sprintf("without EventMesh: %d %s, %+v", status, said, problem)
 		}
@@ -414,7 +418,7 @@ func TestConfigurationChanges(t *testing.T) {
 	s.write(t)
 	await.Until(t, await.Patience, func() string {
 		for _, p := range []*process{s.ingress, s.dispatcher} {
-			if got := statusOf(t, p).Brokers["b-default"].Problem; got == nil || got.Reason != "ConfigInvalid" {
+			if got := s.statusAt(t, p).Problem; got == nil || got.Reason != "ConfigInvalid" {
 				return fmt.Sprintf("%s says %+v", p.name, got)
 			}
 		}
@@ -422,7 +426,10 @@ func TestConfigurationChanges(t *testing.T) {
 	})
 	s.mustSend(t, newEvent("1", "order"))
 	gets.awaits(t, "the Trigger", "1")
-	s.config = map[string]string{"eventmesh.url": s.mesh.TCPURL()}
+	if !s.holdsEvents() {
+		return // a topic dies with its last subscriber, who leaves to come back over TCP
+	}
+	s.config = map[string]string{"eventmesh.url": s.url(t, "TCP")}
 	s.write(t)
 	s.awaitServed(t)
 	s.mustSend(t, newEvent("2", "order"))
@@ -430,7 +437,7 @@ func TestConfigurationChanges(t *testing.T) {
 	s.config = map[string]string{"eventmesh.url": right["eventmesh.url"], "topic": "another"}
 	s.write(t)
 	await.Until(t, await.Patience, func() string {
-		if got := statusOf(t, s.ingress).Brokers["b-default"].Problem; got == nil || got.Reason != "TopicIsImmutable" {
+		if got := s.statusAt(t, s.ingress).Problem; got == nil || got.Reason != "TopicIsImmutable" {
 			return fmt.Sprintf("another topic: %+v", got)
 		}
 		return ""
@@ -455,7 +462,6 @@ func TestBrokerIsCreatedAnew(t *testing.T) {
 		return ""
 	})
 	s.brokers[0] = newBroker("default")
-	s.brokers[0].UID = "another"
 	s.write(t)
 	s.awaitServed(t)
 	var ids []string

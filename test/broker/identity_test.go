@@ -156,7 +156,7 @@ func TestSendersNeedTokens(t *testing.T) {
 	s.write(t)
 	await.Until(t, await.Patience, func() string {
 		status, said := s.sendAs(t, foreign, "default", newEvent("1", "order"))
-		problem := statusOf(t, s.ingress).Brokers["b-default"].Problem
+		problem := s.statusAt(t, s.ingress).Problem
 		if status != http.StatusServiceUnavailable || problem == nil || problem.Reason != "IssuerUnknown" {
 			return fmt.Sprintf("an issuer that is away: %d %s, %+v", status, said, problem)
 		}

@@ -18,6 +18,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/uuid"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	"knative.dev/pkg/apis"
@@ -31,7 +32,7 @@ import (
 
 // stage is an ingress and a dispatcher, with an EventMesh and a file of what there is.
 type stage struct {
-	mesh                *eventmeshtest.Server
+	mesh                *eventmeshtest.Server // nil: a real one
 	file, spool         string
 	ingress, dispatcher *process
 	address             string // of the ingress
@@ -47,21 +48,45 @@ const namespace = "shop"
 func newStage(t *testing.T, transport string) *stage {
 	t.Helper()
 	s := &stage{file: filepath.Join(t.TempDir(), "table.json"), spool: filepath.Join(t.TempDir(), "spool")}
-	s.mesh = eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
-	url := s.mesh.GRPCURL()
-	if transport == "TCP" {
-		url = s.mesh.TCPURL()
-	}
-	s.config = map[string]string{"eventmesh.url": url}
+	s.config = map[string]string{"eventmesh.url": s.url(t, transport)}
 	s.brokers = []*eventingv1.Broker{newBroker("default")}
 	return s
 }
 
+// url returns where EventMesh takes a transport: the real one, where the environment names it, or the one in memory.
+func (s *stage) url(t *testing.T, transport string) string {
+	t.Helper()
+	if url := os.Getenv("EVENTMESH_" + strings.ToUpper(transport) + "_URL"); url != "" {
+		return url
+	}
+	if s.mesh == nil {
+		s.mesh = eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
+	}
+	if transport == "TCP" {
+		return s.mesh.TCPURL()
+	}
+	return s.mesh.GRPCURL()
+}
+
+// holdsEvents tells whether EventMesh keeps events for a group that is away.
+func (s *stage) holdsEvents() bool {
+	return s.mesh != nil || os.Getenv("EVENTMESH_STORAGE") == "rocketmq"
+}
+
+// needsStorage skips a test whose events wait for a group that is away, where EventMesh keeps none.
+func (s *stage) needsStorage(t *testing.T) {
+	t.Helper()
+	if !s.holdsEvents() {
+		t.Skip("the storage keeps no events for a group that is away")
+	}
+}
+
+// newBroker returns a Broker with a topic and a group of its own, as a real EventMesh keeps those of tests before.
 func newBroker(name string) *eventingv1.Broker {
 	return &eventingv1.Broker{
 		TypeMeta: metav1.TypeMeta{APIVersion: "eventing.knative.dev/v1", Kind: "Broker"},
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: name, UID: types.UID("b-" + name), Generation: 1,
+			Namespace: namespace, Name: name, UID: uuid.NewUUID(), Generation: 1,
 			Annotations: map[string]string{eventingv1.BrokerClassAnnotationKey: "EventMesh"},
 		},
 	}
@@ -196,6 +221,12 @@ func (s *stage) awaitServed(t *testing.T) {
 		}
 		return ""
 	})
+}
+
+// statusAt returns what a program says of the first Broker.
+func (s *stage) statusAt(t *testing.T, p *process) dataplane.BrokerStatus {
+	t.Helper()
+	return statusOf(t, p).Brokers[string(s.brokers[0].UID)]
 }
 
 func statusOf(t *testing.T, p *process) (s dataplane.Status) {
