@@ -524,3 +524,36 @@ func TestReplyToAnAsynchronousEvent(t *testing.T) {
 		}
 	})
 }
+
+// Who makes its topics gets the first events at once, and nobody gets any other.
+func TestMakeTopics(t *testing.T) {
+	for _, storage := range []eventmeshtest.Storage{eventmeshtest.Standalone, eventmeshtest.RocketMQ} {
+		t.Run(storage.String(), func(t *testing.T) {
+			eachTransport(t, eventmeshtest.Options{Storage: storage, UnknownTopics: true, DiscoverAfter: time.Hour}, func(t *testing.T, server *eventmeshtest.Server, url string) {
+				t.Helper()
+				cfg, told := config(t, url)
+				subscription := eventmesh.Subscription{Topics: []string{"orders", "bills"}, MakeTopics: true}
+				first := newSubscriber(t, cfg, subscription)
+				told.await(t, true)
+				p := newPublisher(t, cfg)
+				told.await(t, true)
+				for i, topic := range subscription.Topics {
+					if err := p.Publish(bounded(t), topic, newEvent(fmt.Sprint(i+1))); err != nil {
+						t.Fatal(err)
+					}
+					if d := expectAny(t, first); d.Event.ID() != fmt.Sprint(i+1) || d.Ack(t.Context()) != nil {
+						t.Errorf("got event %s of topic %s, want %d", d.Event.ID(), d.Topic, i+1)
+					}
+				}
+				cfg.ClientID = "another"
+				newSubscriber(t, cfg, subscription)
+				told.await(t, true)
+				for _, topic := range subscription.Topics {
+					if got := len(server.Published(topic)); got != 1 {
+						t.Errorf("topic %s has %d events, want 1", topic, got)
+					}
+				}
+			})
+		})
+	}
+}

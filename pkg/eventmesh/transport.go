@@ -106,4 +106,7 @@ type Subscription struct {
 	// Mode defaults to Clustering, and Type to Async.
 	Mode Mode
 	Type Type
+	// MakeTopics lets RocketMQ make those topics that it does not have yet, where it makes topics by itself. Without it a TCP session
+	// cannot subscribe to them, and a gRPC session gets their first events up to a minute late.
+	MakeTopics bool
 }

@@ -60,7 +60,7 @@ func (s *stage) url(t *testing.T, transport string) string {
 		return url
 	}
 	if s.mesh == nil {
-		s.mesh = eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
+		s.mesh = eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, UnknownTopics: true})
 	}
 	if transport == "TCP" {
 		return s.mesh.TCPURL()

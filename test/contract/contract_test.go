@@ -54,7 +54,7 @@ func run(t *testing.T, tested, other way) {
 	}
 	for name, storage := range map[string]eventmeshtest.Storage{"standalone": eventmeshtest.Standalone, "rocketmq": eventmeshtest.RocketMQ} {
 		t.Run(name, func(t *testing.T) {
-			server := eventmeshtest.New(t, eventmeshtest.Options{Storage: storage, AcknowledgeAfter: -1})
+			server := eventmeshtest.New(t, eventmeshtest.Options{Storage: storage, AcknowledgeAfter: -1, UnknownTopics: true})
 			target := target
 			if storage == eventmeshtest.RocketMQ {
 				target.Storage = rocketMQ

@@ -69,7 +69,7 @@ func (m *member) open(d *dispatcher) bool {
 	}
 	client, err := d.config.Client(m.of.mesh, m.of.group, d.logger.With("topic", m.of.topic))
 	if err == nil {
-		m.subscriber, err = eventmesh.NewSubscriber(client, eventmesh.Subscription{Topics: []string{m.of.topic}}, adapter.Transports...)
+		m.subscriber, err = eventmesh.NewSubscriber(client, eventmesh.Subscription{Topics: []string{m.of.topic}, MakeTopics: true}, adapter.Transports...)
 	}
 	m.err = err
 	if err != nil {

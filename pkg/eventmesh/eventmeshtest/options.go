@@ -45,8 +45,10 @@ type Options struct {
 	// more; 0 stands for 5 s.
 	ReplyTimeout time.Duration
 	// UnknownTopics lets the RocketMQ storage know a topic only from its first event on: until then a TCP subscription to it
-	// is refused. Without it every topic exists, as if an operator had created it.
+	// is refused, and one over gRPC gets its first events late. Without it every topic exists, as if an operator had created it.
 	UnknownTopics bool
+	// DiscoverAfter is how long after a topic has been made those find it who subscribed before; 0 stands for 20 s.
+	DiscoverAfter time.Duration
 	// StuckQueues lets half of a topic's queues in the storage [RocketMQ] give nothing to a group whose last member has left and
 	// another has come, until the server restarts. It has been seen on a real server, and not in later runs.
 	StuckQueues bool
@@ -88,6 +90,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.SessionExpiry, time.Minute)
 	setDefault(&o.TCPSessionExpiry, time.Minute)
 	setDefault(&o.ReplyTimeout, 5*time.Second)
+	setDefault(&o.DiscoverAfter, 20*time.Second)
 	setDefault(&o.RateLimit, 15_000)
 	setDefault(&o.InboundLimit, 2_000)
 	setDefault(&o.InFlightLimit, 20)

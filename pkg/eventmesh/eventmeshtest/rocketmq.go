@@ -32,9 +32,12 @@ type rocketGroup struct {
 	// left says that the group had subscribers since the server started, and lost the last; stuck says that it came back, and
 	// that half of the queues give it nothing, with [Options.StuckQueues].
 	left, stuck bool
+	// unaware says that the topic was made after the consumer had looked for it, which it has not done again yet.
+	unaware bool
 }
 
 type rocketTopic struct {
+	made    bool // by an event, though it may have been refused after that
 	first   uint64
 	entries []*rocketEntry
 	groups  map[string]*rocketGroup
@@ -61,10 +64,12 @@ func (r *rocketMQ) check(m *message) error {
 	if len(m.data) == 0 && m.proto == nil {
 		return fmt.Errorf("an illegal message for RocketMQ, Topic=%s: it has no data", m.topic)
 	}
+	properties := 0
 	for _, v := range []string{m.event.GetId(), m.event.GetSource(), m.event.GetType()} {
 		if strings.TrimSpace(v) == "" {
 			return errBlankProperty
 		}
+		properties += len(v)
 	}
 	for name, v := range m.event.GetAttributes() {
 		text := attributeText(v)
@@ -74,9 +79,20 @@ func (r *rocketMQ) check(m *message) error {
 		if name != attrTime && name != attrDataSchema {
 			m.event.Attributes[name] = stringAttribute(text)
 		}
+		properties += len(name) + len(text) + 2
+	}
+	r.make(m.topic) // as RocketMQ's broker does before it looks at more than the topic
+	if properties > maxProperties {
+		return errProperties
 	}
 	return nil
 }
+
+// maxProperties is how many bytes a message's properties may have, with two more for each.
+const maxProperties = 1<<15 - 1
+
+var errProperties = plainError("CODE: 13  DESC: the message is illegal, maybe msg body or properties length not matched. " +
+	"msg body length limit 4194304B, msg properties length limit 32KB.")
 
 var errBlankProperty = errors.New("the name or value of property can not be null or blank string")
 
@@ -121,7 +137,7 @@ func stamp(m *message, now time.Time) {
 
 // offer gives an event to one of the group's consumers, if one takes it.
 func (r *rocketMQ) offer(e *rocketEntry, name string, g *rocketGroup) {
-	if e.groups[name] != 0 || g.stuck && e.m.offset%2 == 1 {
+	if e.groups[name] != 0 || g.unaware || g.stuck && e.m.offset%2 == 1 {
 		return
 	}
 	listening := slices.DeleteFunc(slices.Clone(g.consumers), func(c *group) bool {
@@ -135,7 +151,31 @@ func (r *rocketMQ) offer(e *rocketEntry, name string, g *rocketGroup) {
 }
 
 func (r *rocketMQ) exists(topic string) bool {
-	return !r.b.options.UnknownTopics || len(r.topic(topic).entries) > 0
+	return !r.b.options.UnknownTopics || r.topic(topic).made
+}
+
+// make makes a topic. Those who have subscribed before find it later.
+func (r *rocketMQ) make(topic string) {
+	t := r.topic(topic)
+	if t.made {
+		return
+	}
+	t.made = true
+	for _, rg := range t.groups {
+		if rg.unaware {
+			time.AfterFunc(r.b.options.DiscoverAfter, func() { r.discover(topic, rg) })
+		}
+	}
+}
+
+// discover lets a group find a topic, and gives it what has come meanwhile.
+func (r *rocketMQ) discover(topic string, rg *rocketGroup) {
+	r.b.mu.Lock()
+	defer r.b.mu.Unlock()
+	rg.unaware = false
+	for _, g := range rg.consumers {
+		r.drain(topic, g)
+	}
 }
 
 func (r *rocketMQ) attach(topic string, g *group) {
@@ -151,6 +191,7 @@ func (r *rocketMQ) attach(topic string, g *group) {
 	}
 	if len(rg.consumers) == 0 {
 		t.rewind(g.name)
+		rg.unaware = !r.exists(topic)
 	}
 	if !slices.Contains(rg.consumers, g) {
 		rg.consumers = append(rg.consumers, g)

@@ -62,6 +62,34 @@ func TestUnknownTopicCannotBeSubscribedToOverTCP(t *testing.T) {
 	c.wantEvent("1")
 }
 
+// TestTopicIsFoundLate: whoever subscribed over gRPC before there was a topic looks for it now and then.
+func TestTopicIsFoundLate(t *testing.T) {
+	for after, early := range map[time.Duration]bool{time.Millisecond: true, time.Hour: false} {
+		s := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, UnknownTopics: true, DiscoverAfter: after})
+		c := dialGRPC(t, s)
+		waits := c.subscribe("g", "T")
+		c.mustPublish(publication("T", "1"))
+		if early {
+			waits.want("1")
+		} else {
+			c.subscribe("g2", "T").want("1") // which comes later, and knows it
+			waits.wantNone()
+		}
+	}
+}
+
+// TestUnstorableEventMakesItsTopic: RocketMQ's broker makes the topic before it looks at the properties.
+func TestUnstorableEventMakesItsTopic(t *testing.T) {
+	s := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, UnknownTopics: true})
+	grpc := dialGRPC(t, s)
+	if got := statusOf(grpc.publish(publication("T", "1", "filler", strings.Repeat("x", 1<<15)))); got != "14" {
+		t.Errorf("got code %s, want 14", got)
+	}
+	c := cluster(t, s, "g", "T")
+	grpc.mustPublish(publication("T", "2", "filler", strings.Repeat("x", 1<<14), "protocoldesc", "tcp", "datacontenttype", "application/cloudevents+json"))
+	c.wantEvent("2")
+}
+
 func TestRocketMQAttributes(t *testing.T) {
 	s := rocketMQ(t)
 	c := dialGRPC(t, s)

@@ -3,10 +3,13 @@ package grpc
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"time"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	pb "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 const (
@@ -55,8 +58,24 @@ func (s *subscriber) rejoin(ctx context.Context) {
 
 // onRocketMQ tells whether that is EventMesh's storage, by how it refuses a request that nothing can come of.
 func (s *subscriber) onRocketMQ(ctx context.Context) bool {
-	answer, err := s.publish.RequestReply(ctx, control(s.client, "?", attributes{
-		"subject": text(noTopic), "producergroup": text(s.group), "ttl": text(milliseconds(rejoinTimeout)),
-	}))
+	answer, err := s.request(ctx, noTopic, nil)
 	return err == nil && strings.Contains(outcomeOf(answer).reason, "rocketmq")
+}
+
+// makeTopics lets RocketMQ make topics. It is worth an attempt, and no more.
+func (s *subscriber) makeTopics(ctx context.Context, topics []string) {
+	ctx, cancel := context.WithTimeout(ctx, rejoinTimeout)
+	defer cancel()
+	for _, topic := range topics {
+		_, _ = s.request(ctx, topic, attributes{"filler": text(wire.Unstorable)})
+	}
+}
+
+// request sends a request that is answered at once: it is refused.
+func (s *subscriber) request(ctx context.Context, topic string, extra attributes) (*pb.CloudEvent, error) {
+	m := control(s.client, "?", attributes{
+		"subject": text(topic), "producergroup": text(wire.Maker), "ttl": text(milliseconds(rejoinTimeout)),
+	})
+	maps.Copy(m.Attributes, extra)
+	return s.publish.RequestReply(ctx, m)
 }

@@ -51,8 +51,8 @@ type heartbeatItem struct {
 	URL   string `json:"url"`
 }
 
-// OpenSubscriber connects, subscribes, waits for EventMesh to confirm the subscription, and fetches what EventMesh may hold of the
-// sessions before.
+// OpenSubscriber connects, makes topics if it is asked to, subscribes, waits for EventMesh to confirm the subscription, and fetches what
+// EventMesh may hold of the sessions before.
 func (Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c eventmesh.Client, sub eventmesh.Subscription) (eventmesh.SubscriberSession, error) {
 	s, err := newSubscriber(a, c, sub)
 	if err != nil {
@@ -66,6 +66,9 @@ func (Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c even
 			_ = s.Close()
 			return nil, err
 		}
+	}
+	if sub.MakeTopics && !c.Returning {
+		s.makeTopics(ctx, sub.Topics)
 	}
 	if err := s.subscribe(ctx, streamCtx); err != nil {
 		_ = s.Close()

@@ -37,8 +37,20 @@ type topicItem struct {
 	Type  eventmesh.Type `json:"type"`
 }
 
-// OpenSubscriber connects, subscribes, and asks for deliveries.
-func (Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c eventmesh.Client, sub eventmesh.Subscription) (eventmesh.SubscriberSession, error) {
+// OpenSubscriber connects, subscribes, and asks for deliveries. It makes topics that are missing, if it is asked to.
+func (t Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c eventmesh.Client, sub eventmesh.Subscription) (eventmesh.SubscriberSession, error) {
+	s, err := openSubscriber(ctx, a, c, sub)
+	if sub.MakeTopics && isMissingTopic(err) {
+		t.makeTopics(ctx, a, c, sub.Topics)
+		s, err = openSubscriber(ctx, a, c, sub)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func openSubscriber(ctx context.Context, a eventmesh.Address, c eventmesh.Client, sub eventmesh.Subscription) (*subscriber, error) {
 	session, err := connect(ctx, a, c, purposeSubscribe)
 	if err != nil {
 		return nil, err

@@ -58,6 +58,7 @@ func Run(t *testing.T, target Target) {
 		"broadcasting reaches every member":             broadcasting,
 		"who stays gets everything after one left":      leaving,
 		"who comes back without having left":            returning,
+		"a new topic is made by its subscriber":         makingTopics,
 		"unacknowledged events go to another member":    redelivery,
 		"many deliveries are acknowledged at once":      acknowledgement,
 		"a large event arrives, a too large is refused": tooLarge,

@@ -123,3 +123,22 @@ func returning(t *testing.T, target Target) {
 		t.Error("nothing came of what was published while there was no member")
 	}
 }
+
+// makingTopics subscribes to a topic that nobody has used, and gets what is published to it, and nothing else.
+func makingTopics(t *testing.T, target Target) {
+	topic := unique("topic")
+	s := target.subscriber(t, unique("group"), eventmesh.Subscription{Topics: []string{topic}, MakeTopics: true})
+	p := target.publisher(t)
+	const n = 20
+	came := map[string]bool{}
+	for i := range n {
+		publish(t, p, topic, numbered(i))
+	}
+	for len(came) < n {
+		d := receive(t, s)
+		if i, err := strconv.Atoi(d.Event.ID()); err != nil || i >= n {
+			t.Fatalf("got event %s, want those that were published", d.Event.ID())
+		}
+		came[d.Event.ID()] = true
+	}
+}
