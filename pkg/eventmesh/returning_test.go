@@ -9,6 +9,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc"
 )
 
 // member is one of a group that subscribes to topics a and b over gRPC.
@@ -131,4 +132,57 @@ func TestReturningToStandaloneStorage(t *testing.T) {
 	s := member(t, server, "0", eventmesh.Clustering)
 	publishTo(t, server, n)
 	receiveAll(t, n, s)
+}
+
+// TestDeadSessionIsSubscribedAfterItsSuccessor: EventMesh handles subscriptions in no order. The next heartbeat mends it.
+func TestDeadSessionIsSubscribedAfterItsSuccessor(t *testing.T) {
+	server := eventmeshtest.New(t, eventmeshtest.Options{})
+	cfg, told := config(t, server.GRPCURL())
+	client := eventmesh.Client{
+		IP: "10.0.0.1", PID: 1, Group: "group", Env: "PRD", IDC: "DEFAULT", Subsystem: "0000", Credentials: eventmesh.Credentials{Username: "u", Password: "p"},
+	}
+	open := func() eventmesh.SubscriberSession {
+		t.Helper()
+		subscription := eventmesh.Subscription{Topics: []string{"a"}, Mode: eventmesh.Clustering, Type: eventmesh.Async}
+		s, err := grpc.Transport{}.OpenSubscriber(bounded(t), cfg.Addresses[0], client, subscription)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = s.Close() })
+		return s
+	}
+	lives, dead := open(), open()
+	_ = dead.Close()
+	await.Until(t, timeout, func() string {
+		if got := server.Subscribers("a"); got != 0 {
+			return fmt.Sprintf("%d live subscribers, want the dead one alone", got)
+		}
+		return ""
+	})
+	if err := lives.Heartbeat(bounded(t)); err != nil {
+		t.Fatal(err)
+	}
+	came := make(chan string, 1)
+	go func() {
+		d, err := lives.Receive()
+		if err != nil {
+			came <- err.Error()
+			return
+		}
+		came <- d.Event.ID()
+	}()
+	await.Until(t, timeout, func() string {
+		if got := server.Subscribers("a"); got != 1 {
+			return fmt.Sprintf("%d live subscribers, want 1", got)
+		}
+		return ""
+	})
+	p := newPublisher(t, cfg)
+	told.await(t, true)
+	if err := p.Publish(bounded(t), "a", newEvent("1")); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-came; got != "1" {
+		t.Errorf("got %s, want event 1", got)
+	}
 }

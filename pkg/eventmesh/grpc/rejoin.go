@@ -17,6 +17,8 @@ const (
 	rejoinTimeout = 5 * time.Second
 	// rejoinSubscription is to a topic that nobody publishes to.
 	rejoinSubscription = `[{"topic":"eventing-eventmesh-rejoin","mode":"CLUSTERING","type":"ASYNC"}]`
+	// maxRenewals is how often a session subscribes again at most.
+	maxRenewals = 2
 	// noTopic is the name of a topic that RocketMQ refuses. Other storages have no requests.
 	noTopic = "no/topic"
 )
@@ -53,6 +55,7 @@ func (s *subscriber) rejoin(ctx context.Context) {
 	if _, err := stream.Recv(); err != nil {
 		return
 	}
+	s.renew() // before the new consumer gives out what it has
 	_, _ = s.consume.Unsubscribe(ctx, request)
 }
 
@@ -78,4 +81,28 @@ func (s *subscriber) request(ctx context.Context, topic string, extra attributes
 	})
 	maps.Copy(m.Attributes, extra)
 	return s.publish.RequestReply(ctx, m)
+}
+
+// renew subscribes again. EventMesh handles subscriptions in no order, and the one that it handles last gets what comes for an ip and a pid:
+// that can be one of a session that is dead by now, which waited for the consumers of other groups to start.
+func (s *subscriber) renew() {
+	s.sending.Lock()
+	defer s.sending.Unlock()
+	s.renewals++
+	_ = s.stream.Send(s.subscribing()) // Receive tells
+}
+
+// awaitRenewals waits until EventMesh has handled all renewals: one that it handled after the end of the membership would be a new one.
+func (s *subscriber) awaitRenewals(ctx context.Context) {
+	s.renewed.Store(true)
+	s.sending.Lock()
+	renewals := s.renewals
+	s.sending.Unlock()
+	for range renewals {
+		select {
+		case <-s.answered:
+		case <-s.stream.Context().Done():
+		case <-ctx.Done():
+		}
+	}
 }

@@ -35,9 +35,13 @@ type subscriber struct {
 	replies      bool
 
 	subscription, heartbeat string // JSON
+	id                      string // of subscribing, and of what EventMesh answers
 
-	sending sync.Mutex  // a stream sends one message at a time
-	ended   atomic.Bool // by EventMesh
+	sending  sync.Mutex    // a stream sends one message at a time
+	renewals int           // guarded by sending
+	answered chan struct{} // signals each answer to a renewal to Leave
+	renewed  atomic.Bool   // with a heartbeat, or left
+	ended    atomic.Bool   // by EventMesh
 }
 
 type subscriptionItem struct {
@@ -111,7 +115,7 @@ func newSubscriber(a eventmesh.Address, c eventmesh.Client, sub eventmesh.Subscr
 	return &subscriber{
 		conn: conn, consume: pb.NewConsumerServiceClient(conn), alive: pb.NewHeartbeatServiceClient(conn), publish: pb.NewPublisherServiceClient(conn),
 		client: client, encoded: encoded, group: c.Group, replies: sub.Type == eventmesh.Sync,
-		subscription: string(subscription), heartbeat: string(heartbeat),
+		subscription: string(subscription), heartbeat: string(heartbeat), id: unique(), answered: make(chan struct{}, maxRenewals),
 	}, nil
 }
 
@@ -132,7 +136,7 @@ func (s *subscriber) subscribe(ctx, streamCtx context.Context) error {
 	if !unasked() {
 		return ctx.Err()
 	}
-	if err := stream.Send(control(s.client, s.subscription, nil)); err != nil && !errors.Is(err, io.EOF) { // EOF: Recv tells
+	if err := stream.Send(s.subscribing()); err != nil && !errors.Is(err, io.EOF) { // EOF: Recv tells
 		return callError(err)
 	}
 	answered := make(chan struct{})
@@ -151,8 +155,22 @@ func (s *subscriber) subscribe(ctx, streamCtx context.Context) error {
 	return check(outcomeOf(first), err)
 }
 
+// subscribing returns what subscribes.
+func (s *subscriber) subscribing() *pb.CloudEvent {
+	m := control(s.client, s.subscription, nil)
+	m.Id = s.id
+	return m
+}
+
 func (s *subscriber) Receive() (*eventmesh.Delivery, error) {
 	m, err := s.stream.Recv()
+	for err == nil && m.GetId() == s.id && m.GetSource() == controlSource {
+		select {
+		case s.answered <- struct{}{}:
+		default: // nobody asked
+		}
+		m, err = s.stream.Recv()
+	}
 	if errors.Is(err, io.EOF) {
 		s.ended.Store(true)
 		return nil, io.EOF
@@ -227,6 +245,9 @@ func (s *subscriber) Heartbeat(ctx context.Context) error {
 		defer s.sending.Unlock()
 		_ = s.stream.CloseSend() // it never fails
 	}
+	if err == nil && !s.renewed.Swap(true) {
+		s.renew()
+	}
 	return err
 }
 
@@ -237,6 +258,7 @@ func (s *subscriber) beat(ctx context.Context) error {
 
 // Leave unsubscribes. EventMesh then ends the streams of the whole group, this one too.
 func (s *subscriber) Leave(ctx context.Context) error {
+	s.awaitRenewals(ctx)
 	answer, err := s.consume.Unsubscribe(ctx, control(s.client, s.subscription, nil))
 	err = check(outcomeOf(answer), err)
 	if s.ended.Load() { // which can come before the answer, and end the session
