@@ -32,6 +32,9 @@ type Config struct {
 	Subscribers string
 	// Timeout bounds a Publish or Request whose context has no deadline; default 10 s.
 	Timeout time.Duration
+	// Turns, if set, bounds by its capacity how many of the clients that have it open a session at once. EventMesh 1.12 starts the consumers of
+	// gRPC groups one after the other, half a second each, and publishes with the same threads.
+	Turns chan struct{}
 	// Notify, if set, is told of each change. Calls do not overlap, and it must not call the Publisher or Subscriber.
 	Notify func(Status)
 }

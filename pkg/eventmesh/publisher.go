@@ -44,6 +44,7 @@ func NewPublisher(cfg Config, transports ...Transport) (*Publisher, error) {
 	p.supervisor = supervisor[PublisherSession]{
 		addresses: cfg.Addresses,
 		notify:    cfg.Notify,
+		turns:     cfg.Turns,
 		open: func(ctx context.Context, a Address) (PublisherSession, error) {
 			client, err := cfg.client(rolePublisher)
 			if err != nil {

@@ -39,6 +39,7 @@ func NewSubscriber(cfg Config, subscription Subscription, transports ...Transpor
 	s.supervisor = supervisor[SubscriberSession]{
 		addresses: cfg.Addresses,
 		notify:    cfg.Notify,
+		turns:     cfg.Turns,
 		open: func(ctx context.Context, a Address) (SubscriberSession, error) {
 			client, err := cfg.client(roleSubscriber)
 			if err != nil {

@@ -41,6 +41,8 @@ type supervisor[S Session] struct {
 	quietSince func() time.Time
 	// notify is told of changes.
 	notify func(Status)
+	// turns bounds how many sessions are opened at once, if it is not nil.
+	turns chan struct{}
 
 	status atomic.Pointer[Status]
 	ctx    context.Context
@@ -96,9 +98,7 @@ func (s *supervisor[S]) run() {
 
 // once opens a session and uses it to its end.
 func (s *supervisor[S]) once(address Address) error {
-	ctx, cancel := context.WithTimeout(s.ctx, openTimeout)
-	session, err := s.open(ctx, address)
-	cancel()
+	session, err := s.openInTurn(address)
 	if err != nil {
 		return fmt.Errorf("connecting to %s: %w", address, err)
 	}
@@ -120,6 +120,21 @@ func (s *supervisor[S]) once(address Address) error {
 		err = fmt.Errorf("%w: %w", lost, err)
 	}
 	return fmt.Errorf("session with %s ended: %w", address, err)
+}
+
+// openInTurn opens a session when it may.
+func (s *supervisor[S]) openInTurn(address Address) (session S, err error) {
+	if s.turns != nil {
+		select {
+		case s.turns <- struct{}{}:
+			defer func() { <-s.turns }()
+		case <-s.ctx.Done():
+			return session, s.ctx.Err()
+		}
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, openTimeout)
+	defer cancel()
+	return s.open(ctx, address)
 }
 
 // heartbeat sends heartbeats until stop is closed, or one fails while nothing comes over the session: what has come is received first,

@@ -197,3 +197,36 @@ func TestSupervisorFollowsARedirect(t *testing.T) {
 		<-s.done
 	})
 }
+
+func TestSessionsAreOpenedInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		turns := make(chan struct{}, 2)
+		var opening, most atomic.Int64
+		var all []*supervisor[*fakeSession]
+		for range 5 {
+			f := newFakeSession()
+			s := &supervisor[*fakeSession]{
+				addresses: []Address{{Scheme: "grpc", Host: "a:1"}}, turns: turns,
+				open: func(context.Context, Address) (*fakeSession, error) {
+					most.Store(max(most.Load(), opening.Add(1)))
+					time.Sleep(openTimeout * 3 / 4)
+					opening.Add(-1)
+					return f, nil
+				},
+				serve: func(f *fakeSession) error { <-f.closed; return io.EOF },
+			}
+			s.start()
+			all = append(all, s)
+			defer func() { s.quit(); _ = f.Close(); <-s.done }()
+		}
+		time.Sleep(3 * openTimeout)
+		for i, s := range all {
+			if !s.status.Load().Connected {
+				t.Errorf("session %d: %v", i, s.status.Load().Err)
+			}
+		}
+		if most.Load() != 2 {
+			t.Errorf("%d sessions were opened at once, want 2", most.Load())
+		}
+	})
+}

@@ -40,7 +40,8 @@ type dispatcher struct {
 	mu           sync.Mutex
 	brokers      map[string]*served // by UID
 	destinations destinations
-	known        bool // which Brokers there are
+	turns        map[string]chan struct{} // of opening sessions, by the URL of an EventMesh
+	known        bool                     // which Brokers there are
 
 	tokens *tokens
 }
@@ -51,7 +52,7 @@ func NewAdapter(ctx context.Context, env framework.EnvConfigAccessor, _ cloudeve
 	if !ok {
 		panic(fmt.Sprintf("configuration is a %T, want the dispatcher's", env))
 	}
-	d := &dispatcher{config: config, logger: logging.FromContext(ctx)}
+	d := &dispatcher{config: config, logger: logging.FromContext(ctx), turns: map[string]chan struct{}{}}
 	d.sampled = adapter.Sampled(d.logger)
 	d.says(errors.New("starting"))
 	d.receiving, d.stopReceiving = context.WithCancel(context.WithoutCancel(ctx))

@@ -19,6 +19,9 @@ type membership struct {
 	topic, group string
 }
 
+// maxOpening is how many sessions with one EventMesh are opened at once.
+const maxOpening = 2
+
 // leaveTimeout bounds the goodbye to a group that is not needed any more.
 const leaveTimeout = 10 * time.Second
 
@@ -27,6 +30,7 @@ var errConnecting = errors.New("connecting to EventMesh")
 // member is a member of a group. It lives from join to the end of leave.
 type member struct {
 	of    membership
+	turns chan struct{} // of opening sessions
 	ended chan struct{} // closed when nothing more is received
 
 	mu         sync.Mutex
@@ -38,7 +42,12 @@ type member struct {
 // join becomes a member, in the background, once the one before has left, if there is one. keep is called with each delivery, by one
 // goroutine, and ends the receiving by its error.
 func (d *dispatcher) join(of membership, before *member, keep func(context.Context, *eventmesh.Delivery) error) *member {
-	m := &member{of: of, ended: make(chan struct{}), err: errConnecting}
+	turns := d.turns[of.mesh.URL]
+	if turns == nil {
+		turns = make(chan struct{}, maxOpening)
+		d.turns[of.mesh.URL] = turns
+	}
+	m := &member{of: of, turns: turns, ended: make(chan struct{}), err: errConnecting}
 	d.members.Go(func() {
 		defer close(m.ended)
 		if before != nil {
@@ -68,6 +77,7 @@ func (m *member) open(d *dispatcher) bool {
 		return false
 	}
 	client, err := d.config.Client(m.of.mesh, m.of.group, d.logger.With("topic", m.of.topic))
+	client.Turns = m.turns
 	if err == nil {
 		m.subscriber, err = eventmesh.NewSubscriber(client, eventmesh.Subscription{Topics: []string{m.of.topic}, MakeTopics: true}, adapter.Transports...)
 	}
