@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/test/bench/stats"
 )
 
 // TestMain lets the test's own program play the roles.
@@ -91,7 +93,7 @@ func TestReport(t *testing.T) {
 
 func TestRegressions(t *testing.T) {
 	report := func(rate, cpu, allocations float64) Report {
-		one := func(v float64) Spread { return Spread{Median: v, Min: v, Max: v} }
+		one := func(v float64) stats.Spread { return stats.Spread{Median: v, Min: v, Max: v} }
 		return Report{Source: []SourceCase{{Transport: grpcTransport, Size: 1 << 10, InFlight: 16, Results: []Result{
 			{Subject: memorySource, Rate: one(rate), CPU: one(cpu), Allocations: allocations},
 			{Subject: spoolSource, Rate: one(50), CPU: one(50), Allocations: 100},

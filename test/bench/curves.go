@@ -5,6 +5,8 @@ package main
 import (
 	"fmt"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/test/bench/stats"
 )
 
 // Curve is what an event costs the source while one thing grows.
@@ -19,9 +21,9 @@ type Curve struct {
 type Point struct {
 	X int `json:"x"`
 	// CPU in microseconds per event.
-	CPU Spread `json:"cpuMicrosecondsPerEvent"`
+	CPU stats.Spread `json:"cpuMicrosecondsPerEvent"`
 	// Rate in events per second.
-	Rate Spread `json:"eventsPerSecond"`
+	Rate stats.Spread `json:"eventsPerSecond"`
 	// Peak is the most RAM, in bytes; of a spool also the pages of its file.
 	Peak int64 `json:"peakBytes"`
 }
@@ -180,7 +182,7 @@ func (b *bench) backlogPoint(c *Curve, m *mover, n int) error {
 	if err != nil {
 		return err
 	}
-	one := func(v float64) Spread { return Spread{Median: v, Min: v, Max: v} }
+	one := func(v float64) stats.Spread { return stats.Spread{Median: v, Min: v, Max: v} }
 	c.Points = append(c.Points, Point{X: n, CPU: one(r.cpu), Rate: one(float64(n) / drained.Seconds()), Peak: memory.peak})
 	return nil
 }

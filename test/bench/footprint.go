@@ -8,15 +8,16 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"slices"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/test/bench/stats"
 )
 
 // Footprint is what an adapter takes besides the work.
 type Footprint struct {
 	Program string `json:"program"`
 	// Ready is the time from the start of the process until readiness says yes, in milliseconds.
-	Ready Spread `json:"readyMilliseconds"`
+	Ready stats.Spread `json:"readyMilliseconds"`
 	// Idle and Buffered are bytes of RAM: ready and without work, and with bufferedEvents events of 1 KB in memory. IdleOwn is what
 	// of Idle is the process' own: the rest are pages of the program's file, which the kernel shares and takes back.
 	Idle     int64 `json:"idleBytes"`
@@ -73,7 +74,7 @@ func (b *bench) footprint(program string, start func() (*adapterProcess, error))
 		}
 		ready[i] = a.ready
 	}
-	f.Ready = spreadOf(ready)
+	f.Ready = stats.SpreadOf(ready)
 	time.Sleep(time.Second)
 	idle, err := a.memory()
 	if err != nil {
@@ -196,9 +197,4 @@ func sizes(path string) (size, compressed int64, err error) {
 	}()
 	compressed, err = io.Copy(io.Discard, reader)
 	return size, compressed, err
-}
-
-func spreadOf(values []float64) Spread {
-	slices.Sort(values)
-	return Spread{Median: median(values), Min: values[0], Max: values[len(values)-1]}
 }

@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/test/bench/stats"
 )
 
 // subject is a process that is measured while it works.
@@ -32,35 +34,21 @@ type round struct {
 	mesh, drivers float64
 }
 
-// Spread is the median of some rounds, and the least and most of them.
-type Spread struct {
-	Median float64 `json:"median"`
-	Min    float64 `json:"min"`
-	Max    float64 `json:"max"`
-}
-
-func spread(rounds []round, of func(round) float64) Spread {
+func spread(rounds []round, of func(round) float64) stats.Spread {
 	values := make([]float64, len(rounds))
 	for i, r := range rounds {
 		values[i] = of(r)
 	}
-	slices.Sort(values)
-	return Spread{Median: median(values), Min: values[0], Max: values[len(values)-1]}
-}
-
-// median of sorted values.
-func median(sorted []float64) float64 {
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+	return stats.SpreadOf(values)
 }
 
 // Result is what was measured of one subject in one case.
 type Result struct {
 	Subject string `json:"subject"`
 	// Rate in events per second, with the subject's core or what feeds it busy all the time.
-	Rate Spread `json:"eventsPerSecond"`
+	Rate stats.Spread `json:"eventsPerSecond"`
 	// CPU in microseconds per event, which is also seconds per million events.
-	CPU Spread `json:"cpuMicrosecondsPerEvent"`
+	CPU stats.Spread `json:"cpuMicrosecondsPerEvent"`
 	// Mesh and Drivers are what the mesh, and the receiver or the load, spent meanwhile, in microseconds per event.
 	Mesh    float64 `json:"meshMicrosecondsPerEvent"`
 	Drivers float64 `json:"driverMicrosecondsPerEvent"`
@@ -82,10 +70,7 @@ type Latency struct {
 
 func percentiles(ages []time.Duration) Latency {
 	slices.Sort(ages)
-	at := func(share float64) float64 {
-		return float64(ages[min(int(share*float64(len(ages))), len(ages)-1)].Nanoseconds()) / 1000
-	}
-	return Latency{P50: at(0.5), P99: at(0.99), P999: at(0.999)}
+	return Latency{P50: stats.Percentile(ages, 0.5), P99: stats.Percentile(ages, 0.99), P999: stats.Percentile(ages, 0.999)}
 }
 
 // bench is a run of measurements.
@@ -183,8 +168,7 @@ func (b *bench) latencies(subjects []*subject, results []Result) error {
 			for i, l := range all {
 				values[i] = percentile(l)
 			}
-			slices.Sort(values)
-			return median(values)
+			return stats.SpreadOf(values).Median
 		}
 		results[i].Latency = &Latency{
 			P50:  of(func(l Latency) float64 { return l.P50 }),

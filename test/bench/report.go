@@ -10,6 +10,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/test/bench/stats"
 )
 
 // Report is all that a run has measured.
@@ -30,26 +32,13 @@ type Report struct {
 
 func newReport(b *bench) Report {
 	r := Report{
-		Date: time.Now().UTC().Format(time.DateOnly), Go: runtime.Version(), Processor: processor(), Cores: runtime.NumCPU(),
+		Date: time.Now().UTC().Format(time.DateOnly), Go: runtime.Version(), Processor: stats.Processor(), Cores: runtime.NumCPU(),
 		EventMesh: "the mesh of this bench", Rounds: b.rounds,
 	}
 	if b.real != (Addresses{}) {
 		r.EventMesh = "a real one"
 	}
 	return r
-}
-
-func processor() string {
-	content, err := os.ReadFile("/proc/cpuinfo")
-	if err != nil {
-		return "unknown"
-	}
-	for line := range strings.Lines(string(content)) {
-		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			return strings.TrimSpace(value)
-		}
-	}
-	return "unknown"
 }
 
 // The report, in a folder.
