@@ -78,13 +78,14 @@ check-monitoring: ## fail when Prometheus would refuse a query of config/monitor
 
 # The cluster beside the repository is used when KUBECONFIG names none.
 CLUSTER ?= ../shared/cluster
+IN_CLUSTER = if test -z "$$KUBECONFIG" && test -x $(CLUSTER)/up; then \
+		variables=$$($(CLUSTER)/up) && eval "$$variables" && export PATH="$$(cd $(CLUSTER) && pwd):$$PATH"; \
+	fi && \
+	export PATH="$$PWD/bin/tools:$$PATH" KOCACHE="$${KOCACHE:-$$PWD/bin/ko}"
 
 .PHONY: e2e
 e2e: tools ## test what is deployed, in the cluster that KUBECONFIG names, with images pushed to KO_DOCKER_REPO
-	@if test -z "$$KUBECONFIG" && test -x $(CLUSTER)/up; then \
-		variables=$$($(CLUSTER)/up) && eval "$$variables" && export PATH="$$(cd $(CLUSTER) && pwd):$$PATH"; \
-	fi && \
-	export PATH="$$PWD/bin/tools:$$PATH" KOCACHE="$${KOCACHE:-$$PWD/bin/ko}" && \
+	@$(IN_CLUSTER) && \
 	$(GO) test -tags=e2e -count=1 -timeout=25m -v ./test/e2e
 
 # Of the class that BROKER_CLASS names. The images and config/broker come from this folder; devmesh stands for EventMesh. With SECURE=true
@@ -93,10 +94,7 @@ BROKER_CLASS ?= EventMesh
 
 .PHONY: rekt
 rekt: tools ## run Knative's conformance suites of Brokers in the cluster that KUBECONFIG names; some 25 minutes
-	@if test -z "$$KUBECONFIG" && test -x $(CLUSTER)/up; then \
-		variables=$$($(CLUSTER)/up) && eval "$$variables" && export PATH="$$(cd $(CLUSTER) && pwd):$$PATH"; \
-	fi && \
-	export PATH="$$PWD/bin/tools:$$PATH" KOCACHE="$${KOCACHE:-$$PWD/bin/ko}" BROKER_CLASS=$(BROKER_CLASS) SECURE=$(SECURE) && \
+	@$(IN_CLUSTER) && export BROKER_CLASS=$(BROKER_CLASS) SECURE=$(SECURE) && \
 	test/rekt/run
 
 .PHONY: contract
@@ -119,6 +117,11 @@ bench: ## compare the adapters' cost with the least that can do the same, and wr
 .PHONY: bench-check
 bench-check: ## fail when the adapters cost a fifth more than docs/performance says; half a minute
 	$(GO) run ./test/bench -check docs/performance/report.json
+
+.PHONY: bench-broker
+bench-broker: tools ## compare Brokers of class EventMesh with Knative's own, in the cluster that KUBECONFIG names, and write docs/performance; a quarter of an hour; BENCH=-short for less
+	@$(IN_CLUSTER) && \
+	test/bench/broker/run $(or $(BENCH),-out docs/performance)
 
 .PHONY: bench-stores
 bench-stores: ## compare what could keep events on disk, four minutes on a quiet machine; prints tables
