@@ -19,6 +19,8 @@ const (
 	memory = "e2e-memory" // source with a buffer in memory, over TCP, at the same EventMesh
 	sink   = "eventmesh-sink"
 	source = "eventmesh-source"
+
+	receiver = "receiver"
 )
 
 // between is how many events flow before and after each fault.
@@ -35,10 +37,10 @@ func TestFaults(t *testing.T) {
 	awaitReady(t, faults, sink, 2)
 	awaitReady(t, faults, source, 2)
 	awaitReady(t, memory, source, 1)
-	awaitReady(t, faults, "receiver", 1)
-	awaitReady(t, memory, "receiver", 1)
+	awaitReady(t, faults, receiver, 1)
+	awaitReady(t, memory, receiver, 1)
 
-	numbers := startTraffic(t, faults)
+	numbers := startTraffic(t, knativeIngress, faults)
 	for _, fault := range []struct {
 		name      string
 		do        func(t *testing.T, namespace, program string)
@@ -66,28 +68,28 @@ func TestFaults(t *testing.T) {
 	numbers.flow(t)
 	last := numbers.end()
 	for _, namespace := range []string{faults, memory} {
-		awaitNumbers(t, namespace, 1, last)
+		awaitNumbers(t, namespace, receiver, 1, last, 1)
 	}
 	if !t.Failed() {
 		restartEventMesh(t)
 	}
 }
 
-// awaitNumbers waits until none of the numbers is missing at a receiver.
-func awaitNumbers(t *testing.T, namespace string, first, last int) {
+// awaitNumbers waits until none of the numbers, each so much more than the one before, is missing at a receiver.
+func awaitNumbers(t *testing.T, namespace, program string, first, last, step int) {
 	t.Helper()
 	twice := 0
 	eventually(t, func() string {
-		got := received(t, namespace)
-		if lost := missing(got, first, last); len(lost) > 0 {
-			return fmt.Sprintf("%s has not got %d of events %d to %d: %v", namespace, len(lost), first, last, lost[:min(len(lost), 20)])
+		got := received(t, namespace, program)
+		if lost := missing(got, first, last, step); len(lost) > 0 {
+			return fmt.Sprintf("%s/%s has not got %d of events %d to %d: %v", namespace, program, len(lost), first, last, lost[:min(len(lost), 20)])
 		}
 		for _, n := range got {
 			twice += n - 1
 		}
 		return ""
 	})
-	t.Logf("%s: events %d to %d have all arrived, and %d again", namespace, first, last, twice)
+	t.Logf("%s/%s: events %d to %d have all arrived, and %d again", namespace, program, first, last, twice)
 }
 
 // kill ends a pod as the loss of its process does.
@@ -151,11 +153,11 @@ func rollContainerSource(t *testing.T, namespace, program string) {
 func restartEventMesh(t *testing.T) {
 	t.Helper()
 	for _, namespace := range []string{faults, memory} { // the numbers start again
-		rollDeployment(t, namespace, "receiver")
-		awaitReady(t, namespace, "receiver", 1)
+		rollDeployment(t, namespace, receiver)
+		awaitReady(t, namespace, receiver, 1)
 	}
 	before := restarts(t)
-	numbers := startTraffic(t, faults)
+	numbers := startTraffic(t, knativeIngress, faults)
 	numbers.flow(t)
 	kill(t, faults, "devmesh")
 	awaitReady(t, faults, "devmesh", 1)
@@ -167,8 +169,8 @@ func restartEventMesh(t *testing.T) {
 	numbers.flow(t)
 	last := numbers.end()
 	for _, namespace := range []string{faults, memory} {
-		awaitNumbers(t, namespace, first, last)
-		t.Logf("%s: %d of events 1 to %d, around the restart of EventMesh, have not arrived", namespace, len(missing(received(t, namespace), 1, first-1)), first-1)
+		awaitNumbers(t, namespace, receiver, first, last, 1)
+		t.Logf("%s: %d of events 1 to %d, around the restart of EventMesh, have not arrived", namespace, len(missing(received(t, namespace, receiver), 1, first-1, 1)), first-1)
 	}
 	if after := restarts(t); !slices.Equal(before, after) {
 		t.Errorf("pods have changed with EventMesh: before %s, after %s", strings.Join(before, " "), strings.Join(after, " "))

@@ -60,7 +60,7 @@ func TestIdentity(t *testing.T) {
 	awaitMounted(t, bound, "oidc-token", "kne-bundle-volume")
 
 	refuses(t, identity, "https:eventmesh-sink:443", "topics/copies")
-	refuses(t, knative, "http:broker-ingress:80", identity+"/default")
+	refuses(t, knative, "http:"+knativeIngress+":80", identity+"/default")
 
 	run(t, nil, "kustomize build test/e2e/identity/publish | ko apply -f -")
 	eventually(t, func() string {

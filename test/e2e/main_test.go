@@ -14,12 +14,16 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	"knative.dev/eventing/pkg/client/clientset/versioned"
 )
 
 const root = "../.."
 
-// cluster is the one that KUBECONFIG names.
-var cluster *kubernetes.Clientset
+// cluster is the one that KUBECONFIG names, and eventing its Knative Eventing.
+var (
+	cluster  *kubernetes.Clientset
+	eventing *versioned.Clientset
+)
 
 func TestMain(m *testing.M) {
 	if err := prepare(); err != nil {
@@ -45,6 +49,9 @@ func prepare() error {
 	config.WarningHandler = rest.NoWarnings{}
 	if cluster, err = kubernetes.NewForConfig(config); err != nil {
 		return fmt.Errorf("creating a client: %w", err)
+	}
+	if eventing, err = versioned.NewForConfig(config); err != nil {
+		return fmt.Errorf("creating a client of Knative Eventing: %w", err)
 	}
 	nodes, err := cluster.CoreV1().Nodes().List(context.Background(), metav1.ListOptions{})
 	if err != nil {

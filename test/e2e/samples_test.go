@@ -3,9 +3,7 @@
 package e2e
 
 import (
-	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -29,30 +27,12 @@ func TestSamples(t *testing.T) {
 			case "sink-binding":
 				volumes(t, 1)
 			case "broker":
-				volumes(t, 1)
-				uninstallBroker(t)
+				uninstallBrokers(t)
 			}
 			forget(t, name)
 			follow(t, read(t, path), nil)
 		})
 	}
-}
-
-// uninstallBroker removes the class EventMesh with all that it has kept, now and at the end of the test.
-func uninstallBroker(t *testing.T) {
-	t.Helper()
-	const command = "kustomize build config/broker | kubectl delete --ignore-not-found -f - && kubectl -n knative-eventing delete persistentvolumeclaim spool-eventmesh-broker-dispatcher-0 --ignore-not-found"
-	run(t, nil, command)
-	t.Cleanup(func() {
-		if t.Failed() {
-			explain(context.WithoutCancel(t.Context()), t, "knative-eventing")
-		}
-		shell := exec.Command("sh", "-c", command)
-		shell.Dir = root
-		if output, err := shell.CombinedOutput(); err != nil {
-			t.Errorf("removing the class EventMesh: %v\n%s", err, output)
-		}
-	})
 }
 
 // TestFirstEvent plays what a newcomer reads, but for the making of a cluster.

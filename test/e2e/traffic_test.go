@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -13,24 +14,31 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 )
 
 // interval is the time between two events.
 const interval = 20 * time.Millisecond
 
+// knativeIngress is the Service at which Knative's own Brokers get events.
+const knativeIngress = "broker-ingress"
+
 // traffic posts numbered events to a Broker. One that the Broker does not take is posted again, under the same number.
 type traffic struct {
+	ingress   string
 	namespace string
 	stop      context.CancelFunc
 	done      sync.WaitGroup
 	mu        sync.Mutex
 	accepted  int
+	refused   int
 }
 
-func startTraffic(t *testing.T, namespace string) *traffic {
+// startTraffic starts it at Broker default of a namespace, which an ingress serves.
+func startTraffic(t *testing.T, ingress, namespace string) *traffic {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
-	f := &traffic{namespace: namespace, stop: stop}
+	f := &traffic{ingress: ingress, namespace: namespace, stop: stop}
 	f.done.Go(func() { f.post(ctx) })
 	t.Cleanup(func() { f.end() })
 	return f
@@ -45,33 +53,45 @@ func (f *traffic) post(ctx context.Context) {
 			return
 		case <-ticks.C:
 		}
-		if f.once(ctx, n) {
-			f.mu.Lock()
+		status, _ := post(context.WithoutCancel(ctx), f.ingress, f.namespace, n)
+		f.mu.Lock()
+		if status == http.StatusAccepted {
 			f.accepted = n
-			f.mu.Unlock()
 			n++
+		} else {
+			f.refused++
 		}
+		f.mu.Unlock()
 	}
 }
 
-// once posts through the API server, so that the Broker can be reached from anywhere.
-func (f *traffic) once(ctx context.Context, n int) bool {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+// post posts a numbered event to Broker default of a namespace, through the API server, so that it can be reached from anywhere. It tells the
+// status of the answer, 0 for none, and the error, if it is one.
+func post(ctx context.Context, ingress, namespace string, n int) (status int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	status := 0
-	err := cluster.CoreV1().RESTClient().Post().
-		Namespace("knative-eventing").Resource("services").Name("http:broker-ingress:80").SubResource("proxy").Suffix(f.namespace, "default").
-		SetHeader("Ce-Specversion", "1.0").SetHeader("Ce-Type", "number").SetHeader("Ce-Source", "e2e").SetHeader("Ce-Id", fmt.Sprintf("n%06d", n)).
+	err = cluster.CoreV1().RESTClient().Post().MaxRetries(0).
+		Namespace(knative).Resource("services").Name("http:"+ingress+":80").SubResource("proxy").Suffix(namespace, "default").
+		SetHeader("Ce-Specversion", "1.0").SetHeader("Ce-Type", [...]string{"even", "odd"}[n%2]).SetHeader("Ce-Source", "e2e").SetHeader("Ce-Id", fmt.Sprintf("n%06d", n)).
 		SetHeader("Content-Type", "text/plain").Body([]byte("data")).
 		Do(ctx).StatusCode(&status).Error()
-	return err == nil && status == http.StatusAccepted
+	if refusal := apierrors.APIStatus(nil); errors.As(err, &refusal) {
+		status = int(refusal.Status().Code)
+	}
+	return status, err
 }
 
 // count tells how many events the Broker has taken, which are numbered from 1.
 func (f *traffic) count() int {
+	accepted, _ := f.counts()
+	return accepted
+}
+
+// counts tells how often the Broker has not taken one, too.
+func (f *traffic) counts() (accepted, refused int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.accepted
+	return f.accepted, f.refused
 }
 
 // flow waits until as many more events have been taken as are to flow before and after each fault.
@@ -95,11 +115,11 @@ func (f *traffic) end() int {
 
 var numberPattern = regexp.MustCompile(`(?m)^  id: n(\d+)$`)
 
-// received returns how often the receiver of a namespace has got each number.
-func received(t *testing.T, namespace string) map[int]int {
+// received returns how often a receiver has got each number.
+func received(t *testing.T, namespace, program string) map[int]int {
 	t.Helper()
 	got := map[int]int{}
-	for _, pod := range pods(t, namespace, "receiver") {
+	for _, pod := range pods(t, namespace, program) {
 		text, err := logs(t.Context(), namespace, pod.Name, &corev1.PodLogOptions{})
 		if err != nil {
 			t.Log(err) // and look again
@@ -113,10 +133,10 @@ func received(t *testing.T, namespace string) map[int]int {
 	return got
 }
 
-// missing returns the numbers from first to last that have not been received.
-func missing(got map[int]int, first, last int) []int {
+// missing returns the numbers from first to last, each so much more than the one before, that have not been received.
+func missing(got map[int]int, first, last, step int) []int {
 	var all []int
-	for n := first; n <= last; n++ {
+	for n := first; n <= last; n += step {
 		if got[n] == 0 {
 			all = append(all, n)
 		}
