@@ -1,12 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -21,6 +18,7 @@ import (
 	"time"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/processtest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/sink"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
@@ -29,119 +27,43 @@ import (
 // patience is how long anything may take that a test waits for.
 const patience = await.Patience
 
-// program is the sink, built once for all tests.
-var program string
+// programs is where the sink is, which is built once for all tests.
+var programs string
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	dir, err := os.MkdirTemp("", "eventmesh-sink")
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = os.RemoveAll(dir) }()
-	program = filepath.Join(dir, "sink")
-	if out, err := exec.CommandContext(context.Background(), "go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "building: %v\n%s", err, out)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(processtest.Main(m, &programs, "sink")) }
 
 // command is the program with nothing in its environment but what is given, as pairs "NAME=value".
 func command(t *testing.T, environment []string, arguments ...string) *exec.Cmd {
 	t.Helper()
-	c := exec.CommandContext(t.Context(), program, arguments...)
+	c := exec.CommandContext(t.Context(), filepath.Join(programs, "sink"), arguments...)
 	c.Env = append([]string{"PATH=" + os.Getenv("PATH")}, environment...)
 	return c
 }
 
 // process is a sink that serves.
 type process struct {
-	*exec.Cmd
-	url   string
-	ended chan error
-
-	mu  sync.Mutex
-	log bytes.Buffer
+	*processtest.Program
+	url string
 }
 
 // start starts the program, and waits until it says where it serves.
 func start(t *testing.T, environment ...string) *process {
 	t.Helper()
-	p := &process{ended: make(chan error, 1), Cmd: command(t, append([]string{"PORT=0", "EVENTMESH_CLIENT_ID=sink-0"}, environment...))}
-	reader, writer := io.Pipe()
-	p.Stdout, p.Stderr = writer, writer
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
-	address := make(chan string, 1)
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		for lines := bufio.NewScanner(reader); lines.Scan(); {
-			p.mu.Lock()
-			p.log.WriteString(lines.Text() + "\n")
-			p.mu.Unlock()
-			var line struct{ Message, Address string }
-			if json.Unmarshal(lines.Bytes(), &line) == nil && (line.Message == "serving" || line.Message == "serving HTTPS") {
-				address <- line.Address
-			}
-		}
-	}()
-	go func() {
-		err := p.Wait()
-		_ = writer.Close()
-		<-read
-		p.ended <- err
-		close(p.ended)
-	}()
-	t.Cleanup(func() {
-		_ = p.Process.Kill()
-		<-p.ended
-		if t.Failed() {
-			t.Logf("log of the sink:\n%s", p.said())
-		}
-	})
-	select {
-	case a := <-address:
-		_, port, err := net.SplitHostPort(a)
-		if err != nil || port == "0" {
-			t.Fatalf("serving on %q", a)
-		}
-		p.url = "http://" + net.JoinHostPort("127.0.0.1", port)
-	case err := <-p.ended:
-		t.Fatalf("ended with %v:\n%s", err, p.said())
-	case <-time.After(patience):
-		t.Fatalf("does not serve within %s:\n%s", patience, p.said())
-	}
+	p := &process{Program: processtest.Start(t, "the sink", command(t, append([]string{"PORT=0", "EVENTMESH_CLIENT_ID=sink-0"}, environment...)))}
+	p.url = p.At(t, "serving", "serving HTTPS")
 	return p
-}
-
-func (p *process) said() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.log.String()
 }
 
 func (p *process) terminate(t *testing.T) {
 	t.Helper()
-	if err := p.Process.Signal(syscall.SIGTERM); err != nil {
-		t.Fatal(err)
-	}
+	p.Send(t, syscall.SIGTERM)
 }
 
 // awaitExit waits for the end of the program, with code 0.
 func (p *process) awaitExit(t *testing.T) {
 	t.Helper()
-	select {
-	case err := <-p.ended:
-		if err != nil {
-			t.Errorf("ended with %v", err)
-		}
-	case <-time.After(patience):
-		t.Fatalf("runs %s after SIGTERM", patience)
+	if code := p.End(t, patience); code != 0 {
+		t.Errorf("ended with exit code %d", code)
 	}
 }
 
@@ -304,10 +226,10 @@ func TestEventMeshThatComesLater(t *testing.T) {
 	}
 	p.terminate(t)
 	p.awaitExit(t)
-	if n := strings.Count(p.said(), `"not connected to EventMesh"`); n != 1 {
+	if n := strings.Count(p.Log(), `"not connected to EventMesh"`); n != 1 {
 		t.Errorf("got %d lines of not being connected, want 1", n)
 	}
-	if strings.Contains(p.said(), password) {
+	if strings.Contains(p.Log(), password) {
 		t.Error("the password is in the log")
 	}
 }

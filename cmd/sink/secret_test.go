@@ -181,7 +181,7 @@ func TestSecrets(t *testing.T) {
 			}
 			p.terminate(t)
 			p.awaitExit(t)
-			said.WriteString(p.said())
+			said.WriteString(p.Log())
 			parts := strings.Split(valid, ".")
 			for name, secret := range map[string]string{"a password, a claim or data": "secret-", "the token": parts[1][:20], "its signature": parts[2]} {
 				if at := strings.Index(said.String(), secret); at >= 0 {

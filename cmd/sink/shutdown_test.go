@@ -72,7 +72,7 @@ func TestTerminationAnswersEveryEvent(t *testing.T) {
 					t.Errorf("event %s was accepted, and is not in EventMesh", id)
 				}
 			}
-			if strings.Contains(p.said(), "cutting off") {
+			if strings.Contains(p.Log(), "cutting off") {
 				t.Error("requests in flight were cut off")
 			}
 		})

@@ -182,7 +182,7 @@ func TestTriggersChangeUnderLoad(t *testing.T) {
 			t.Errorf("event %s came %d times to the old subscriber, and %d times to the new Trigger", id, first.times(id), added.times(id))
 		}
 	}
-	if !strings.Contains(s.dispatcher.said(), "a Trigger is gone") {
+	if !strings.Contains(s.dispatcher.Log(), "a Trigger is gone") {
 		t.Error("the log does not say that a Trigger is gone")
 	}
 	before := len(gone.ids())
@@ -419,7 +419,7 @@ func TestConfigurationChanges(t *testing.T) {
 	await.Until(t, await.Patience, func() string {
 		for _, p := range []*process{s.ingress, s.dispatcher} {
 			if got := s.statusAt(t, p).Problem; got == nil || got.Reason != "ConfigInvalid" {
-				return fmt.Sprintf("%s says %+v", p.name, got)
+				return fmt.Sprintf("%s says %+v", p.Name, got)
 			}
 		}
 		return ""

@@ -48,7 +48,7 @@ func TestSubscriberOverTLS(t *testing.T) {
 	s.play(t)
 	s.mustSend(t, newEvent("1", "order"))
 	await.Until(t, await.Patience, func() string {
-		if said := s.dispatcher.said(); !strings.Contains(said, "certificate signed by unknown authority") {
+		if said := s.dispatcher.Log(); !strings.Contains(said, "certificate signed by unknown authority") {
 			return "the dispatcher says " + said
 		}
 		return ""
@@ -73,7 +73,7 @@ func TestTransportEncryption(t *testing.T) {
 	s.triggers = []*eventingv1.Trigger{wanting(trigger("all", gets), "order")}
 	s.write(t)
 	s.startIngress(t, "0", "HTTPS_PORT=0", "TLS_CERT_FILE="+secret.Path("tls.crt"), "TLS_KEY_FILE="+secret.Path("tls.key"), "TLS_CA_FILE="+secret.Path("ca.crt"))
-	secure := strings.Replace(s.ingress.at(t, "serving HTTPS"), "http", "https", 1)
+	secure := strings.Replace(s.ingress.At(t, "serving HTTPS"), "http", "https", 1)
 	u, err := apis.ParseURL(secure + "/" + namespace + "/default")
 	if err != nil {
 		t.Fatal(err)

@@ -171,7 +171,7 @@ func (s *stage) startIngress(t *testing.T, port string, environment ...string) {
 	s.ingress = start(t, "broker-ingress", append([]string{
 		"BROKER_FILE=" + s.file, "PORT=" + port, "EVENTMESH_CLIENT_ID=ingress-0", "EVENTMESH_SHUTDOWN_DELAY=0s",
 	}, environment...)...)
-	if at := s.ingress.at(t, "serving"); s.address == "" { // where it stays: senders know it
+	if at := s.ingress.At(t, "serving"); s.address == "" { // where it stays: senders know it
 		s.address = at
 	}
 }
@@ -231,7 +231,7 @@ func (s *stage) statusAt(t *testing.T, p *process) dataplane.BrokerStatus {
 
 func statusOf(t *testing.T, p *process) (s dataplane.Status) {
 	t.Helper()
-	if status, body := get(t, p.at(t, "serving probes")+dataplane.StatusPath); status == http.StatusOK {
+	if status, body := get(t, p.At(t, "serving probes")+dataplane.StatusPath); status == http.StatusOK {
 		if err := json.Unmarshal([]byte(body), &s); err != nil {
 			t.Fatal(err)
 		}

@@ -24,7 +24,7 @@ func TestBacklog(t *testing.T) {
 	r := s.replica("replica")
 	r.startReady()
 	s.sink.obey(refuse(http.StatusServiceUnavailable))
-	stop := watchMemory(t, r.last().process)
+	stop := watchMemory(t, r.last().Program)
 	began := time.Now()
 	s.load(load{publishers: publishers, each: each, data: 1000}).wait()
 	t.Logf("%d events were published in %v", publishers*each, time.Since(began).Round(time.Second))

@@ -96,7 +96,7 @@ func TestEventMeshStalls(t *testing.T) {
 		s.server.SetFaults(eventmeshtest.Faults{StallHeartbeats: true})
 		r := s.replicas[0].last()
 		eventually(t, func() string { // it may be ready again before a probe sees that it was not
-			if r.line("not connected to EventMesh") == nil {
+			if r.Line("not connected to EventMesh") == nil {
 				return "the source keeps its connection"
 			}
 			return ""

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/processtest"
 )
 
 // memory is the memory of a process, in KiB, as the kernel tells it.
@@ -17,11 +19,11 @@ type memory struct {
 }
 
 // watchMemory samples a process' memory until the returned function is called.
-func watchMemory(t *testing.T, p *process) (stop func() memory) {
+func watchMemory(t *testing.T, p *processtest.Program) (stop func() memory) {
 	t.Helper()
 	var m memory
 	sample := func() {
-		status := readStatus(p.command.Process.Pid)
+		status := readStatus(p.Process.Pid)
 		m.peak, m.anonymous = max(m.peak, status["VmHWM"]), max(m.anonymous, status["RssAnon"])
 	}
 	quit, done := make(chan struct{}), make(chan struct{})

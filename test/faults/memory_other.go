@@ -2,9 +2,15 @@
 
 package faults
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/processtest"
+)
 
 type memory struct{ peak, anonymous int }
 
 // watchMemory knows of no other system's memory than Linux'.
-func watchMemory(*testing.T, *process) (stop func() memory) { return func() memory { return memory{} } }
+func watchMemory(*testing.T, *processtest.Program) (stop func() memory) {
+	return func() memory { return memory{} }
+}

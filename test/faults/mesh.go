@@ -4,6 +4,8 @@ import (
 	"net"
 	"syscall"
 	"testing"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/processtest"
 )
 
 // mesh is an EventMesh that is a process of its own, so that it can be killed. It comes back at the same address, and
@@ -12,7 +14,7 @@ type mesh struct {
 	t         *testing.T
 	url       string
 	arguments []string
-	process   *process
+	process   *processtest.Program
 }
 
 func newMesh(t *testing.T, transport string) *mesh {
@@ -41,8 +43,8 @@ func (m *mesh) start() {
 	m.t.Helper()
 	m.process = run(m.t, "devmesh", build(m.t, "devmesh"), nil, m.arguments...)
 	eventually(m.t, func() string {
-		if m.process.printed("TCP ") == "" {
-			return "devmesh does not serve:\n" + m.process.tail(20)
+		if m.process.Printed("TCP ") == "" {
+			return "devmesh does not serve:\n" + m.process.Log()
 		}
 		return ""
 	})
@@ -51,6 +53,6 @@ func (m *mesh) start() {
 // kill ends the process without a chance to do anything.
 func (m *mesh) kill() {
 	m.t.Helper()
-	m.process.signal(m.t, syscall.SIGKILL)
-	m.process.end(m.t)
+	m.process.Send(m.t, syscall.SIGKILL)
+	m.process.End(m.t, patience)
 }

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/processtest"
 )
 
 // replica is one member of the source's group: a client ID, a spool if it has one, and one process after the other.
@@ -23,7 +25,7 @@ type replica struct {
 // sourceRun is one process of a replica. It calls itself by a user name of its own, by which EventMesh tells who was handed
 // an event, and the sink who asked.
 type sourceRun struct {
-	*process
+	*processtest.Program
 	user   string
 	probes string
 
@@ -43,16 +45,9 @@ func (r *replica) start() {
 	if r.spool != "" {
 		environment = append(environment, "EVENTMESH_SPOOL_DIR="+r.spool)
 	}
-	s.process = run(r.t, s.user, build(r.t, "source"), environment)
+	s.Program = run(r.t, s.user, build(r.t, "source"), environment)
 	r.runs = append(r.runs, s)
-	eventually(r.t, func() string {
-		if line := s.line("serving probes"); line != nil {
-			address, _ := line["address"].(string)
-			s.probes = local(address)
-			return ""
-		}
-		return s.user + " does not serve probes:\n" + s.tail(20)
-	})
+	s.probes = s.At(r.t, "serving probes")
 }
 
 // last is the newest process.
@@ -81,8 +76,8 @@ func (r *replica) kill() {
 	r.t.Helper()
 	s := r.last()
 	s.killed = true
-	s.signal(r.t, syscall.SIGKILL)
-	s.end(r.t)
+	s.Send(r.t, syscall.SIGKILL)
+	s.End(r.t, patience)
 	r.close(s)
 }
 
@@ -90,9 +85,9 @@ func (r *replica) kill() {
 func (r *replica) terminate() {
 	r.t.Helper()
 	s := r.last()
-	s.signal(r.t, syscall.SIGTERM)
-	if code := s.end(r.t); code != 0 {
-		r.t.Errorf("%s ended with exit code %d, want 0; end of its log:\n%s", s.user, code, s.tail(20))
+	s.Send(r.t, syscall.SIGTERM)
+	if code := s.End(r.t, patience); code != 0 {
+		r.t.Errorf("%s ended with exit code %d, want 0; end of its log:\n%s", s.user, code, s.Log())
 	}
 	r.close(s)
 }
@@ -111,8 +106,8 @@ func (r *replica) snapshot() {
 	if r.spool == "" {
 		return
 	}
-	r.last().signal(r.t, syscall.SIGSTOP)
-	defer r.last().signal(r.t, syscall.SIGCONT)
+	r.last().Send(r.t, syscall.SIGSTOP)
+	defer r.last().Send(r.t, syscall.SIGCONT)
 	r.last().held = spooled(r.t, r.spool)
 }
 
