@@ -37,9 +37,15 @@ func TestMain(m *testing.M) {
 // stage returns a namespace of its own to test in.
 func stage(t *testing.T) (context.Context, environment.Environment) {
 	t.Helper()
+	return patientStage(t, 4*time.Minute)
+}
+
+// patientStage returns one in which each step may take some time.
+func patientStage(t *testing.T, patience time.Duration) (context.Context, environment.Environment) {
+	t.Helper()
 	return global.Environment(
 		knative.WithKnativeNamespace(system.Namespace()), knative.WithLoggingConfig, knative.WithObservabilityConfig,
-		k8s.WithEventListener, environment.Managed(t), environment.WithPollTimings(time.Second, 4*time.Minute),
+		k8s.WithEventListener, environment.Managed(t), environment.WithPollTimings(time.Second, patience),
 	)
 }
 
@@ -110,7 +116,7 @@ func TestIdentity(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, env := stage(t)
+			ctx, env := patientStage(t, 12*time.Minute) // no token expires before ten
 			env.Prerequisite(ctx, t, broker.GoesReady("default", resources.WithEnvConfig()...))
 			env.TestSet(ctx, t, set(resources.GVR(), "Broker", "default", env.Namespace()))
 		})
