@@ -56,13 +56,15 @@ func (l *Lane) deliver(ctx context.Context, it *item) {
 // attempt sends the event to its destination once.
 func (l *Lane) attempt(ctx context.Context, o *LaneOptions, it *item) error {
 	m := l.dispatcher.options.Telemetry
-	if it.attempts > 0 || it.seq <= l.dispatcher.before {
-		m.redelivered(it)
-	}
 	ctx, span := m.startSpan(ctx, &it.event, it.topic, it.attempts)
 	began := time.Now()
 	answer, err := o.Destination.Send(ctx, it.event)
-	m.requested(answer.Status, time.Since(began))
+	if !judge(err).unmade {
+		if it.attempts > 0 || it.seq <= l.dispatcher.before {
+			m.redelivered(it)
+		}
+		m.requested(answer.Status, time.Since(began))
+	}
 	endSpan(span, err)
 	if err == nil && o.OnReply != nil && (answer.Reply != nil || answer.Invalid != nil) {
 		message := it.message
@@ -90,7 +92,7 @@ func (l *Lane) reportChange(it *item, f fate, failure error) {
 	switch {
 	case dead && f.step == stepRest && l.deadFailing.Swap(false):
 		logger.Info("the place for dead letters accepts them again")
-	case dead && f.step == stepAgain && !l.deadFailing.Swap(true):
+	case dead && f.step == stepAgain && !f.silent && !l.deadFailing.Swap(true):
 		logger.Errorw("the place for dead letters does not accept them; they are kept and tried again", append(it.describe(), zap.Error(failure))...)
 	case !dead && f.away && !l.failing.Swap(true):
 		logger.Errorw("the sink does not accept events; they are kept and tried again", zap.Error(failure))

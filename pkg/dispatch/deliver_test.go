@@ -300,7 +300,8 @@ func TestRepeatsAreCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sink := &place{answer: script(nil, nil, answered(500), answered(500), nil)}
+	unmade := &dispatch.UnpreparedError{Reason: errors.New("no token yet")}
+	sink := &place{answer: script(unmade, nil, nil, answered(500), answered(500), nil)}
 	d, lane := one(dispatch.Options{Disk: openDisk(t, dir), Telemetry: telemetry}, dispatch.LaneOptions{Destination: sink, Retries: -1, Backoff: fast})
 	for i, id := range []string{"left", "new", "tried"} {
 		if id != "left" {
