@@ -18,6 +18,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/token/tokentest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/dataplane"
 )
 
 // features is Knative's ConfigMap of them.
@@ -165,4 +166,32 @@ func TestSendersNeedTokens(t *testing.T) {
 	s.more = nil
 	s.write(t)
 	answers(map[string]int{"": http.StatusAccepted})
+}
+
+// An ingress that begins while nobody can tell whether tokens are valid leaves events to those that can, and says why.
+func TestIngressThatCannotVerifyTokens(t *testing.T) {
+	t.Parallel()
+	s, issuer := newStage(t, "gRPC"), tokentest.New(t)
+	s.more = []any{features(map[string]string{"authentication-oidc": "enabled", "oidc-discovery-base-url": issuer.URL})}
+	issuer.BreakDown(true)
+	s.write(t)
+	s.startIngress(t, "0", "OIDC_CA_FILE="+issuer.CAFile)
+	probe := func(want int, reason string) {
+		t.Helper()
+		await.Until(t, await.Patience, func() string {
+			status, said := get(t, s.ingress.At(t, "serving probes")+"/readiness")
+			problem := s.statusAt(t, s.ingress).Problem
+			if status != want || (reason == "") != (problem == nil) || problem != nil && problem.Reason != reason {
+				return fmt.Sprintf("got %d %s, %+v; want %d, %q", status, said, problem, want, reason)
+			}
+			return ""
+		})
+	}
+	probe(http.StatusServiceUnavailable, dataplane.ReasonIssuer)
+	issuer.BreakDown(false)
+	probe(http.StatusOK, "")
+	issuer.BreakDown(true)
+	s.more = []any{features(map[string]string{"authentication-oidc": "enabled", "oidc-discovery-base-url": "https://127.0.0.1:1"})}
+	s.write(t)
+	probe(http.StatusOK, dataplane.ReasonIssuer)
 }

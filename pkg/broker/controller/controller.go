@@ -168,7 +168,7 @@ func NewTriggers(ctx context.Context, watcher configmap.Watcher) *controller.Imp
 	r.sources = duck.NewListableTrackerFromTracker(ctx, source.Get, impl.Tracker)
 	r.resolver = resolver.NewURIResolverFromTracker(ctx, impl.Tracker)
 	handle(informer.Informer(), r.ours, controller.HandleAll(impl.Enqueue))
-	handle(accounts.Informer(), controller.FilterController(&eventingv1.Trigger{}), controller.HandleAll(impl.EnqueueControllerOf))
+	handle(accounts.Informer(), r.accountOf(informer.Lister()), controller.HandleAll(impl.EnqueueControllerOf))
 	start(ctx, accounts.Informer())
 	handle(brokerInformer.Informer(), anyObject, controller.HandleAll(func(object any) { // of any class: it may have taken the name of one of ours
 		b, err := kmeta.DeletionHandlingAccessor(object)

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -9,14 +10,18 @@ import (
 	"k8s.io/apimachinery/pkg/api/equality"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
 	corelisters "k8s.io/client-go/listers/core/v1"
+	k8stesting "k8s.io/client-go/testing"
 	"k8s.io/client-go/tools/cache"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
 	eventingv1 "knative.dev/eventing/pkg/apis/eventing/v1"
 	eventingv1alpha1 "knative.dev/eventing/pkg/apis/eventing/v1alpha1"
 	"knative.dev/eventing/pkg/apis/feature"
+	"knative.dev/eventing/pkg/auth"
 	eventinglisters "knative.dev/eventing/pkg/client/listers/eventing/v1"
 	policylisters "knative.dev/eventing/pkg/client/listers/eventing/v1alpha1"
 	"knative.dev/pkg/apis"
@@ -293,7 +298,7 @@ func TestAddressesOfBroker(t *testing.T) {
 func TestTriggerHasAnIdentity(t *testing.T) {
 	eventingv1.RegisterAlternateBrokerConditionSet(brokerConditions)
 	ctx, uris := newResolver(t)
-	client, trigger := fake.NewClientset(), newTrigger()
+	client, trigger, forbidden := fake.NewClientset(), newTrigger(), true
 	r := &triggers{pods: played(t, serving(nil, nil)).pods, resolver: uris, brokers: listing(t, newBroker()), accounts: accounts(), client: client}
 	const name = "orders-oidc-eventing.knative.dev-trigger"
 	if err := r.ReconcileKind(feature.ToContext(ctx, feature.Flags{feature.OIDCAuthentication: feature.Enabled}), trigger); err != nil {
@@ -304,6 +309,14 @@ func TestTriggerHasAnIdentity(t *testing.T) {
 		t.Fatalf("got %v, %+v and status %+v; want that the Trigger owns its account", err, account, trigger.Status.Auth)
 	}
 	r.accounts = accounts(account)
+	client.PrependReactor("delete", "serviceaccounts", func(k8stesting.Action) (bool, runtime.Object, error) {
+		return forbidden, nil, apierrors.NewForbidden(corev1.Resource("serviceaccounts"), name, errors.New("no role"))
+	})
+	without := trigger.DeepCopy()
+	if err := r.ReconcileKind(ctx, without); err != nil || without.Status.Auth != nil || !without.Status.GetCondition(eventingv1.TriggerConditionOIDCIdentityCreated).IsTrue() {
+		t.Errorf("got %v, %+v with the feature off and no right to delete the account; want that the Trigger is served", err, without.Status)
+	}
+	forbidden = false
 	if err := r.ReconcileKind(ctx, trigger); err != nil {
 		t.Fatal(err)
 	}
@@ -338,6 +351,39 @@ func withoutTimes(s eventingv1.TriggerStatus) eventingv1.TriggerStatus {
 		s.Conditions[i].LastTransitionTime = apis.VolatileTime{}
 	}
 	return s
+}
+
+// The service account of a Trigger of another class is none of ours.
+func TestAccountsOfOthers(t *testing.T) {
+	b, trigger := newBroker(), newTrigger()
+	indexer := cache.NewIndexer(cache.MetaNamespaceKeyFunc, cache.Indexers{cache.NamespaceIndex: cache.MetaNamespaceIndexFunc})
+	if err := indexer.Add(trigger); err != nil {
+		t.Fatal(err)
+	}
+	r := &triggers{brokers: listing(t, b)}
+	ours := r.accountOf(eventinglisters.NewTriggerLister(indexer))
+	account := auth.GetOIDCServiceAccountForResource(triggerKind, trigger.ObjectMeta)
+	if !ours(account) || !ours(cache.DeletedFinalStateUnknown{Obj: account}) {
+		t.Error("the account of a Trigger of ours is of no interest")
+	}
+	before := trigger.DeepCopy()
+	before.UID = "of one that is gone"
+	pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "default"}}
+	of := func(kind schema.GroupVersionKind, owner metav1.ObjectMeta) any {
+		return auth.GetOIDCServiceAccountForResource(kind, owner)
+	}
+	for name, another := range map[string]any{
+		"no object": "", "of nobody": &corev1.ServiceAccount{}, "of another kind": of(corev1.SchemeGroupVersion.WithKind("Pod"), pod.ObjectMeta),
+		"of a Trigger that is gone": of(triggerKind, before.ObjectMeta),
+	} {
+		if ours(another) {
+			t.Errorf("an account %s is of interest", name)
+		}
+	}
+	b.Annotations[eventingv1.BrokerClassAnnotationKey] = "MTChannelBasedBroker"
+	if ours(account) {
+		t.Error("the account of a Trigger of another class is of interest")
+	}
 }
 
 // A Trigger of another class, or of a Broker that there never was, keeps no trace of us.

@@ -4,7 +4,11 @@ import (
 	"context"
 	"fmt"
 
+	"go.uber.org/zap"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/kubernetes"
 	corelisters "k8s.io/client-go/listers/core/v1"
 	eventingduckv1 "knative.dev/eventing/pkg/apis/duck/v1"
@@ -16,6 +20,8 @@ import (
 	"knative.dev/eventing/pkg/duck"
 	"knative.dev/pkg/apis"
 	duckv1 "knative.dev/pkg/apis/duck/v1"
+	"knative.dev/pkg/kmeta"
+	"knative.dev/pkg/logging"
 	pkgreconciler "knative.dev/pkg/reconciler"
 	"knative.dev/pkg/resolver"
 
@@ -65,6 +71,22 @@ func (r *triggers) ours(object any) bool {
 	return b != nil || wasOurs(t)
 }
 
+// accountOf tells whether an object is the service account of one of those Triggers.
+func (r *triggers) accountOf(all eventinglisters.TriggerLister) func(object any) bool {
+	return func(object any) bool {
+		account, err := kmeta.DeletionHandlingAccessor(object)
+		if err != nil {
+			return false
+		}
+		owner := metav1.GetControllerOf(account)
+		if owner == nil || schema.FromAPIVersionAndKind(owner.APIVersion, owner.Kind).GroupKind() != triggerKind.GroupKind() {
+			return false
+		}
+		t, err := all.Triggers(account.GetNamespace()).Get(owner.Name)
+		return err == nil && t.UID == owner.UID && r.ours(t)
+	}
+}
+
 // ReconcileKind implements Knative's generated reconciler.
 func (r *triggers) ReconcileKind(ctx context.Context, t *eventingv1.Trigger) pkgreconciler.Event {
 	b, another := brokerOf(r.brokers, t)
@@ -84,8 +106,7 @@ func (r *triggers) ReconcileKind(ctx context.Context, t *eventingv1.Trigger) pkg
 	}
 	t.Status.Annotations[classAnnotation] = table.Class
 	t.Status.PropagateBrokerCondition(b.Status.GetTopLevelCondition())
-	err := auth.SetupOIDCServiceAccount(ctx, feature.FromContext(ctx), r.accounts, r.client, triggerKind, t.ObjectMeta, &t.Status, func(a *duckv1.AuthStatus) { t.Status.Auth = a })
-	if err != nil {
+	if err := r.identify(ctx, t); err != nil {
 		return fmt.Errorf("making the service account of the Trigger: %w", err)
 	}
 	if err := r.resolveSubscriber(ctx, t); err != nil {
@@ -96,6 +117,21 @@ func (r *triggers) ReconcileKind(ctx context.Context, t *eventingv1.Trigger) pkg
 	}
 	r.markSubscribed(b, t)
 	return r.checkDependency(ctx, t)
+}
+
+// identify makes the service account of a Trigger whose events are sent with tokens, and deletes that of another. One that it may not delete
+// any more is no concern of the Trigger.
+func (r *triggers) identify(ctx context.Context, t *eventingv1.Trigger) error {
+	features := feature.FromContext(ctx)
+	set := func(a *duckv1.AuthStatus) { t.Status.Auth = a }
+	err := auth.SetupOIDCServiceAccount(ctx, features, r.accounts, r.client, triggerKind, t.ObjectMeta, &t.Status, set)
+	if features.IsOIDCAuthentication() || !apierrors.IsForbidden(err) {
+		return err
+	}
+	logging.FromContext(ctx).Warnw("a service account that no Trigger needs stays: config/broker-oidc has the right to delete it", zap.Error(err))
+	set(nil)
+	t.Status.MarkOIDCIdentityCreatedSucceededWithReason("NotNeeded", "%s is off", feature.OIDCAuthentication)
+	return nil
 }
 
 // wasSubscribed tells whether a Trigger was served in its present generation, as its status has it.

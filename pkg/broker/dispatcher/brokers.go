@@ -89,14 +89,14 @@ func (d *dispatcher) trigger(t *table.Trigger, of *table.Broker) broker.Trigger 
 		owner: t.UID, namespace: t.Namespace, timeout: cmp.Or(t.Delivery.Timeout, d.config.Timeout), mode: t.Delivery.Mode,
 		connections: cmp.Or(t.MaxInFlight, broker.DefaultMaxInFlight), account: t.ServiceAccount,
 	}
-	subscriber, dead := w, w
-	subscriber.to, subscriber.replies = t.Subscriber, true
-	if dead.to = t.DeadLetterSink; dead.mode == dispatch.Binary {
-		dead.mode = dispatch.Auto // that it cannot be sent in this mode may be why it is given up
-	}
 	replies := way{owner: of.UID, namespace: of.Namespace, to: of.Address, timeout: d.config.Timeout, connections: broker.DefaultMaxInFlight}
 	if of.Address.Audience != "" { // it may heed who sends
 		replies.owner, replies.account = t.UID, t.ServiceAccount
+	}
+	subscriber, dead := w, w
+	subscriber.to, subscriber.replies, subscriber.answerable = t.Subscriber, true, replies.identity()
+	if dead.to = t.DeadLetterSink; dead.mode == dispatch.Binary {
+		dead.mode = dispatch.Auto // that it cannot be sent in this mode may be why it is given up
 	}
 	return broker.Trigger{
 		UID: t.UID, Namespace: t.Namespace, Name: t.Name, Filter: t.Filter, Delivery: t.Delivery,

@@ -24,8 +24,9 @@ type way struct {
 	connections int
 	// account is as whom events are sent to a place with an audience, or "".
 	account string
-	// replies says that the answer may be an event.
-	replies bool
+	// replies says that the answer may be an event, and answerable whose token sends that on, if any: without it no event could be answered.
+	replies    bool
+	answerable identity
 }
 
 // destinations are the connections to all that there are. A destination stays the same for as long as its way does. One goroutine at a time
@@ -53,7 +54,7 @@ func (d *destinations) get(w way) dispatch.Destination {
 		}
 		o := dispatch.HTTPOptions{
 			URL: u, Timeout: w.timeout, Mode: w.mode, MaxConnections: w.connections, Replies: w.replies, NothingElse: w.replies,
-			Header: http.Header{delivery.NamespaceHeader: {w.namespace}}, Token: d.tokens.of(w.identity()),
+			Header: http.Header{delivery.NamespaceHeader: {w.namespace}}, Token: d.tokens.of(w.identity(), w.answerable),
 			TLS: func() (*tls.Config, error) {
 				authorities := strings.Trim(w.to.CACerts+"\n"+w.trust, "\n")
 				return delivery.Trusted(&authorities)

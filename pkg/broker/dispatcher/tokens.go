@@ -149,19 +149,31 @@ func (t *tokens) answered(id identity, answer issued) {
 	*k = answer
 }
 
-// of returns what returns the token of an identity. Its error counts as no attempt to deliver an event.
-func (t *tokens) of(id identity) func() (string, error) {
-	if !id.needsToken() {
+// of returns what returns the token of an identity, if it needs one, and fails until there is also that of another, if that needs one. Its
+// error counts as no attempt to deliver an event.
+func (t *tokens) of(id, also identity) func() (string, error) {
+	if !id.needsToken() && !also.needsToken() {
 		return nil
 	}
 	return func() (string, error) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		if k := t.kept[id]; k != nil && t.now().Before(k.end) {
-			return k.token, nil
+		if _, err := t.token(also); err != nil {
+			return "", err
 		}
-		return "", &dispatch.UnpreparedError{Reason: fmt.Errorf("there is no token of service account %s/%s yet", id.namespace, id.account)}
+		return t.token(id)
 	}
+}
+
+// token returns the token of an identity, and "" for one that needs none. t.mu is held.
+func (t *tokens) token(id identity) (string, error) {
+	if !id.needsToken() {
+		return "", nil
+	}
+	if k := t.kept[id]; k != nil && t.now().Before(k.end) {
+		return k.token, nil
+	}
+	return "", &dispatch.UnpreparedError{Reason: fmt.Errorf("there is no token of service account %s/%s for audience %s yet", id.namespace, id.account, id.audience)}
 }
 
 // problem says why there is no token for an identity that needs one, if there is none.

@@ -70,7 +70,7 @@ func TestTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		asked, cluster := asks(t)
 		id := identity{"shop", "orders", "subscriber"}
-		token := asked.of(id)
+		token := asked.of(id, identity{})
 		gets := func(want string) {
 			t.Helper()
 			synctest.Wait()
@@ -116,8 +116,30 @@ func TestTokens(t *testing.T) {
 func TestNoToken(t *testing.T) {
 	asked := newTokens(nil, zap.NewNop().Sugar())
 	for _, id := range []identity{{"shop", "", "subscriber"}, {"shop", "orders", ""}} {
-		if asked.of(id) != nil || asked.problem(id) != nil {
+		if asked.of(id, id) != nil || asked.problem(id) != nil {
 			t.Errorf("%+v has a token", id)
+		}
+	}
+}
+
+// Nobody is asked whose answer could not be sent on: each try would deliver the event once more.
+func TestNoTokenForReplies(t *testing.T) {
+	broker := identity{"shop", "orders", "broker"}
+	for _, id := range []identity{{"shop", "orders", "subscriber"}, {"shop", "orders", ""}} {
+		asked := newTokens(nil, zap.NewNop().Sugar())
+		token := asked.of(id, broker)
+		asked.want(map[identity]bool{id: true, broker: true})
+		asked.answered(id, issued{token: "theirs", end: time.Now().Add(time.Hour)})
+		if got, err := token(); err == nil {
+			t.Errorf("%+v: got %q before there is a token for replies", id, got)
+		}
+		asked.answered(broker, issued{token: "ours", end: time.Now().Add(time.Hour)})
+		want := ""
+		if id.needsToken() {
+			want = "theirs"
+		}
+		if got, err := token(); got != want || err != nil {
+			t.Errorf("%+v: got %q, %v, want %q", id, got, err, want)
 		}
 	}
 }
@@ -133,7 +155,7 @@ func TestManyTokens(t *testing.T) {
 		asked.want(all)
 		synctest.Wait()
 		for id := range all {
-			if token, err := asked.of(id)(); err != nil || cluster.asked[id.account+" subscriber"] != 1 {
+			if token, err := asked.of(id, identity{})(); err != nil || cluster.asked[id.account+" subscriber"] != 1 {
 				t.Fatalf("%s: got %q, %v, asked %d times", id.account, token, err, cluster.asked[id.account+" subscriber"])
 			}
 		}

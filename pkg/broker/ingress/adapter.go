@@ -138,5 +138,5 @@ func (s *server) ready() error {
 	if !s.known.Load() {
 		return errors.New("it is not known yet which Brokers there are")
 	}
-	return nil
+	return s.senders.begun()
 }

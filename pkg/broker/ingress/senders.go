@@ -24,6 +24,7 @@ type senders struct {
 	issuer string
 	stop   func()
 	tokens atomic.Pointer[token.Verifier] // nil: there is no issuer, or none that can be asked
+	began  atomic.Bool
 }
 
 // set has senders need tokens, as the features of Knative Eventing say.
@@ -63,6 +64,21 @@ func (s *senders) ready() error {
 		return errNoIssuer
 	}
 	return tokens.Ready()
+}
+
+// begun returns nil once tokens can be verified, or need not be: a replica that has not begun to has others beside it that can, and one
+// that has begun has no better ones.
+func (s *senders) begun() error {
+	if s.began.Load() {
+		return nil
+	}
+	if tokens := s.tokens.Load(); tokens != nil {
+		if err := tokens.Ready(); err != nil {
+			return err
+		}
+	}
+	s.began.Store(true)
+	return nil
 }
 
 // identify returns the subject of a request for a Broker, if there are events that it may send there.
