@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/internal/jackson"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
 )
 
@@ -50,36 +51,36 @@ func renderTCP(m *message) ([]byte, error) {
 // renderStructured writes the data as it is, since its content type says that it is JSON, whether it is or not. Only a tree is
 // written by Jackson, which escapes characters that are two in UTF-16.
 func renderStructured(m *message) []byte {
-	o := &jsonObject{values: map[string]any{}}
-	o.set("specversion", m.event.GetSpecVersion())
-	o.set("id", m.event.GetId())
-	o.set("source", m.event.GetSource())
-	o.set("type", m.event.GetType())
+	o := jackson.NewObject()
+	o.Set("specversion", m.event.GetSpecVersion())
+	o.Set("id", m.event.GetId())
+	o.Set("source", m.event.GetSource())
+	o.Set("type", m.event.GetType())
 	attributes := m.event.GetAttributes()
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
 		switch a := attributes[name].GetAttr().(type) {
 		case *eventmeshpb.CloudEvent_AttributeValue_CeBoolean:
-			o.set(name, a.CeBoolean)
+			o.Set(name, a.CeBoolean)
 		case *eventmeshpb.CloudEvent_AttributeValue_CeInteger:
-			o.set(name, json.Number(strconv.Itoa(int(a.CeInteger))))
+			o.Set(name, json.Number(strconv.Itoa(int(a.CeInteger))))
 		default:
-			o.set(name, attributeText(attributes[name]))
+			o.Set(name, attributeText(attributes[name]))
 		}
 	}
 	if m.data != nil {
 		data := validUTF8(m.data)
 		if m.parsed {
-			data = escapeSupplementary(data)
+			data = jackson.EscapeSupplementary(data)
 		}
-		o.set("data", json.RawMessage(data))
+		o.Set("data", json.RawMessage(data))
 	}
-	return appendJSON(nil, o)
+	return jackson.Append(nil, o)
 }
 
 // renderEventMeshMessage writes EventMesh's own message format, which is no CloudEvent.
 func renderEventMeshMessage(m *message) []byte {
-	properties := &jsonObject{values: map[string]any{}}
-	headers := &jsonObject{values: map[string]any{}}
+	properties := jackson.NewObject()
+	headers := jackson.NewObject()
 	attributes := m.event.GetAttributes()
 	for _, name := range slices.Sorted(maps.Keys(attributes)) {
 		text := attributeText(attributes[name])
@@ -90,18 +91,18 @@ func renderEventMeshMessage(m *message) []byte {
 		case attrSubject, attrTime, attrDataSchema:
 		case attrDataContentType:
 			if strings.TrimSpace(text) != "" {
-				headers.set(name, text)
+				headers.Set(name, text)
 			}
 		default:
-			properties.set(name, text)
+			properties.Set(name, text)
 		}
 	}
-	o := &jsonObject{values: map[string]any{}}
-	o.set("topic", m.topic)
-	o.set("properties", properties)
-	o.set("headers", headers)
-	o.set("body", validUTF8(m.data))
-	return appendJSON(nil, o)
+	o := jackson.NewObject()
+	o.Set("topic", m.topic)
+	o.Set("properties", properties)
+	o.Set("headers", headers)
+	o.Set("body", validUTF8(m.data))
+	return jackson.Append(nil, o)
 }
 
 func validUTF8(b []byte) string { return strings.ToValidUTF8(string(b), "\ufffd") }

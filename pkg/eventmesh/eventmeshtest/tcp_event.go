@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/internal/jackson"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
@@ -69,11 +70,11 @@ func protocolOf(h frame.Header) (map[string]string, error) {
 
 // decodeStructured reads a CloudEvent as the Java SDK does. The header's properties replace its extensions.
 func decodeStructured(f frame.Frame, properties map[string]string) (*message, error) {
-	value, err := parseJSON([]byte(validUTF8(f.Body)))
+	value, err := jackson.Parse([]byte(validUTF8(f.Body)))
 	if err != nil {
 		return nil, err
 	}
-	o, ok := value.(*jsonObject)
+	o, ok := value.(*jackson.Object)
 	if !ok {
 		return nil, errors.New("a CloudEvent is a JSON object")
 	}
@@ -81,25 +82,25 @@ func decodeStructured(f frame.Frame, properties map[string]string) (*message, er
 	for name, target := range map[string]*string{
 		"specversion": &m.event.SpecVersion, "id": &m.event.Id, "source": &m.event.Source, "type": &m.event.Type,
 	} {
-		if *target, ok = o.values[name].(string); !ok {
+		if *target, ok = o.Values[name].(string); !ok {
 			return nil, fmt.Errorf("missing mandatory %s attribute", name)
 		}
-		delete(o.values, name)
+		delete(o.Values, name)
 	}
 	for _, name := range []string{attrDataContentType, attrDataSchema, attrSubject, attrTime} {
-		switch v := o.values[name].(type) {
+		switch v := o.Values[name].(type) {
 		case nil:
 		case string:
 			m.set(name, v)
 		default:
 			return nil, fmt.Errorf("wrong type for attribute %s, expecting STRING", name)
 		}
-		delete(o.values, name)
+		delete(o.Values, name)
 	}
 	if err := m.readData(o); err != nil {
 		return nil, err
 	}
-	for name, v := range o.values {
+	for name, v := range o.Values {
 		if err := m.setValue(name, v); err != nil {
 			return nil, err
 		}
@@ -111,11 +112,11 @@ func decodeStructured(f frame.Frame, properties map[string]string) (*message, er
 }
 
 // readData takes JSON data apart and puts it together again, which is where its form changes.
-func (m *message) readData(o *jsonObject) error {
-	text, hasBase64 := o.values["data_base64"]
-	data, hasData := o.values["data"]
-	delete(o.values, "data_base64")
-	delete(o.values, "data")
+func (m *message) readData(o *jackson.Object) error {
+	text, hasBase64 := o.Values["data_base64"]
+	data, hasData := o.Values["data"]
+	delete(o.Values, "data_base64")
+	delete(o.Values, "data")
 	contentType := m.attribute(attrDataContentType)
 	switch {
 	case hasBase64 && hasData:
@@ -128,7 +129,7 @@ func (m *message) readData(o *jsonObject) error {
 		m.data = b
 	case !hasData:
 	case isJSON(contentType):
-		m.data, m.parsed = appendJSON(nil, data), true
+		m.data, m.parsed = jackson.Append(nil, data), true
 		if contentType == "" {
 			m.set(attrDataContentType, "application/json")
 		}
@@ -160,7 +161,7 @@ func (m *message) setValue(name string, v any) error {
 			Attr: &eventmeshpb.CloudEvent_AttributeValue_CeInteger{CeInteger: int32(n)},
 		}
 	default:
-		m.set(name, string(appendJSON(nil, v)))
+		m.set(name, string(jackson.Append(nil, v)))
 	}
 	return nil
 }
@@ -168,11 +169,11 @@ func (m *message) setValue(name string, v any) error {
 // decodeEventMeshMessage reads EventMesh's own message format. Its properties replace the header's, and the topic too if one of
 // them is called subject.
 func decodeEventMeshMessage(f frame.Frame, properties map[string]string) (*message, error) {
-	value, err := parseJSON([]byte(validUTF8(f.Body)))
+	value, err := jackson.Parse([]byte(validUTF8(f.Body)))
 	if err != nil {
 		return nil, err
 	}
-	o, ok := value.(*jsonObject)
+	o, ok := value.(*jackson.Object)
 	switch {
 	case value == nil:
 		return nil, errNullPointer
@@ -216,26 +217,26 @@ func decodeEventMeshMessage(f frame.Frame, properties map[string]string) (*messa
 }
 
 // stringMap reads an object of strings. It may be absent, but not null.
-func stringMap(o *jsonObject, name string) (map[string]*string, error) {
-	value, present := o.values[name]
+func stringMap(o *jackson.Object, name string) (map[string]*string, error) {
+	value, present := o.Values[name]
 	if !present {
 		return nil, nil //nolint:nilnil // an absent map is an empty one
 	}
-	inner, ok := value.(*jsonObject)
+	inner, ok := value.(*jackson.Object)
 	switch {
 	case value == nil:
 		return nil, errNullPointer
 	case !ok:
 		return nil, fmt.Errorf("deserialize json string to object error: %s", name)
 	}
-	return stringFields(inner, inner.keys...)
+	return stringFields(inner, inner.Keys...)
 }
 
 // stringFields reads fields as strings, as Jackson does: numbers and booleans as they are written, null as nil.
-func stringFields(o *jsonObject, names ...string) (map[string]*string, error) {
+func stringFields(o *jackson.Object, names ...string) (map[string]*string, error) {
 	fields := make(map[string]*string, len(names))
 	for _, name := range names {
-		switch v := o.values[name].(type) {
+		switch v := o.Values[name].(type) {
 		case nil:
 			fields[name] = nil
 		case string, bool, json.Number:

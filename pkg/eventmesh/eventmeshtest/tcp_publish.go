@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf16"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/internal/jackson"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
@@ -263,9 +264,9 @@ func (s *session) reply(f frame.Frame) {
 
 // javaBean is what EventMesh puts into the body of an answer to a publish: its own object, which is no CloudEvent.
 func javaBean(m *message) []byte {
-	data := &jsonObject{values: map[string]any{}}
+	data := jackson.NewObject()
 	if json.Valid(m.data) {
-		data.set("node", json.RawMessage(m.data))
+		data.Set("node", json.RawMessage(m.data))
 	}
 	extensions := []any{}
 	for _, name := range slices.Sorted(maps.Keys(m.event.GetAttributes())) {
@@ -275,14 +276,14 @@ func javaBean(m *message) []byte {
 			extensions = append(extensions, name)
 		}
 	}
-	o := &jsonObject{values: map[string]any{}}
-	o.set("data", data)
-	o.set("id", m.event.GetId())
-	o.set("source", m.event.GetSource())
-	o.set("type", m.event.GetType())
-	o.set("subject", m.topic)
-	o.set("dataContentType", m.attribute(attrDataContentType))
-	o.set("specVersion", "V1")
-	o.set("extensionNames", extensions)
-	return appendJSON(nil, o)
+	o := jackson.NewObject()
+	o.Set("data", data)
+	o.Set("id", m.event.GetId())
+	o.Set("source", m.event.GetSource())
+	o.Set("type", m.event.GetType())
+	o.Set("subject", m.topic)
+	o.Set("dataContentType", m.attribute(attrDataContentType))
+	o.Set("specVersion", "V1")
+	o.Set("extensionNames", extensions)
+	return jackson.Append(nil, o)
 }

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/internal/jackson"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
@@ -159,10 +160,10 @@ func (s *Server) SayGoodbye() {
 // Redirect tells every TCP session to connect to another server, and closes those that are still there after
 // [Options.GoodbyeTimeout].
 func (s *Server) Redirect(ip string, port int) {
-	o := &jsonObject{values: map[string]any{}}
-	o.set("ip", ip)
-	o.set("port", jsonInt(port))
-	s.announce(frame.Frame{Header: frame.Header{Command: frame.RedirectToClient}, Body: appendJSON(nil, o)})
+	o := jackson.NewObject()
+	o.Set("ip", ip)
+	o.Set("port", jsonInt(port))
+	s.announce(frame.Frame{Header: frame.Header{Command: frame.RedirectToClient}, Body: jackson.Append(nil, o)})
 }
 
 func (s *Server) announce(f frame.Frame) {

@@ -1,4 +1,5 @@
-package eventmeshtest
+// Package jackson reads and writes JSON as the Java library of that name does, with which EventMesh does it.
+package jackson
 
 import (
 	"bytes"
@@ -12,21 +13,25 @@ import (
 	"unicode/utf16"
 )
 
-// jsonObject is a JSON object that remembers the order of its keys; of duplicates the last wins.
-type jsonObject struct {
-	keys   []string
-	values map[string]any
+// Object is a JSON object that remembers the order of its keys; of duplicates the last wins.
+type Object struct {
+	Keys   []string
+	Values map[string]any
 }
 
-func (o *jsonObject) set(key string, value any) {
-	if _, ok := o.values[key]; !ok {
-		o.keys = append(o.keys, key)
+// NewObject returns an empty object.
+func NewObject() *Object { return &Object{Values: map[string]any{}} }
+
+// Set sets a member: to an *Object, a []any, a string, a bool, a [json.Number], nil, or a [json.RawMessage], which is written as it is.
+func (o *Object) Set(key string, value any) {
+	if _, ok := o.Values[key]; !ok {
+		o.Keys = append(o.Keys, key)
 	}
-	o.values[key] = value
+	o.Values[key] = value
 }
 
-// parseJSON reads the first value of b, as Jackson does, which ignores what follows it.
-func parseJSON(b []byte) (any, error) {
+// Parse reads the first value of b, and ignores what follows it. It returns what [Object.Set] takes.
+func Parse(b []byte) (any, error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
 	return parseValue(d)
@@ -39,7 +44,7 @@ func parseValue(d *json.Decoder) (any, error) {
 	}
 	switch token {
 	case json.Delim('{'):
-		o := &jsonObject{values: map[string]any{}}
+		o := NewObject()
 		for d.More() {
 			key, err := d.Token()
 			if err != nil {
@@ -49,7 +54,7 @@ func parseValue(d *json.Decoder) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			o.set(fmt.Sprint(key), value)
+			o.Set(fmt.Sprint(key), value)
 		}
 		return o, closeValue(d)
 	case json.Delim('['):
@@ -73,17 +78,17 @@ func closeValue(d *json.Decoder) error {
 	return nil
 }
 
-// appendJSON writes a value as Jackson does: without white space, and with its own form of numbers.
-func appendJSON(b []byte, v any) []byte {
+// Append appends a value: without white space, and with Java's form of numbers.
+func Append(b []byte, v any) []byte {
 	switch v := v.(type) {
-	case *jsonObject:
+	case *Object:
 		b = append(b, '{')
-		for i, key := range v.keys {
+		for i, key := range v.Keys {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = append(appendJSONString(b, key), ':')
-			b = appendJSON(b, v.values[key])
+			b = append(appendString(b, key), ':')
+			b = Append(b, v.Values[key])
 		}
 		return append(b, '}')
 	case []any:
@@ -92,13 +97,13 @@ func appendJSON(b []byte, v any) []byte {
 			if i > 0 {
 				b = append(b, ',')
 			}
-			b = appendJSON(b, item)
+			b = Append(b, item)
 		}
 		return append(b, ']')
 	case json.Number:
 		return append(b, javaNumber(string(v))...)
 	case string:
-		return appendJSONString(b, v)
+		return appendString(b, v)
 	case bool:
 		return strconv.AppendBool(b, v)
 	case json.RawMessage:
@@ -107,7 +112,7 @@ func appendJSON(b []byte, v any) []byte {
 	return append(b, "null"...)
 }
 
-func appendJSONString(b []byte, s string) []byte {
+func appendString(b []byte, s string) []byte {
 	b = append(b, '"')
 	for _, r := range s {
 		switch r {
@@ -134,7 +139,8 @@ func appendJSONString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-func escapeSupplementary(s string) string {
+// EscapeSupplementary escapes the characters that are two in UTF-16, which Jackson does where it writes a tree to bytes.
+func EscapeSupplementary(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		if high, low := utf16.EncodeRune(r); r > 0xffff {
