@@ -1,0 +1,67 @@
+package next
+
+import (
+	"crypto/rand"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/internal/jackson"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/javauri"
+)
+
+var errSchema = errors.New("its dataschema is no URI")
+
+// render writes the event as the SDK does: data of a JSON type as it is, whether it is JSON or not.
+func (e *event) render() ([]byte, error) {
+	if !javauri.Valid(e.attributes[memberSchema]) {
+		return nil, errSchema
+	}
+	o := jackson.NewObject()
+	o.Set(memberVersion, "1.0")
+	for _, name := range slices.Sorted(maps.Keys(e.attributes)) {
+		if name != memberVersion && name != "datacontentencoding" {
+			o.Set(name, e.attributes[name])
+		}
+	}
+	switch {
+	case len(e.data) == 0:
+	case e.isJSON():
+		o.Set(memberData, json.RawMessage(strings.ToValidUTF8(string(e.data), "\ufffd")))
+	default:
+		o.Set(memberBase64, base64.StdEncoding.EncodeToString(e.data))
+	}
+	return jackson.Append(nil, o), nil
+}
+
+// renderPolled writes the events of an answer to a poll, which are read again on the way. It fails where one of them is no JSON then.
+func renderPolled(deliveries []*flight) ([]byte, error) {
+	all := make([]any, 0, len(deliveries))
+	for _, f := range deliveries {
+		text, err := f.message.event.render()
+		if err != nil {
+			return nil, err
+		}
+		value, err := jackson.Parse(text)
+		if err != nil {
+			return nil, fmt.Errorf("event %q of topic %q: %w", f.message.event.attributes[memberID], f.message.topic, err)
+		}
+		o := jackson.NewObject()
+		o.Set("deliveryId", f.id)
+		o.Set("event", value)
+		all = append(all, o)
+	}
+	return jackson.Append(nil, all), nil
+}
+
+// newID returns a random UUID.
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // which never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
