@@ -1,8 +1,10 @@
 package main
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 )
@@ -148,6 +150,36 @@ func TestSignals(t *testing.T) {
 }
 
 func TestServeAddressInUse(t *testing.T) {
-	_, urls := serveMesh(t)
-	contains(t, start(t, "", "serve", "--grpc", urls["gRPC"][len("grpc://"):], "--tcp", "127.0.0.1:0").exit(1), "address already in use")
+	mesh, urls := serveMesh(t, "--http", "127.0.0.1:0")
+	url := strings.Fields(mesh.await("HTTP "))[1]
+	for _, args := range [][]string{{"--grpc", urls["gRPC"][len("grpc://"):]}, {"--grpc", "127.0.0.1:0", "--http", url[len("http://"):]}} {
+		contains(t, start(t, "", append([]string{"serve", "--tcp", "127.0.0.1:0"}, args...)...).exit(1), "address already in use")
+	}
+}
+
+func TestServeTheNextRelease(t *testing.T) {
+	for storage, want := range map[string]string{"standalone": `"source":"/s"`, "rocketmq": `"emmqoffset":"0"`} {
+		t.Run(storage, func(t *testing.T) {
+			mesh, _ := serveMesh(t, "--http", "127.0.0.1:0", "--storage", storage)
+			url := strings.Fields(mesh.await("HTTP "))[1]
+			post := func(path, body string) {
+				response, err := http.Post(url+path, "application/json", strings.NewReader(body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if body := bodyOf(t, response); response.StatusCode >= http.StatusMultipleChoices {
+					t.Errorf("POST %s: %s", path, body)
+				}
+			}
+			post("/events/publish?topic=T", `{"specversion":"1.0","id":"1","source":"/s","type":"t"}`)
+			post("/events/subscribe", `{"clientId":"c","topic":"T","mode":"LOAD_BALANCE"}`)
+			response, err := http.Get(url + "/events/poll?clientId=c&timeoutMs=60000")
+			if err != nil {
+				t.Fatal(err)
+			}
+			contains(t, bodyOf(t, response), want)
+			mesh.signal(syscall.SIGTERM)
+			mesh.exit(0)
+		})
+	}
 }

@@ -24,20 +24,26 @@ func TestSendAndReceive(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			defer response.Body.Close()
-			body, err := io.ReadAll(response.Body)
-			if err != nil {
-				t.Fatal(err)
-			}
 			if response.StatusCode != http.StatusBadRequest {
 				t.Errorf("status %d, want 400", response.StatusCode)
 			}
-			contains(t, string(body), c.want)
+			contains(t, bodyOf(t, response), c.want)
 		})
 	}
 
 	start(t, "", "send", "--url", url, "--id", "2", `{"n":2}`).exit(0)
 	contains(t, receiver.exit(0), "☁️  cloudevents.Event\n", "  id: 1\n", "  a: b\n", "  Hello!\n", "  id: 2\n", `"n": 2`, "refused POST /: no CloudEvent")
+}
+
+// bodyOf reads an answer to its end.
+func bodyOf(t *testing.T, response *http.Response) string {
+	t.Helper()
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(body)
 }
 
 func TestSendTellsTheAnswer(t *testing.T) {

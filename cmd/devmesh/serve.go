@@ -9,10 +9,13 @@ import (
 	"time"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/next"
 )
 
 func declareServe(flags *flag.FlagSet) action {
 	o := eventmeshtest.Options{RecordLimit: -1} // records are for tests
+	n := next.Options{RecordLimit: -1}
+	flags.StringVar(&n.Address, "http", "", "`host:port` to serve the HTTP of the release after 1.12 on, with events of its own; port 0 is a free one")
 	flags.StringVar(&o.GRPCAddress, "grpc", "127.0.0.1:10205", "`host:port` to serve gRPC on; port 0 is a free one")
 	flags.StringVar(&o.TCPAddress, "tcp", "127.0.0.1:10000", "`host:port` to serve TCP on; port 0 is a free one")
 	flags.Func("storage", "`plugin` to behave like: standalone, or rocketmq, which holds events for absent subscribers and carries replies (default standalone)", func(s string) error {
@@ -42,19 +45,31 @@ func declareServe(flags *flag.FlagSet) action {
 		o.Credentials[name] = password
 		return nil
 	})
-	return func(ctx context.Context, s streams, _ []string) error { return serve(ctx, s, o) }
+	return func(ctx context.Context, s streams, _ []string) error { return serve(ctx, s, o, n) }
 }
 
-// serve serves until the context ends.
-func serve(ctx context.Context, s streams, o eventmeshtest.Options) error {
+// serve serves until the context ends: an EventMesh 1.12, and one of the next release where that has an address.
+func serve(ctx context.Context, s streams, o eventmeshtest.Options, n next.Options) error {
 	o.Logf = log.New(s.err, "", log.Ltime|log.Lmicroseconds).Printf
 	server, err := eventmeshtest.Start(o) //nolint:contextcheck // it serves until Close
 	if err != nil {
 		return err
 	}
 	defer server.Close()
-	_, err = fmt.Fprintf(s.out, "gRPC %s\nTCP  %s\nAn EventMesh in memory, with %s storage: it keeps nothing, and forgets every event when it ends.\n",
-		server.GRPCURL(), server.TCPURL(), o.Storage)
+	addresses := fmt.Sprintf("gRPC %s\nTCP  %s\n", server.GRPCURL(), server.TCPURL())
+	if n.Address != "" {
+		n.Logf = o.Logf
+		if o.Storage == eventmeshtest.RocketMQ {
+			n.Storage = next.Holding
+		}
+		another, err := next.Start(n) //nolint:contextcheck // the same
+		if err != nil {
+			return err
+		}
+		defer another.Close()
+		addresses += "HTTP " + another.URL() + "\n"
+	}
+	_, err = fmt.Fprintf(s.out, "%sAn EventMesh in memory, with %s storage: it keeps nothing, and forgets every event when it ends.\n", addresses, o.Storage)
 	if err != nil {
 		return fmt.Errorf("printing the addresses: %w", err)
 	}

@@ -17,6 +17,7 @@ func TestUsage(t *testing.T) {
 		{"help", 0, "Usage: devmesh VERB"},
 		{"help publish", 0, "Usage: devmesh publish [flags] [DATA | -]"},
 		{"serve --help", 0, "--storage plugin"},
+		{"serve --help", 0, "--http host:port"},
 		{"publish --help", 0, "--extension name=value"},
 		{"subscribe -h", 0, "(default devmesh)"},
 		{"receive --help", 0, "--address host:port"},
