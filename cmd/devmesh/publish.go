@@ -42,7 +42,7 @@ func (f *publishFlags) publish(ctx context.Context, s streams, args []string) er
 	if err != nil {
 		return err
 	}
-	if err := eventmesh.ValidateTopic(f.topic); err != nil {
+	if err := transports.ValidateTopic(cfg.Addresses[0], f.topic); err != nil {
 		return usageError("--topic: " + err.Error())
 	}
 	e, err := f.event.event(args, s.in)

@@ -44,7 +44,7 @@ func (f *subscribeFlags) subscribe(ctx context.Context, s streams, _ []string) e
 	if err != nil {
 		return err
 	}
-	subscription, err := f.subscription()
+	subscription, err := f.subscription(cfg.Addresses[0])
 	if err != nil {
 		return err
 	}
@@ -76,10 +76,10 @@ func (f *subscribeFlags) subscribe(ctx context.Context, s streams, _ []string) e
 	return err
 }
 
-func (f *subscribeFlags) subscription() (eventmesh.Subscription, error) {
+func (f *subscribeFlags) subscription(of eventmesh.Address) (eventmesh.Subscription, error) {
 	subscription := eventmesh.Subscription{Topics: strings.Split(f.topics, ",")}
 	for _, topic := range subscription.Topics {
-		if err := eventmesh.ValidateTopic(topic); err != nil {
+		if err := transports.ValidateTopic(of, topic); err != nil {
 			return subscription, usageError("--topic: " + err.Error())
 		}
 	}

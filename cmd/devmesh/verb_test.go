@@ -28,7 +28,7 @@ func TestUsage(t *testing.T) {
 		{"serve --storage tape", 2, "the storage is standalone or rocketmq"},
 		{"serve --user nobody", 2, "a user is name=password"},
 		{"publish --topic t", 2, "--url is missing"},
-		{"publish --url http://localhost --topic t", 2, "grpc, grpcs, tcp or tcps"},
+		{"publish --url amqp://localhost --topic t", 2, "grpc, grpcs, tcp, tcps, http or https"},
 		{"publish --url grpc://localhost", 2, "--topic: invalid topic"},
 		{"publish --url grpc://localhost --topic t --group=", 2, "--group is empty"},
 		{"publish --url grpc://localhost --topic t --username u", 2, "belong together"},

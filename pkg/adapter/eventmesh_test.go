@@ -35,7 +35,8 @@ func TestAddresses(t *testing.T) {
 	}{
 		{name: "one", value: "grpc://mesh:1", want: "grpc://mesh:1"},
 		{name: "default ports", value: "tcp://a, tcps://b", want: "tcp://a:10000 tcps://b:10000"},
-		{name: "unknown scheme", value: "http://mesh", refused: `scheme "http"`},
+		{name: "HTTP", value: "http://a,https://b:443", want: "http://a:10105 https://b:443"},
+		{name: "unknown scheme", value: "amqp://mesh", refused: `scheme "amqp"`},
 		{name: "no host", value: "grpc://:10205", refused: "names no host"},
 		{name: "password", value: "grpc://me:" + secret + "@mesh", refused: "holds credentials"},
 		{name: "not a URL", value: "grpc://me:" + secret + "@[", refused: "is no URL such as"},

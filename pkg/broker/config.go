@@ -16,9 +16,10 @@ import (
 const (
 	// KeyURL is where EventMesh is: one URL, or several of replicas, as in EVENTMESH_URL. It has to be there.
 	KeyURL = "eventmesh.url"
-	// KeyCredentials names a Secret of the ConfigMap's namespace with the keys username and password; by default there are none.
+	// KeyCredentials names a Secret of the ConfigMap's namespace with the keys username and password, or for http and https token; by
+	// default there are none.
 	KeyCredentials = "eventmesh.credentials" //nolint:gosec // a name
-	// KeyCA holds, in PEM, the certificates to trust for grpcs and tcps instead of the system's.
+	// KeyCA holds, in PEM, the certificates to trust for grpcs, tcps and https instead of the system's.
 	KeyCA = "eventmesh.ca"
 	// KeyTopic names an existing topic, for Brokers whose events other clients of EventMesh read or write. By default a Broker has its own.
 	KeyTopic = "topic"
@@ -64,7 +65,8 @@ func (c Config) validate() error {
 	if c.URL == "" {
 		return fmt.Errorf("%s: want the URL of EventMesh, such as grpc://eventmesh.example:10205", KeyURL)
 	}
-	if _, err := eventmesh.ParseAddresses(c.URL, transports.All...); err != nil {
+	addresses, err := eventmesh.ParseAddresses(c.URL, transports.All...)
+	if err != nil {
 		return fmt.Errorf("%s: %w", KeyURL, err)
 	}
 	switch {
@@ -73,14 +75,14 @@ func (c Config) validate() error {
 	case c.Topic != "" && c.TopicTemplate != "":
 		return fmt.Errorf("%s: there is %s, too; want one of them", KeyTopicTemplate, KeyTopic)
 	case c.Topic != "":
-		if err := eventmesh.ValidateTopic(c.Topic); err != nil {
+		if err := transports.ValidateTopic(addresses[0], c.Topic); err != nil {
 			return fmt.Errorf("%s: %w", KeyTopic, err)
 		}
 	case c.TopicTemplate != "":
 		if !strings.Contains(c.TopicTemplate, "{uid8}") {
 			return fmt.Errorf("%s: want {uid8} in it, so that no Broker gets the events of another", KeyTopicTemplate)
 		}
-		if err := eventmesh.ValidateTopic(topicOf(c.TopicTemplate, "ns", "name", "0123abcd")); err != nil {
+		if err := transports.ValidateTopic(addresses[0], topicOf(c.TopicTemplate, "ns", "name", "0123abcd")); err != nil {
 			return fmt.Errorf("%s: %w", KeyTopicTemplate, err)
 		}
 	}

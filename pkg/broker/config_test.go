@@ -65,16 +65,17 @@ func TestConfigThatIsNone(t *testing.T) {
 		data map[string]string
 		want string
 	}{
-		"no URL":                 {map[string]string{broker.KeyTopic: "orders"}, "eventmesh.url: want the URL"},
-		"nothing":                {nil, "eventmesh.url: want the URL"},
-		"a wrong key alone":      {map[string]string{"eventmesh.uri": "grpc://e"}, "eventmesh.uri: there is no such key"},
-		"no URL of EventMesh":    {map[string]string{broker.KeyURL: "http://e"}, "eventmesh.url: "},
-		"no certificates":        {map[string]string{broker.KeyURL: "grpcs://e", broker.KeyCA: "none"}, "eventmesh.ca: want certificates"},
-		"an unknown key":         {map[string]string{broker.KeyURL: "grpc://e", "topics": "orders"}, "topics: there is no such key"},
-		"no topic":               {map[string]string{broker.KeyURL: "grpc://e", broker.KeyTopic: "a b"}, "topic: "},
-		"topic and template":     {map[string]string{broker.KeyURL: "grpc://e", broker.KeyTopic: "a", broker.KeyTopicTemplate: "{uid8}"}, "topic.template: there is topic, too"},
-		"a template without UID": {map[string]string{broker.KeyURL: "grpc://e", broker.KeyTopicTemplate: "{name}"}, "topic.template: want {uid8}"},
-		"no template":            {map[string]string{broker.KeyURL: "grpc://e", broker.KeyTopicTemplate: "{uid8}{Name}"}, "topic.template: "},
+		"no URL":                    {map[string]string{broker.KeyTopic: "orders"}, "eventmesh.url: want the URL"},
+		"nothing":                   {nil, "eventmesh.url: want the URL"},
+		"a wrong key alone":         {map[string]string{"eventmesh.uri": "grpc://e"}, "eventmesh.uri: there is no such key"},
+		"no URL of EventMesh":       {map[string]string{broker.KeyURL: "amqp://e"}, "eventmesh.url: "},
+		"no certificates":           {map[string]string{broker.KeyURL: "grpcs://e", broker.KeyCA: "none"}, "eventmesh.ca: want certificates"},
+		"an unknown key":            {map[string]string{broker.KeyURL: "grpc://e", "topics": "orders"}, "topics: there is no such key"},
+		"no topic":                  {map[string]string{broker.KeyURL: "grpc://e", broker.KeyTopic: "a b"}, "topic: "},
+		"a topic that HTTP has not": {map[string]string{broker.KeyURL: "http://e", broker.KeyTopic: "a%b"}, "topic: "},
+		"topic and template":        {map[string]string{broker.KeyURL: "grpc://e", broker.KeyTopic: "a", broker.KeyTopicTemplate: "{uid8}"}, "topic.template: there is topic, too"},
+		"a template without UID":    {map[string]string{broker.KeyURL: "grpc://e", broker.KeyTopicTemplate: "{name}"}, "topic.template: want {uid8}"},
+		"no template":               {map[string]string{broker.KeyURL: "grpc://e", broker.KeyTopicTemplate: "{uid8}{Name}"}, "topic.template: "},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := broker.ParseConfig(test.data); err == nil || !strings.HasPrefix(err.Error(), test.want) {

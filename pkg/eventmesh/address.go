@@ -26,7 +26,7 @@ func ParseAddresses(s string, transports ...Transport) ([]Address, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(addresses) > 0 && a.transport() != addresses[0].transport() {
+		if len(addresses) > 0 && a.Transport() != addresses[0].Transport() {
 			return nil, fmt.Errorf("%s and %s need different transports: use one for all addresses", addresses[0], a)
 		}
 		if !slices.Contains(addresses, a) {
@@ -46,7 +46,7 @@ func parseAddress(s string, transports []Transport) (Address, error) {
 		return Address{}, fmt.Errorf("%q is no URL such as %s", s, choice(examples))
 	}
 	a := Address{Scheme: u.Scheme}
-	t := find(transports, a.transport())
+	t := find(transports, a.Transport())
 	if t == nil {
 		return Address{}, fmt.Errorf("%q has scheme %q; an address is a URL with %s, such as %s", u.Redacted(), u.Scheme, choice(schemes), choice(examples))
 	}
@@ -104,4 +104,5 @@ func (a Address) TLS() bool { return strings.HasSuffix(a.Scheme, "s") }
 // String returns the address as a URL.
 func (a Address) String() string { return a.Scheme + "://" + a.Host }
 
-func (a Address) transport() string { return strings.TrimSuffix(a.Scheme, "s") }
+// Transport names the transport: the scheme without what asks for TLS.
+func (a Address) Transport() string { return strings.TrimSuffix(a.Scheme, "s") }

@@ -10,6 +10,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
 // Config says which EventMesh a [Publisher] or [Subscriber] talks to, and as who. Addresses, ClientID and Group are
@@ -39,10 +41,12 @@ type Config struct {
 	Notify func(Status)
 }
 
-// Credentials are a user name and password. EventMesh hands both to every subscriber, as attributes of the event: use an
+// Credentials are a user name and password. EventMesh 1.12 hands both to every subscriber, as attributes of the event: use an
 // account of low privilege that nothing else uses.
 type Credentials struct {
 	Username, Password string
+	// Token is the bearer token of the HTTP API, which has no use for the others.
+	Token string
 }
 
 // String keeps the password out of logs.
@@ -76,16 +80,22 @@ func (c Config) validate(transports []Transport) error {
 		return errors.New("no client ID given")
 	case c.Group == "":
 		return errors.New("no group given")
-	case find(transports, c.Addresses[0].transport()) == nil:
+	case find(transports, c.Addresses[0].Transport()) == nil:
 		return fmt.Errorf("no transport for %s", c.Addresses[0])
 	case find(transports, c.subscribers()) == nil:
 		return fmt.Errorf("no transport for subscribers by %q", c.Subscribers)
+	case c.subscribers() != c.Addresses[0].Transport() && (c.overHTTP(transports, c.subscribers()) || c.overHTTP(transports, c.Addresses[0].Transport())):
+		return fmt.Errorf("%s has no subscribers over %s: the HTTP API is that of another release of EventMesh than the others", c.Addresses[0], c.subscribers())
 	}
 	return nil
 }
 
+func (Config) overHTTP(transports []Transport, name string) bool {
+	return find(transports, name).Traits().Rendering.Form == wire.HTTPForm
+}
+
 // subscribers names the transport of the subscribers that events are published for.
-func (c Config) subscribers() string { return cmp.Or(c.Subscribers, c.Addresses[0].transport()) }
+func (c Config) subscribers() string { return cmp.Or(c.Subscribers, c.Addresses[0].Transport()) }
 
 // client resolves what a new session tells EventMesh.
 func (c Config) client(role string) (Client, error) {
@@ -100,8 +110,10 @@ func (c Config) client(role string) (Client, error) {
 	return Client{
 		IP: ip, PID: pid, Group: c.Group,
 		Env: cmp.Or(c.Env, "PRD"), IDC: cmp.Or(c.IDC, "DEFAULT"), Subsystem: cmp.Or(c.Subsystem, "0000"),
-		Credentials: Credentials{Username: cmp.Or(credentials.Username, anonymous), Password: cmp.Or(credentials.Password, anonymous)},
-		TLS:         c.TLS,
+		Credentials: Credentials{
+			Username: cmp.Or(credentials.Username, anonymous), Password: cmp.Or(credentials.Password, anonymous), Token: credentials.Token,
+		},
+		TLS: c.TLS,
 	}, nil
 }
 

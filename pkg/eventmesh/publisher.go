@@ -38,7 +38,7 @@ func NewPublisher(cfg Config, transports ...Transport) (*Publisher, error) {
 	if err := cfg.validate(transports); err != nil {
 		return nil, fmt.Errorf("creating publisher: %w", err)
 	}
-	own := cfg.Addresses[0].transport()
+	own := cfg.Addresses[0].Transport()
 	transport, rendering := find(transports, own), find(transports, cfg.subscribers()).Traits().Rendering
 	p := &Publisher{config: cfg, timeout: cmp.Or(cfg.Timeout, defaultTimeout), crosses: cfg.subscribers() != own}
 	p.supervisor = supervisor[PublisherSession]{

@@ -34,7 +34,14 @@ func NewSubscriber(cfg Config, subscription Subscription, transports ...Transpor
 	if err := cmp.Or(cfg.validate(transports), subscription.validate()); err != nil {
 		return nil, fmt.Errorf("creating subscriber: %w", err)
 	}
-	transport, returning := find(transports, cfg.Addresses[0].transport()), false
+	transport, returning := find(transports, cfg.Addresses[0].Transport()), false
+	if validate := transport.Traits().ValidateTopic; validate != nil {
+		for _, topic := range subscription.Topics {
+			if err := validate(topic); err != nil {
+				return nil, fmt.Errorf("creating subscriber: %w", err)
+			}
+		}
+	}
 	s := &Subscriber{deliveries: make(chan *Delivery), closed: make(chan struct{})}
 	s.supervisor = supervisor[SubscriberSession]{
 		addresses: cfg.Addresses,

@@ -28,6 +28,9 @@ type Traits struct {
 	Port string
 	// Rendering is how its subscribers get events.
 	Rendering wire.Rendering
+	// ValidateTopic returns an ErrInvalidTopic for a name that the transport does not carry, of those that the storages do; nil: it
+	// carries all.
+	ValidateTopic func(topic string) error
 }
 
 // Client is what a session tells EventMesh about itself.

@@ -1,16 +1,20 @@
-// Package contract runs the suite of the transports against a real EventMesh, where EVENTMESH_GRPC_URL or EVENTMESH_TCP_URL
-// names one, and else against the in-memory one. Where both name one, it has to be the same. EVENTMESH_STORAGE=rocketmq says that
-// the real one has such a storage; EVENTMESH_USERNAME and EVENTMESH_PASSWORD are used if set.
+// Package contract runs the suite of the transports against a real EventMesh, where EVENTMESH_GRPC_URL, EVENTMESH_TCP_URL or
+// EVENTMESH_HTTP_URL names one, and else against the in-memory ones. Where the first two both name one, it has to be the same.
+// EVENTMESH_STORAGE=rocketmq is for one with such a storage; EVENTMESH_USERNAME, EVENTMESH_PASSWORD and, over HTTP, EVENTMESH_TOKEN
+// are used if set.
 package contract_test
 
 import (
 	"os"
 	"testing"
+	"time"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/contract"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/next"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/http"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/transports"
 )
@@ -32,6 +36,30 @@ var (
 func TestGRPC(t *testing.T) { run(t, overGRPC, overTCP) }
 
 func TestTCP(t *testing.T) { run(t, overTCP, overGRPC) }
+
+// TestHTTP runs against EventMesh's HTTP API, all of whose storages hold events and carry requests.
+func TestHTTP(t *testing.T) {
+	t.Parallel()
+	target := contract.Target{
+		Transport: http.Transport{}, Storage: rocketMQ,
+		Credentials: func() (eventmesh.Credentials, error) {
+			return eventmesh.Credentials{Token: os.Getenv("EVENTMESH_TOKEN")}, nil
+		},
+	}
+	if url := os.Getenv("EVENTMESH_HTTP_URL"); url != "" {
+		target.Addresses = addresses(t, url)
+		contract.Run(t, target)
+		return
+	}
+	for _, storage := range []next.Storage{next.Memory, next.Holding} {
+		t.Run(storage.String(), func(t *testing.T) {
+			t.Parallel()
+			target := target
+			target.Addresses = addresses(t, next.New(t, next.Options{Storage: storage, PumpInterval: 5 * time.Millisecond, AcknowledgeWithin: 8 * time.Second}).URL())
+			contract.Run(t, target)
+		})
+	}
+}
 
 func run(t *testing.T, tested, other way) {
 	t.Helper()

@@ -3,6 +3,7 @@ package sink
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -12,7 +13,6 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/httpserver"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress"
 )
 
@@ -30,7 +30,7 @@ type Config struct {
 	// Group is the producer group.
 	Group string `envconfig:"EVENTMESH_GROUP" default:"eventmesh-sink" desc:"EventMesh's producer group" want:"1 to 255 letters, digits and characters of %|_-"`
 	// Subscribers are those that events are published for.
-	Subscribers string `envconfig:"EVENTMESH_SUBSCRIBER_TRANSPORT" desc:"transport of the subscribers that get what is published, for EventMesh delivers to no others; /requests/{topic} is for those of the transport of EVENTMESH_URL alone" want:"the name of a transport, such as grpc or tcp; by default that of EVENTMESH_URL"`
+	Subscribers string `envconfig:"EVENTMESH_SUBSCRIBER_TRANSPORT" desc:"transport of the subscribers that get what is published, for EventMesh delivers to no others; /requests/{topic} is for those of the transport of EVENTMESH_URL alone" want:"the name of a transport, such as grpc or tcp; by default that of EVENTMESH_URL, and http has no others"`
 	// RequestTimeout bounds the reply to a request.
 	RequestTimeout time.Duration `envconfig:"EVENTMESH_REQUEST_TIMEOUT" default:"10s" min:"1ns" desc:"time in which the reply to a request has to come" want:"a duration such as 10s, more than 0"`
 }
@@ -53,8 +53,17 @@ func (c *Config) Validate() error {
 	case !adapter.ValidGroup(c.Group):
 		return adapter.Invalid("EVENTMESH_GROUP", c.Group, adapter.WantGroup)
 	}
-	if c.Topic != "" && eventmesh.ValidateTopic(c.Topic) != nil {
-		return adapter.Invalid("EVENTMESH_TOPIC", c.Topic, "1 to 127 letters, digits and characters of ._%|-")
+	if c.Topic != "" {
+		if err := c.ValidateTopic(c.Topic); err != nil {
+			return fmt.Errorf("EVENTMESH_TOPIC: %w", err)
+		}
+	}
+	for _, topic := range c.Topics {
+		if name := strings.TrimSuffix(topic, wildcard); name != "" {
+			if err := c.ValidateTopic(name); err != nil {
+				return fmt.Errorf("EVENTMESH_TOPICS: %w", err)
+			}
+		}
 	}
 	if err := cmp.Or(c.Server.Validate(), c.validateTokens()); err != nil {
 		return err

@@ -43,7 +43,7 @@ func TestConfigSaysWhatIsWrong(t *testing.T) {
 		{"negative port", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "PORT=-1"}, []string{"PORT", `"-1"`, "65535"}},
 		{"port too high", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "PORT=65536"}, []string{"PORT", `"65536"`, "65535"}},
 		{"invalid group", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_GROUP=a b"}, []string{"EVENTMESH_GROUP", `"a b"`, "letters"}},
-		{"unknown subscribers", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_SUBSCRIBER_TRANSPORT=http"}, []string{"EVENTMESH_SUBSCRIBER_TRANSPORT", `"http"`, "grpc or tcp"}},
+		{"unknown subscribers", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_SUBSCRIBER_TRANSPORT=amqp"}, []string{"EVENTMESH_SUBSCRIBER_TRANSPORT", `"amqp"`, "grpc or tcp"}},
 		{"no time", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_PUBLISH_TIMEOUT=0s"}, []string{"EVENTMESH_PUBLISH_TIMEOUT", `"0s"`, "more than 0"}},
 		{"no bytes", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_MAX_EVENT_BYTES=0"}, []string{"EVENTMESH_MAX_EVENT_BYTES", `"0"`, "at least 1"}},
 		{"room below an event", []string{"EVENTMESH_URL=grpc://e", "EVENTMESH_TOPIC=a", "EVENTMESH_MAX_EVENT_BYTES=100", "EVENTMESH_BUFFER_BYTES=99"}, []string{"EVENTMESH_BUFFER_BYTES", `"99"`, "100 of EVENTMESH_MAX_EVENT_BYTES"}},

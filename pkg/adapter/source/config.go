@@ -171,7 +171,7 @@ func isForbidden(r rune) bool {
 func (c *Config) Validate() error {
 	for i, topic := range c.Topics {
 		c.Topics[i] = strings.TrimSpace(topic)
-		if err := eventmesh.ValidateTopic(c.Topics[i]); err != nil {
+		if err := c.ValidateTopic(c.Topics[i]); err != nil {
 			return fmt.Errorf("EVENTMESH_TOPICS: %w", err)
 		}
 	}
@@ -223,7 +223,7 @@ func (c *Config) validateDeadLetters() error {
 	if slices.Contains(c.Topics, c.DeadLetterTopic) {
 		return adapter.Invalid("EVENTMESH_DEAD_LETTER_TOPIC", c.DeadLetterTopic, "the name of a topic that is not one of EVENTMESH_TOPICS")
 	}
-	if err := eventmesh.ValidateTopic(c.DeadLetterTopic); err != nil {
+	if err := c.ValidateTopic(c.DeadLetterTopic); err != nil {
 		return fmt.Errorf("EVENTMESH_DEAD_LETTER_TOPIC: %w", err)
 	}
 	return nil

@@ -63,7 +63,7 @@ var refusals = []struct {
 }{
 	{"URL missing", []string{"EVENTMESH_URL="}, []string{"EVENTMESH_URL is missing", "grpc://host:10205"}},
 	{"URL malformed", []string{"EVENTMESH_URL=grpc://[::1"}, []string{"EVENTMESH_URL: ", "grpc://host:10205"}},
-	{"URL of another scheme", []string{"EVENTMESH_URL=http://mesh"}, []string{"EVENTMESH_URL: ", `"http://mesh"`, "grpc, grpcs, tcp or tcps"}},
+	{"URL of another scheme", []string{"EVENTMESH_URL=amqp://mesh"}, []string{"EVENTMESH_URL: ", `"amqp://mesh"`, "grpc, grpcs, tcp, tcps, http or https"}},
 	{"URL with a password", []string{"EVENTMESH_URL=grpc://me:" + secret + "@mesh"}, []string{"EVENTMESH_URL: ", "@mesh", "holds credentials"}},
 	{"topics missing", []string{"EVENTMESH_TOPICS="}, []string{"EVENTMESH_TOPICS is missing", "names of topics"}},
 	{"topic that is none", []string{"EVENTMESH_TOPICS=orders,a b"}, []string{"EVENTMESH_TOPICS: ", `"a b"`}},

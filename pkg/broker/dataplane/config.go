@@ -110,7 +110,7 @@ func (c *Config) Client(m table.Mesh, group string, logger *zap.SugaredLogger) (
 	config := eventmesh.Config{
 		Addresses: addresses, ClientID: c.ClientID, Group: group,
 		Credentials: func() (eventmesh.Credentials, error) {
-			return eventmesh.Credentials{Username: m.Username, Password: m.Password}, nil
+			return eventmesh.Credentials{Username: m.Username, Password: m.Password, Token: m.Token}, nil
 		},
 		Notify: func(s eventmesh.Status) { adapter.LogStatus(logger, s) },
 	}

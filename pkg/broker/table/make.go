@@ -210,8 +210,9 @@ func (m *maker) mesh(o *Objects, c broker.Config, of types.NamespacedName) (Mesh
 		return Mesh{}, &Problem{ReasonCredentialsNotFound, fmt.Sprintf("Secret %s, which ConfigMap %s names: %v", name, of, err)}
 	}
 	mesh.Username, mesh.Password = string(secret.Data["username"]), string(secret.Data["password"])
-	if mesh.Username == "" || mesh.Password == "" {
-		return Mesh{}, &Problem{ReasonCredentialsNotFound, fmt.Sprintf("Secret %s: want the keys username and password", name)}
+	mesh.Token = strings.TrimSpace(string(secret.Data["token"]))
+	if mesh.Token == "" && (mesh.Username == "" || mesh.Password == "") {
+		return Mesh{}, &Problem{ReasonCredentialsNotFound, fmt.Sprintf("Secret %s: want the keys username and password, or for http and https token", name)}
 	}
 	return mesh, nil
 }

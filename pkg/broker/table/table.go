@@ -69,13 +69,13 @@ type Broker struct {
 // Mesh is an EventMesh, and as who to connect.
 type Mesh struct {
 	// URL may be several, as in EVENTMESH_URL.
-	URL                string
-	Username, Password string
+	URL                       string
+	Username, Password, Token string
 	// CA is whom to trust instead of the system's authorities, in PEM.
 	CA string
 }
 
-// String keeps the password out of logs.
+// String keeps the password and the token out of logs.
 func (m Mesh) String() string { return m.URL }
 
 // Endpoint is an address that has been resolved. The zero value is none.

@@ -4,8 +4,22 @@ package transports
 import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/http"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp"
 )
 
 // All are every transport of EventMesh.
-var All = []eventmesh.Transport{grpc.Transport{}, tcp.Transport{}}
+var All = []eventmesh.Transport{grpc.Transport{}, tcp.Transport{}, http.Transport{}}
+
+// ValidateTopic returns an ErrInvalidTopic for a name that no storage of EventMesh accepts, or that the transport of an address does not carry.
+func ValidateTopic(of eventmesh.Address, topic string) error {
+	if err := eventmesh.ValidateTopic(topic); err != nil {
+		return err
+	}
+	for _, t := range All {
+		if traits := t.Traits(); traits.Scheme == of.Transport() && traits.ValidateTopic != nil {
+			return traits.ValidateTopic(topic)
+		}
+	}
+	return nil
+}

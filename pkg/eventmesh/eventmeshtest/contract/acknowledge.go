@@ -9,7 +9,7 @@ import (
 )
 
 func redelivery(t *testing.T, target Target) {
-	if !target.tcp() {
+	if !target.acknowledged() {
 		ackOnStream(t, target)
 		return
 	}
@@ -35,7 +35,7 @@ func redelivery(t *testing.T, target Target) {
 	}
 }
 
-// acknowledgement acknowledges all that it receives but the first, which another member gets over TCP.
+// acknowledgement acknowledges all that it receives but the first, which another member gets where EventMesh waits for acknowledgements.
 func acknowledgement(t *testing.T, target Target) {
 	const n = 5
 	topic, group := target.topic(t), unique("group")
@@ -64,7 +64,7 @@ func acknowledgement(t *testing.T, target Target) {
 	if err := first.Leave(ctx); err != nil {
 		t.Errorf("leaving with nothing in hand: %v", err)
 	}
-	if !target.tcp() { // EventMesh has forgotten all of them
+	if !target.acknowledged() { // EventMesh has forgotten all of them
 		return
 	}
 	publish(t, p, topic, numbered(n))

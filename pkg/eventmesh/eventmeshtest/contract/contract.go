@@ -78,5 +78,10 @@ func Run(t *testing.T, target Target) {
 
 func (target Target) tcp() bool { return strings.HasPrefix(target.Addresses[0].Scheme, "tcp") }
 
+func (target Target) http() bool { return strings.HasPrefix(target.Addresses[0].Scheme, "http") }
+
+// acknowledged tells whether EventMesh waits for acknowledgements.
+func (target Target) acknowledged() bool { return target.tcp() || target.http() }
+
 // unique returns a name that no other run uses.
 func unique(what string) string { return fmt.Sprintf("contract-%s-%x", what, rand.Uint64()) }

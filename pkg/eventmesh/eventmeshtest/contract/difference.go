@@ -43,7 +43,7 @@ func Difference(got, want event.Event) string {
 // Through returns what comes out of EventMesh of an event, for subscribers of every form, and where its storage makes texts of all
 // attributes, as RocketMQ does.
 func Through(e event.Event) (all []event.Event, err error) {
-	for _, form := range []wire.Form{wire.NativeForm, wire.JSONForm} {
+	for _, form := range []wire.Form{wire.NativeForm, wire.JSONForm, wire.HTTPForm} {
 		carried, err := wire.Encode(e, "orders", form)
 		if err != nil {
 			return nil, err
@@ -57,7 +57,12 @@ func Through(e event.Event) (all []event.Event, err error) {
 			return nil, err
 		}
 		stored.DataEncoded = carried.DataEncoded
-		got, _, err := wire.Decode(stored)
+		var got event.Event
+		if form == wire.HTTPForm {
+			got, err = wire.DecodeHTTP(stored)
+		} else {
+			got, _, err = wire.Decode(stored)
+		}
 		if err != nil {
 			return nil, err
 		}

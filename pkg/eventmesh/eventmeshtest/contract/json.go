@@ -4,8 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -18,6 +22,10 @@ import (
 // jsonForOthers publishes JSON, however it is spelled, to a TCP subscriber that knows nothing of this project's mapping.
 func jsonForOthers(t *testing.T, target Target) {
 	receiving := target
+	if target.http() {
+		jsonForPollers(t, target)
+		return
+	}
 	if !target.tcp() {
 		receiving, _ = target.other(t)
 	}
@@ -27,6 +35,12 @@ func jsonForOthers(t *testing.T, target Target) {
 	topic := target.topic(t)
 	s := receiving.rawSubscriber(t, topic)
 	p := target.publisherFor(t, receiving.Transport.Traits().Scheme)
+	spelled(t, func(e event.Event) []byte { return s.receive(t, p, topic, e) })
+}
+
+// spelled publishes JSON in several spellings, and looks at what an other client gets.
+func spelled(t *testing.T, through func(event.Event) []byte) {
+	t.Helper()
 	for _, text := range []string{
 		`{"a":1}`, `{"a": 1}`, `{"a":1.50}`, "{\n  \"a\": [ 1e3, -0, 2.5 ],\n  \"b\": null\n}\n", `{"a":1,"a":2}`, `{"a":"\u00fc\/😀\ud83d\ude00"}`,
 		`1`, ` 1.50 `, `"x"`, ` "x"`, `true`, ` [ ] `, `null`, " null",
@@ -41,13 +55,51 @@ func jsonForOthers(t *testing.T, target Target) {
 		if err := json.Unmarshal([]byte(text), &want); err != nil {
 			t.Fatal(err)
 		}
-		if err := json.Unmarshal(s.receive(t, p, topic, e), &got); err != nil {
+		if err := json.Unmarshal(through(e), &got); err != nil {
 			t.Fatal(err)
 		}
 		if !reflect.DeepEqual(got.Data, want) {
 			t.Errorf("of %s an other client gets %#v, want %#v", text, got.Data, want)
 		}
 	}
+}
+
+// jsonForPollers does so for a client of the HTTP API.
+func jsonForPollers(t *testing.T, target Target) {
+	t.Helper()
+	if target.Addresses[0].TLS() {
+		t.Skip("the raw client has no TLS")
+	}
+	topic, client := unique("topic"), unique("client")
+	call := func(method, path, body string) []byte {
+		t.Helper()
+		request, err := http.NewRequestWithContext(t.Context(), method, target.Addresses[0].String()+path, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer answer.Body.Close()
+		said, err := io.ReadAll(answer.Body)
+		if err != nil || answer.StatusCode != http.StatusOK {
+			t.Fatalf("%s %s: got %d, %s, %v", method, path, answer.StatusCode, said, err)
+		}
+		return said
+	}
+	call(http.MethodPost, "/events/subscribe", fmt.Sprintf(`{"clientId":%q,"topic":%q,"mode":"LOAD_BALANCE"}`, client, topic))
+	p := target.publisher(t)
+	spelled(t, func(e event.Event) []byte {
+		publish(t, p, topic, e)
+		var came []struct {
+			Event json.RawMessage `json:"event"`
+		}
+		if err := json.Unmarshal(call(http.MethodGet, "/events/poll?timeoutMs=30000&max=1&clientId="+client, ""), &came); err != nil || len(came) != 1 {
+			t.Fatalf("got %v, %v, want an event", came, err)
+		}
+		return came[0].Event
+	})
 }
 
 func (target Target) rawSubscriber(t *testing.T, topic string) *rawTCP {

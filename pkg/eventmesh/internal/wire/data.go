@@ -50,7 +50,7 @@ func encodeData(c *event.EventContextV1, data []byte, form Form) []byte {
 	if c.DataContentType != nil {
 		c.Extensions[markContentType] = contentType
 	}
-	if mark == dataText && mediatype.IsJSON(contentType) && keepText(c, data) {
+	if mark == dataText && mediatype.IsJSON(contentType) && keepText(c, data, roomForText(c)) {
 		mark = dataJSON
 	}
 	c.Extensions[markData] = mark

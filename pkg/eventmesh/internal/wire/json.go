@@ -28,13 +28,13 @@ const (
 
 // keepText makes data of a JSON type, which would not come back byte for byte, travel as the value that it is, so that subscribers
 // that do not use this package get JSON: the text goes into an extension. It returns false where EventMesh does not accept the value
-// for what it is, or has no room for the text: all attributes of an event are properties of a message in RocketMQ.
-func keepText(c *event.EventContextV1, data []byte) bool {
+// for what it is, or has no room for the text, in bytes.
+func keepText(c *event.EventContextV1, data []byte, room int) bool {
 	if len(data) > maxText || !isValue(data) {
 		return false
 	}
 	text := deflate(data)
-	if len(text) > maxAttributes-othersAttributes-attributesSize(c) {
+	if len(text) > room {
 		return false
 	}
 	c.Extensions[markJSON] = text
@@ -63,6 +63,11 @@ func sameJSON(a, b []byte) bool {
 	}
 	var values [2]any
 	return json.Unmarshal(a, &values[0]) == nil && json.Unmarshal(b, &values[1]) == nil && reflect.DeepEqual(values[0], values[1])
+}
+
+// roomForText is how much is left of what RocketMQ accepts for all attributes of an event, which are properties of a message there.
+func roomForText(c *event.EventContextV1) int {
+	return maxAttributes - othersAttributes - attributesSize(c)
 }
 
 // attributesSize returns how many bytes an encoded event's attributes have as properties.

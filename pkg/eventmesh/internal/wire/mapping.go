@@ -22,6 +22,8 @@ import (
 //	                    than EventMesh would
 //	emxtypes            the types of extensions that are no strings, or blank ones, as "name:type" separated by commas
 //	emx<name>           extension <name>, whose own name EventMesh uses, or that itself starts with the prefix
+//
+// Over HTTP the subject travels as itself, and emxjson is at most as long as an attribute there may be.
 const Prefix = "emx"
 
 const (
@@ -55,12 +57,14 @@ func Encode(e event.Event, topic string, form Form) (event.Event, error) {
 		return event.Event{}, fmt.Errorf("%w: %w", ErrInvalidEvent, err)
 	}
 	out := *in
-	out.Subject = &topic
 	out.Extensions = make(map[string]any, len(in.Extensions)+4)
 	if err := encodeExtensions(out.Extensions, in.Extensions, form); err != nil {
 		return event.Event{}, fmt.Errorf("%w: %w", ErrInvalidEvent, err)
 	}
-	if in.Subject != nil {
+	if form == HTTPForm {
+		return encodeHTTP(&out, e.DataEncoded), nil
+	}
+	if out.Subject = &topic; in.Subject != nil {
 		out.Extensions[markSubject] = *in.Subject
 	}
 	return event.Event{Context: &out, DataEncoded: encodeData(&out, e.DataEncoded, form)}, nil
@@ -89,6 +93,10 @@ func DecodeReply(wire event.Event, err error) (*event.Event, error) {
 	if err == nil {
 		reply, _, err = Decode(wire)
 	}
+	return usable(reply, err)
+}
+
+func usable(reply event.Event, err error) (*event.Event, error) {
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrInvalidReply, err)
@@ -114,27 +122,34 @@ func Decode(wire event.Event) (e event.Event, topic string, err error) {
 	topic = deref(in.Subject)
 	out := *in
 	out.Subject = nil
+	e, err = decode(&out, wire.DataEncoded, reserved)
+	return e, topic, err
+}
+
+// decode undoes what was done to the extensions and the data of an event, and removes the extensions of EventMesh's own.
+func decode(out *event.EventContextV1, data []byte, reserved map[string]bool) (event.Event, error) {
+	in := out.Extensions
 	out.Extensions = nil
-	marks, err := decodeExtensions(&out, in.Extensions)
+	marks, err := decodeExtensions(out, in, reserved)
 	if err != nil {
-		return event.Event{}, topic, fmt.Errorf("decoding event: %w", err)
+		return event.Event{}, fmt.Errorf("decoding event: %w", err)
 	}
 	if subject, ok := marks[markSubject]; ok {
 		out.Subject = &subject
 	}
-	data, err := decodeData(&out, wire.DataEncoded, marks)
-	if err != nil {
-		return event.Event{}, topic, fmt.Errorf("decoding data: %w", err)
+	if data, err = decodeData(out, data, marks); err != nil {
+		return event.Event{}, fmt.Errorf("decoding data: %w", err)
 	}
-	e, err = rewritable(&out, data)
+	e, err := rewritable(out, data)
 	if err != nil {
-		return event.Event{}, topic, fmt.Errorf("decoding event: %w", err)
+		return event.Event{}, fmt.Errorf("decoding event: %w", err)
 	}
-	return e, topic, nil
+	return e, nil
 }
 
 func encodeExtensions(out, in map[string]any, form Form) error {
 	var kinds []string
+	reserved := form.reserved()
 	for name, value := range in {
 		value, text, err := validExtension(name, value)
 		if err != nil {
@@ -146,7 +161,7 @@ func encodeExtensions(out, in map[string]any, form Form) error {
 			switch {
 			case kind == typeBlank:
 				value = fmt.Sprint(placeholder, value)
-			case form == JSONForm && kind != typeBoolean && kind != typeInteger:
+			case form == HTTPForm, form == JSONForm && kind != typeBoolean && kind != typeInteger:
 				value = text
 			case (kind == typeURI || kind == typeURIRef) && !javauri.Valid(text): // which EventMesh would parse
 				value = text
@@ -165,7 +180,7 @@ func encodeExtensions(out, in map[string]any, form Form) error {
 }
 
 // decodeExtensions sets the event's own extensions, and returns those that only served the transport.
-func decodeExtensions(out *event.EventContextV1, in map[string]any) (map[string]string, error) {
+func decodeExtensions(out *event.EventContextV1, in map[string]any, reserved map[string]bool) (map[string]string, error) {
 	marks := map[string]string{}
 	for _, mark := range []string{markSubject, markContentType, markData, markJSON, markTypes} {
 		value, ok := in[mark]

@@ -35,3 +35,21 @@ var reserved = func() map[string]bool {
 
 // Reserved tells whether EventMesh uses extensions of that name, so that [Decode] leaves them out.
 func Reserved(name string) bool { return reserved[name] }
+
+// reservedByHTTP are those of EventMesh's HTTP API: what it heeds, and what its storages add.
+var reservedByHTTP = map[string]bool{
+	"emttl": true, CorrelationID: true, "emtenantid": true,
+	"emmqoffset": true, "emmqpartition": true, "empopck": true,
+	"datacontentencoding": true, // which it leaves out of what it delivers
+}
+
+// CorrelationID is the extension by which the HTTP API finds who waits for a reply.
+const CorrelationID = "emcorrelationid"
+
+// reserved are the names of the extensions that EventMesh uses for what travels in a form.
+func (f Form) reserved() map[string]bool {
+	if f == HTTPForm {
+		return reservedByHTTP
+	}
+	return reserved
+}

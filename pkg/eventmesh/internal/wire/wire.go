@@ -13,6 +13,9 @@ const (
 	// JSONForm makes every event one with JSON data and content type application/cloudevents+json, the only ones that reach
 	// a TCP subscriber.
 	JSONForm
+	// HTTPForm leaves the subject as it is, makes texts of all attributes, and data that EventMesh would write anew one that is no JSON. It
+	// is for EventMesh's HTTP API, which has the topic elsewhere.
+	HTTPForm
 )
 
 // Rendering is how the subscribers of a transport get events. EventMesh delivers an event to no others than those that its publisher

@@ -1,0 +1,143 @@
+package http
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// renewAfter is how long a subscription lasts before the next one is made beside it. EventMesh ends each 90 s after it was made.
+	renewAfter = 15 * time.Second
+	// round is the time from one look of EventMesh into its storage to the next, and dispatching how long it may then be at what it has found.
+	round, dispatching = 200 * time.Millisecond, 100 * time.Millisecond
+	// deadLetters ends the names of the topics to which EventMesh moves what it has delivered in vain.
+	deadLetters = "_DLQ"
+)
+
+// subscriptions are those of a poller's client. EventMesh has each beside the others. While there is none it leaves events in its storage,
+// but for those that it is about to dispatch: they are lost.
+type subscriptions struct {
+	mu        sync.Mutex  // held during the requests
+	last      time.Time   // when the last one was made
+	suspended atomic.Bool // there is none, until what has come is dealt with
+	left      bool        // there will be none
+}
+
+// subscription is the body of a request to subscribe or unsubscribe.
+type subscription struct {
+	Client string `json:"clientId"`
+	Topic  string `json:"topic,omitempty"`
+	Mode   string `json:"mode,omitempty"`
+}
+
+// subscribe makes a subscription, unless the member has left.
+func (p *poller) subscribe(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.add(ctx)
+}
+
+// add does so. p.mu is held.
+func (p *poller) add(ctx context.Context) error {
+	if p.left {
+		return nil
+	}
+	mode := "LOAD_BALANCE"
+	if p.broadcasting {
+		mode = "BROADCAST"
+	}
+	a, err := p.there.Load().postJSON(ctx, pathSubscribe, subscription{p.client, p.topic, mode})
+	if err != nil {
+		return fmt.Errorf("subscribing to topic %s: %w", p.topic, err)
+	}
+	if instance, ok := a.member("instanceUrl"); ok {
+		p.there.Store(p.s.at(instance))
+	}
+	p.suspended.Store(false)
+	p.last = time.Now()
+	return nil
+}
+
+// remove ends all subscriptions of the client, whoever of the group has made them: EventMesh ends one at a time, and which is by chance.
+// Other members make theirs again. p.mu is held.
+func (p *poller) remove(ctx context.Context) error {
+	for {
+		a, err := p.there.Load().postJSON(ctx, pathUnsubscribe, subscription{Client: p.client, Topic: p.topic})
+		if err != nil {
+			return fmt.Errorf("unsubscribing from topic %s: %w", p.topic, err)
+		}
+		if removed, _ := a.member("removed"); removed != "true" {
+			return nil
+		}
+	}
+}
+
+// renew makes another subscription before those that there are end.
+func (p *poller) renew(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case p.left:
+		return nil
+	case p.suspended.Load():
+		return p.s.alive(ctx)
+	case time.Since(p.last) < renewAfter:
+		return nil
+	default:
+		return p.add(ctx)
+	}
+}
+
+// suspend ends the subscriptions until what has come is dealt with.
+func (p *poller) suspend(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.left || p.suspended.Load() {
+		return nil
+	}
+	p.awaitQuiet()
+	p.suspended.Store(true)
+	return p.remove(ctx)
+}
+
+// proceed makes a subscription again after those that were suspended, when all that came before is dealt with.
+func (p *poller) proceed(ctx context.Context) error {
+	if !p.ledger.awaitNone(ctx, p.s.leaving) {
+		return nil
+	}
+	return p.subscribe(ctx)
+}
+
+// leave ends the subscriptions for good.
+func (p *poller) leave(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.left = true
+	if p.suspended.Load() {
+		return nil
+	}
+	p.awaitQuiet()
+	return p.remove(ctx)
+}
+
+// forget has EventMesh forget the client, once nothing is left for it. Other members notice, and subscribe again.
+func (p *poller) forget(ctx context.Context) error {
+	if _, err := p.there.Load().postJSON(ctx, pathUnsubscribe, subscription{Client: p.client}); err != nil {
+		return fmt.Errorf("unsubscribing from topic %s: %w", p.topic, err)
+	}
+	return nil
+}
+
+// awaitQuiet waits for a time at which EventMesh is not likely to dispatch, going by when the last events came.
+func (p *poller) awaitQuiet() {
+	if came := p.came.Load(); came != 0 {
+		since := time.Since(time.UnixMilli(came)) % round
+		select {
+		case <-time.After((dispatching + round - since) % round):
+		case <-p.s.ctx.Done():
+		}
+	}
+}
