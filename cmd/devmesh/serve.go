@@ -69,7 +69,8 @@ func serve(ctx context.Context, s streams, o eventmeshtest.Options, n next.Optio
 		defer another.Close()
 		addresses += "HTTP " + another.URL() + "\n"
 	}
-	_, err = fmt.Fprintf(s.out, "%sAn EventMesh in memory, with %s storage: it keeps nothing, and forgets every event when it ends.\n", addresses, o.Storage)
+	_, err = fmt.Fprintf(s.out, "%sAn EventMesh in memory, with %s storage: it keeps nothing, and forgets every event when it ends.\n",
+		addresses, o.Storage)
 	if err != nil {
 		return fmt.Errorf("printing the addresses: %w", err)
 	}

@@ -87,14 +87,14 @@ func (b *broker) topic(name string) *topic {
 	return t
 }
 
-var errRateLimited = errors.New("the topic takes no more events now")
+var errRateLimited = errors.New("rate limited")
 
 // publish stores an event for the pump. It returns errRateLimited, or what the storage has against the event.
 func (b *broker) publish(topic string, e *event) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.topic(topic).bucket.take(time.Now()) {
-		return errRateLimited
+		return fmt.Errorf("%w: %s", errRateLimited, topic)
 	}
 	if b.options.Storage == Holding {
 		if err := b.check(e); err != nil {

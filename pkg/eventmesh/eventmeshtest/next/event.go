@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/internal/jackson"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
@@ -72,16 +71,30 @@ func (e *event) toProto() *eventmeshpb.CloudEvent {
 	return p
 }
 
-// parse reads a structured event, as the CloudEvents SDK for Java does. The server does not tell its clients more than that it failed.
-func parse(body []byte) (*event, error) {
-	if !utf8.Valid(body) {
-		return nil, errors.New("it is not UTF-8")
-	}
-	value, err := jackson.Parse(body)
+// errConversion is all that the server tells its clients of an event that it cannot read.
+var errConversion = errors.New("CloudEvents \u2192 EventMeshFrame conversion failed")
+
+// parse reads a structured event, as the CloudEvents SDK for Java does.
+func (x *exchange) parse(body []byte) (*event, error) {
+	value, err := parseJSON(body)
 	if err != nil {
-		return nil, err
+		return nil, x.unreadable(err)
 	}
-	return fromJSON(value)
+	return x.convert(value)
+}
+
+// convert reads an event from JSON that has been parsed.
+func (x *exchange) convert(value any) (*event, error) {
+	e, err := fromJSON(value)
+	if err != nil {
+		return nil, x.unreadable(err)
+	}
+	return e, nil
+}
+
+func (x *exchange) unreadable(err error) error {
+	x.s.options.Logf("could not read an event: %v", err)
+	return errConversion
 }
 
 func fromJSON(value any) (*event, error) {
@@ -198,13 +211,15 @@ func (e *event) check() error {
 			return fmt.Errorf("%s is no URI", name)
 		}
 	}
-	if text, ok := e.attributes[memberTime]; ok {
-		t, err := time.Parse(time.RFC3339Nano, text)
-		if err != nil {
-			return fmt.Errorf("reading time: %w", err)
-		}
-		e.attributes[memberTime] = t.Format(time.RFC3339Nano)
+	text, ok := e.attributes[memberTime]
+	if !ok {
+		return nil
 	}
+	t, err := parseTime(text)
+	if err != nil {
+		return err
+	}
+	e.attributes[memberTime] = t.Format(time.RFC3339Nano)
 	return nil
 }
 

@@ -16,13 +16,15 @@ func inBase64(data string) string {
 	return `,"data_base64":"` + base64.StdEncoding.EncodeToString([]byte(data)) + `"`
 }
 
+func nested(n int) string { return strings.Repeat("[", n) + strings.Repeat("]", n) }
+
 func version03(event string) string { return strings.Replace(event, "1.0", "0.3", 1) }
 
 func TestWhatComesOut(t *testing.T) {
 	for _, c := range []struct{ name, in, want string }{
 		{"no data", event("1"), event("1")},
 		{"object", event("1", `,"data":{ "b" : 1.50, "a": [ ] }`), event("1", `,"datacontenttype":"application/json","data":{"b":1.5,"a":[]}`)},
-		{"string", event("1", `,"data":"x"`), event("1", `,"datacontenttype":"application/json","data":"x"`)},
+		{"string", event("1", `,"data":"\u00e9\ud83d\ude00"`), event("1", `,"datacontenttype":"application/json","data":"é😀"`)},
 		{"number", event("1", `,"datacontenttype":"text/json;charset=utf-8","data":1e2`),
 			event("1", `,"datacontenttype":"text/json;charset=utf-8","data":100.0`)},
 		{"null", event("1", `,"data":null`), event("1", `,"datacontenttype":"application/json","data":null`)},
@@ -37,6 +39,15 @@ func TestWhatComesOut(t *testing.T) {
 			event("1", `,"a":"x","b":"42","c":"true","d":"null","e":"[1,2]","f":"{\"x\":1}","g":"0"`)},
 		{"optional attributes", event("1", `,"subject":"","dataschema":"/d","time":"2026-01-02T03:04:05.123456789+05:30"`),
 			event("1", `,"subject":"","dataschema":"/d","time":"2026-01-02T03:04:05.123456789+05:30"`)},
+		{"a time without seconds", event("1", `,"time":"2026-01-02t03:04z"`), event("1", `,"time":"2026-01-02T03:04:00Z"`)},
+		{"a time with zeros", event("1", `,"time":"2026-01-02T03:04:05.120+01"`), event("1", `,"time":"2026-01-02T03:04:05.12+01:00"`)},
+		{"numbers", event("1", `,"data":[1E2,1e22,10000000.0,0.0001,-0,-0.0,1e400,123456789012345678901234567890]`),
+			event("1", `,"datacontenttype":"application/json","data":[100.0,1.0E22,1.0E7,1.0E-4,0,-0.0,"Infinity",123456789012345678901234567890]`)},
+		{"members within data in Base64", event("1", inBase64(`1,"type":"evil"`)), strings.Replace(event("1", `,"data":1`), `"t"`, `"evil"`, 1)},
+		{"997 deep", event("1", `,"data":`, nested(997)), event("1", `,"datacontenttype":"application/json","data":`, nested(997))},
+		{"a mark of the order of bytes", "\ufeff" + event(""), event("")},
+		{"an encoding that 1.0 has not", event("1", `,"datacontentencoding":"base64","data":"eA=="`),
+			event("1", `,"datacontenttype":"application/json","data":"eA=="`)},
 		{"null attributes", event("1", `,"subject":null,"time":null`), event("1")},
 		{"0.3", version03(event("1", `,"schemaurl":"/d","datacontentencoding":"base64","datacontenttype":"text/plain","data":"eA=="`)),
 			event("1", `,"schemaurl":"/d","datacontenttype":"text/plain","data_base64":"eA=="`)},
@@ -61,7 +72,7 @@ func TestWhatComesOut(t *testing.T) {
 				if !reflect.DeepEqual(got, want) {
 					t.Errorf("got %s, want %s", all[0].Event, c.want)
 				}
-				if strings.Contains(string(all[0].Event), ", ") {
+				if strings.Contains(string(all[0].Event), ", ") || strings.ContainsRune(string(all[0].Event), '😀') {
 					t.Errorf("got %s, want it without white space", all[0].Event)
 				}
 			})
@@ -83,7 +94,10 @@ func TestEventsThatAreRefused(t *testing.T) {
 			`{"specversion":"1.0","id":"1","source":" ","type":"t"}`,
 			event("1", `,"a":1.5`), event("1", `,"a":3000000000`), event("1", `,"a":1e2`),
 			event("1", `,"A":"x"`), event("1", `,"a-b":"x"`),
-			event("1", `,"time":"yesterday"`), event("1", `,"dataschema":"%"`), event("1", `,"subject":1`),
+			event("1", `,"time":"yesterday"`), event("1", `,"time":"2026-01-02T03:04:60Z"`), event("1", `,"time":"2026-01-02T03:04:05.1234567890Z"`),
+			event("1", `,"time":"2026-01-02T03:04.5Z"`), event("1", `,"time":"2026-01-02T03:04:05Z:00"`), event("1", `,"time":"2026-01-02T03:04:05+19:00"`),
+			event("1", `,"data":`, nested(1000)), event("1", `,"datacontenttype":"application/vnd.x+json","data":{}`),
+			event("1", `,"dataschema":"%"`), event("1", `,"subject":1`),
 			event("1", `,"data":"x","data_base64":"eA=="`), event("1", `,"data_base64":"?"`), event("1", `,"data_base64":1`),
 			event("1", `,"datacontenttype":"text/plain","data":{}`),
 			event("\xff"),
@@ -104,6 +118,7 @@ func TestDataThatIsNoJSONEndsPolls(t *testing.T) {
 	for name, poison := range map[string]string{
 		"without a type": event("poison", inBase64("{")),
 		"as JSON":        event("poison", `,"datacontenttype":"application/json"`, inBase64("\xff")),
+		"998 deep":       event("poison", `,"data":`, nested(998)),
 		"no URI":         version03(event("poison", `,"dataschema":"%"`)),
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -166,7 +166,7 @@ func (x *exchange) members() map[string]string {
 	if len(strings.TrimSpace(string(body))) == 0 {
 		return members
 	}
-	value, err := jackson.Parse(body)
+	value, err := parseJSON(body)
 	if err != nil {
 		x.hangUp(err.Error())
 	}

@@ -134,16 +134,19 @@ func TestOnlyTheLengthThatAPublishAnnouncesIsLimited(t *testing.T) {
 }
 
 func TestRateLimit(t *testing.T) {
-	const limited = `429 {"error":"rate limited: the topic takes no more events now"}`
+	const (
+		class   = "org.apache.eventmesh.runtime.ratelimit.RateLimitedException: "
+		limited = `429 {"error":"rate limited: ` + class + `rate limited: `
+	)
 	play(t, next.Options{RateLimit: next.RateLimit{Capacity: 2, Rate: 1}}, func(m *mesh) {
 		m.publish("T", "1", "2")
-		m.want("POST", "/events/publish?topic=T", event("3"), limited)
+		m.want("POST", "/events/publish?topic=T", event("3"), limited+`T"}`)
 		m.publish("other", "1")
-		m.want("POST", "/events/request?topic=T", event("4"), `504 {"error":"request timeout/error: the topic takes no more events now"}`)
+		m.want("POST", "/events/request?topic=T", event("4"), `504 {"error":"request timeout/error: rate limited: T"}`)
 		pass(time.Second)
 		m.publish("T", "5")
-		m.want("POST", "/events/publish?topic=T", event("6"), limited)
-		m.want("POST", "/events/publish-batch?topic=other", "["+event("2")+","+event("3")+","+event("4")+"]", limited)
+		m.want("POST", "/events/publish?topic=T", event("6"), limited+`T"}`)
+		m.want("POST", "/events/publish-batch?topic=other", "["+event("2")+","+event("3")+","+event("4")+"]", limited+`other"}`)
 		if got := m.s.Published("other"); len(got) != 3 {
 			t.Errorf("%d events of the batch are stored, want the two that there were tokens for", len(got)-1)
 		}

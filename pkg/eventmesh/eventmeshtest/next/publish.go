@@ -5,13 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"time"
-	"unicode/utf8"
-
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/internal/jackson"
 )
-
-// conversion is all that the server says of an event that it cannot read.
-const conversion = "CloudEvents \u2192 EventMeshFrame conversion failed"
 
 func (x *exchange) publish() {
 	if most := x.s.options.MaxContentLength; x.r.ContentLength > most {
@@ -26,10 +20,9 @@ func (x *exchange) publish() {
 	if x.refused() {
 		return
 	}
-	e, err := parse(body)
+	e, err := x.parse(body)
 	if err != nil {
-		x.s.options.Logf("could not read an event for topic %q: %v", topic, err)
-		x.refuse(http.StatusBadRequest, "invalid CloudEvent: "+conversion)
+		x.refuse(http.StatusBadRequest, "invalid CloudEvent: "+err.Error())
 		return
 	}
 	x.published("publish", x.s.broker.publish(topic, e))
@@ -44,7 +37,7 @@ func (x *exchange) publishBatch() {
 	if x.refused() {
 		return
 	}
-	batch, isArray, err := parseBatch(body)
+	batch, isArray, err := x.parseBatch(body)
 	if err == nil && !isArray {
 		x.refuse(http.StatusBadRequest, "expected a CloudEvent JSON array")
 		return
@@ -59,22 +52,19 @@ func (x *exchange) publishBatch() {
 }
 
 // parseBatch reads a batch, of which nothing is left where one of its events cannot be read.
-func parseBatch(body []byte) (batch []*event, isArray bool, err error) {
+func (x *exchange) parseBatch(body []byte) (batch []*event, isArray bool, err error) {
 	if len(body) == 0 {
 		return nil, false, nil
 	}
-	if !utf8.Valid(body) {
-		return nil, false, errors.New("it is not UTF-8")
-	}
-	value, err := jackson.Parse(body)
+	value, err := parseJSON(body)
 	if err != nil {
 		return nil, false, err
 	}
 	elements, isArray := value.([]any)
 	for _, element := range elements {
-		e, err := fromJSON(element)
+		e, err := x.convert(element)
 		if err != nil {
-			return nil, true, fmt.Errorf("%s: %w", conversion, err)
+			return nil, true, err
 		}
 		batch = append(batch, e)
 	}
@@ -110,7 +100,7 @@ func (x *exchange) published(what string, err error) {
 	x.delay(f.Delay)
 	switch {
 	case errors.Is(err, errRateLimited):
-		x.refuse(http.StatusTooManyRequests, "rate limited: "+err.Error())
+		x.refuse(http.StatusTooManyRequests, "rate limited: org.apache.eventmesh.runtime.ratelimit.RateLimitedException: "+err.Error())
 	case err != nil:
 		x.refuse(http.StatusInternalServerError, what+" failed: "+err.Error())
 	case happens(f.LoseAnswers):

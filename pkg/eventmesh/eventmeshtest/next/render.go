@@ -55,7 +55,10 @@ func renderPolled(deliveries []*flight) ([]byte, error) {
 		o.Set("event", value)
 		all = append(all, o)
 	}
-	return jackson.Append(nil, all), nil
+	if err := checkDepth(all); err != nil {
+		return nil, err
+	}
+	return []byte(jackson.EscapeSupplementary(string(jackson.Append(nil, all)))), nil
 }
 
 // newID returns a random UUID.

@@ -26,7 +26,7 @@ func (x *exchange) request() {
 	if x.refused() {
 		return
 	}
-	e, err := parse(body)
+	e, err := x.parse(body)
 	if err == nil && !ok {
 		err = errNoTopic
 	}
@@ -105,7 +105,7 @@ func (b *broker) answered(id string, reply *event) bool {
 }
 
 func (x *exchange) reply() {
-	id, e, err := parseReply(x.body())
+	id, e, err := x.parseReply(x.body())
 	switch {
 	case err != nil:
 		x.refuse(http.StatusInternalServerError, "reply error: "+err.Error())
@@ -116,8 +116,8 @@ func (x *exchange) reply() {
 	}
 }
 
-func parseReply(body []byte) (id string, e *event, err error) {
-	value, err := jackson.Parse(body)
+func (x *exchange) parseReply(body []byte) (id string, e *event, err error) {
+	value, err := parseJSON(body)
 	if err != nil {
 		return "", nil, err
 	}
@@ -125,8 +125,8 @@ func parseReply(body []byte) (id string, e *event, err error) {
 	if !ok {
 		return "", nil, errNoReply
 	}
-	if e, err = fromJSON(o.Values["event"]); err != nil {
-		return "", nil, fmt.Errorf("%s: %w", conversion, err)
+	if e, err = x.convert(o.Values["event"]); err != nil {
+		return "", nil, err
 	}
 	correlated, ok := o.Values["correlationId"]
 	if !ok {

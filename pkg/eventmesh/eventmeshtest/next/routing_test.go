@@ -363,7 +363,7 @@ func TestAStreamTakesEventsForAClientThatHasGone(t *testing.T) {
 		pass(time.Second)
 		c.Close()
 		m.publish("T", "1")
-		pass(pumped)
+		pass(2 * pumped)
 		m.wantPolled("c", "")
 		pass(2 * time.Second)
 		m.wantPolled("c", "1")
