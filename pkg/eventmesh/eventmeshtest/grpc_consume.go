@@ -40,12 +40,12 @@ func (c *consumerService) SubscribeStream(rpc eventmeshpb.ConsumerService_Subscr
 		}
 		c.s.broker.end(st.session, how)
 		st.end()
-		for _, left := range st.out.drain() {
+		for _, left := range st.out.Drain() {
 			c.s.lostOutgoing(left, "its stream ended before it was sent")
 		}
 	}()
 	for {
-		next, ok := st.out.take(ctx)
+		next, ok := st.out.Take(ctx)
 		if !ok {
 			return ctx.Err()
 		}

@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc/peer"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/internal/outbox"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
 )
 
@@ -20,26 +21,26 @@ type outgoing struct {
 
 // stream is a subscriber's stream. It stays a member of its group after its end.
 type stream struct {
-	out   *outbox[*outgoing]
+	out   *outbox.Outbox[*outgoing]
 	ended atomic.Bool
 	// session is guarded by the broker's lock.
 	session *Session
 }
 
 func newStream(ctx context.Context) *stream {
-	st := &stream{out: newOutbox[*outgoing](), session: &Session{Transport: transportGRPC}}
+	st := &stream{out: outbox.New[*outgoing](), session: &Session{Transport: transportGRPC}}
 	if p, ok := peer.FromContext(ctx); ok {
 		st.session.peer = p.Addr.String()
 	}
 	return st
 }
 
-func (st *stream) send(e *eventmeshpb.CloudEvent) { st.out.put(&outgoing{event: e}) }
+func (st *stream) send(e *eventmeshpb.CloudEvent) { st.out.Put(&outgoing{event: e}) }
 
 // end completes the stream: what was sent before still goes out.
 func (st *stream) end() {
 	st.ended.Store(true)
-	st.out.close()
+	st.out.Close()
 }
 
 // streamMember is a stream in a group.
@@ -67,7 +68,7 @@ func (s *streamMember) push(m *message, g *group, _ *topicMembers) {
 		s.b.loseDelivery(d, m, "%v", err)
 		return
 	}
-	if s.stream.out.put(&outgoing{event: e, m: m, delivery: d}) {
+	if s.stream.out.Put(&outgoing{event: e, m: m, delivery: d}) {
 		d.acknowledge(ByServer)
 		s.b.storage.acknowledge(m, g)
 		return

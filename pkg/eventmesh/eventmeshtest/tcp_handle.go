@@ -89,7 +89,7 @@ func (s *session) hello(f frame.Frame) bool {
 	if reason := s.server.wrongAgent(a); reason != "" {
 		s.server.s.refused("HELLO_REQUEST over TCP", "1", errors.New(reason))
 		s.answer(f.Header, 1, stackTrace("org.apache.eventmesh.runtime.core.protocol.tcp.client.processor.HelloProcessor"))
-		s.out.close()
+		s.out.Close()
 		return true
 	}
 	b := s.server.s.broker
@@ -238,6 +238,6 @@ func (s *session) closeAfterGoodbye(ctx context.Context) {
 		return
 	}
 	if pause(ctx, s.server.s.options.GoodbyeTimeout) == nil {
-		s.out.close()
+		s.out.Close()
 	}
 }

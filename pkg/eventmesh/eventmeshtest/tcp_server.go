@@ -134,7 +134,7 @@ func (t *tcpServer) expireSessions(now time.Time) {
 	for _, s := range t.all() {
 		if now.Sub(s.heartbeat) > b.options.TCPSessionExpiry {
 			b.options.Logf("session of %v has sent no heartbeat for %v: closing it", s.conn.RemoteAddr(), b.options.TCPSessionExpiry)
-			s.out.close()
+			s.out.Close()
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/internal/outbox"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
@@ -38,7 +39,7 @@ type session struct {
 	conn   net.Conn
 	reader *bufio.Reader // for run alone, and what it calls
 	host   string
-	out    *outbox[[]byte]
+	out    *outbox.Outbox[[]byte]
 	wait   sync.WaitGroup
 	// goodbye says that a goodbye has been said.
 	goodbye chan struct{}
@@ -62,7 +63,7 @@ type session struct {
 func newSession(t *tcpServer, conn net.Conn) *session {
 	host, _, _ := net.SplitHostPort(conn.RemoteAddr().String())
 	return &session{
-		server: t, conn: conn, reader: bufio.NewReaderSize(conn, 64<<10), host: host, out: newOutbox[[]byte](), slotFree: make(chan struct{}, 1), goodbye: make(chan struct{}, 1),
+		server: t, conn: conn, reader: bufio.NewReaderSize(conn, 64<<10), host: host, out: outbox.New[[]byte](), slotFree: make(chan struct{}, 1), goodbye: make(chan struct{}, 1),
 		heartbeat: time.Now(), unacknowledged: map[string]*unacknowledged{},
 		record: &Session{Transport: transportTCP, peer: conn.RemoteAddr().String()},
 	}
@@ -76,7 +77,7 @@ func (s *session) run(ctx context.Context) {
 	defer func() {
 		s.server.leave(s)
 		cancel()
-		s.out.drain()
+		s.out.Drain()
 		reset(s.raw())
 		_ = s.conn.Close()
 		s.wait.Wait()
@@ -104,7 +105,7 @@ func (s *session) raw() net.Conn {
 // write sends what is in the outbox; when that is closed and empty, it resets the connection, which ends the reading.
 func (s *session) write() {
 	for {
-		b, ok := s.out.take(context.Background())
+		b, ok := s.out.Take(context.Background())
 		if !ok {
 			s.server.s.broker.end(s.record, Cut)
 			reset(s.raw())
@@ -118,7 +119,7 @@ func (s *session) write() {
 
 func (s *session) send(f frame.Frame) {
 	if b := encode(f); b != nil {
-		s.out.put(b)
+		s.out.Put(b)
 	}
 }
 
