@@ -40,6 +40,7 @@ type memory struct {
 	// have ended as dead letters.
 	flights, acknowledgeable map[string]*flight
 	waiting                  map[string]chan *event // for replies, by correlation
+	bridge
 	// boot is what deliveries are called by. The others count them, requests, and choices of LOAD_BALANCE, for all topics.
 	boot                   string
 	number, requests, turn uint64
@@ -51,7 +52,8 @@ func newMemory() memory {
 	return memory{
 		clients: map[string]*client{}, polled: map[string]time.Time{}, above: map[string]int{}, pollers: map[string]int{},
 		flights: map[string]*flight{}, acknowledgeable: map[string]*flight{}, waiting: map[string]chan *event{},
-		boot: fmt.Sprintf("%x-%x", time.Now().UnixMilli(), rand.Uint64()), //nolint:gosec // not a secret
+		bridge: newBridge(),
+		boot:   fmt.Sprintf("%x-%x", time.Now().UnixMilli(), rand.Uint64()), //nolint:gosec // not a secret
 	}
 }
 

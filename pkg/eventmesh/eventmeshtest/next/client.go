@@ -59,7 +59,12 @@ func (b *broker) subscribe(id, topic, mode string) (subscriptionID string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.client(id)
-	s := &subscription{id: newID(), client: id, mode: mode, made: time.Now()}
+	return b.addSubscription(id, topic, mode)
+}
+
+// addSubscription makes a subscription of a client. The broker is locked.
+func (b *broker) addSubscription(client, topic, mode string) (id string) {
+	s := &subscription{id: newID(), client: client, mode: mode, made: time.Now()}
 	b.topic(topic).subscriptions[s.id] = s
 	return s.id
 }

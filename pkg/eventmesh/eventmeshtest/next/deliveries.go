@@ -1,6 +1,7 @@
 package next
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -8,12 +9,12 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
 )
 
-// Deliveries returns all that the server has handed out, in this order, over all its restarts: one for each event in the answer to a poll,
-// whether the answer arrived or not, and one for each event that is lost. What was put into a buffer and not polled is none yet. It is empty
+// Deliveries returns all that the server has handed out, in this order, over all its restarts: one for each event in the answer to a poll
+// or on a stream, whether it arrived or not, and one for each event that is lost. What was put into a buffer and not polled is none yet. It is empty
 // without [Options.RecordDeliveries].
 //
-// A session is what one connection has polled for one client. Its group is the clientId, and its user what follows "Bearer" in the header
-// Authorization, which the server checks only where it has tokens: so tests can tell one client's replicas apart.
+// A session is a gRPC stream, or what one connection has polled for one client. Its group is the clientId. Over HTTP its user is what
+// follows "Bearer" in the header Authorization, which the server checks only where it has tokens: so tests can tell replicas apart.
 func (s *Server) Deliveries() []eventmeshtest.Delivery {
 	b := s.broker
 	b.mu.Lock()
@@ -101,23 +102,42 @@ func (d *delivery) lose(reason string) { d.Lost = reason }
 func (b *broker) session(of *connection, client, user string) *eventmeshtest.Session {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := of.sessions[client]
+	s := of.polls[client]
 	if s == nil {
 		s = &eventmeshtest.Session{Transport: "http", User: user, Group: client, End: of.end}
-		of.sessions[client] = s
+		of.polls[client] = s
 	}
 	return s
+}
+
+// carry adds the session of a stream to a connection.
+func (b *broker) carry(of *connection, s *eventmeshtest.Session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s.End = of.end
+	of.streams = append(of.streams, s)
+}
+
+// leaves records that the client of a stream has gone, unless its connection was cut before.
+func (b *broker) leaves(s *eventmeshtest.Session) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if s.End == eventmeshtest.Open {
+		s.End = eventmeshtest.Gone
+	}
 }
 
 // end records how a connection has ended; the first end counts, but for a reset, which comes before all others.
 func (b *broker) end(of *connection, how eventmeshtest.End) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if of == nil || of.end != eventmeshtest.Open {
+	if of.end != eventmeshtest.Open {
 		return
 	}
 	of.end = how
-	for _, s := range of.sessions {
-		s.End = how
+	for _, s := range slices.AppendSeq(slices.Clone(of.streams), maps.Values(of.polls)) {
+		if s.End == eventmeshtest.Open {
+			s.End = how
+		}
 	}
 }

@@ -13,6 +13,9 @@
 //
 // All times are those of package time. In a bubble of testing/synctest, where no real network can be used, [Pipe] stands for it.
 //
-// The admin interface, WebSockets, lite topics, agents, and what the instances of a cluster tell each other are not part of it. All
+// With [Options.GRPCAddress] clients of 1.x connect by gRPC to the same topics. They get what a strict one cannot read, once for each
+// redelivery, since there is no acknowledgement, and nothing any more after the first cleanup, though their heartbeats succeed.
+//
+// The admin interface, webhooks, WebSockets, lite topics, agents, and what the instances of a cluster tell each other are not part of it. All
 // methods may be called from several goroutines.
 package next

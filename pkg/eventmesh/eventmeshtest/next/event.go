@@ -54,21 +54,26 @@ func (e *event) expired(now time.Time) bool {
 
 // toProto is the event in the form in which eventmeshtest records events.
 func (e *event) toProto() *eventmeshpb.CloudEvent {
-	p := &eventmeshpb.CloudEvent{
-		Id: e.attributes[memberID], Source: e.attributes[memberSource], Type: e.attributes[memberType], SpecVersion: e.attributes[memberVersion],
-		Attributes: map[string]*eventmeshpb.CloudEvent_AttributeValue{},
-	}
+	p := e.header()
 	for name, value := range e.attributes {
 		switch name {
 		case memberID, memberSource, memberType, memberVersion:
 		default:
-			p.Attributes[name] = &eventmeshpb.CloudEvent_AttributeValue{Attr: &eventmeshpb.CloudEvent_AttributeValue_CeString{CeString: value}}
+			p.Attributes[name] = stringAttribute(value)
 		}
 	}
 	if len(e.data) > 0 {
 		p.Data = &eventmeshpb.CloudEvent_BinaryData{BinaryData: e.data}
 	}
 	return p
+}
+
+// header is an event with what has fields of its own, and no other attributes.
+func (e *event) header() *eventmeshpb.CloudEvent {
+	return &eventmeshpb.CloudEvent{
+		Id: e.attributes[memberID], Source: e.attributes[memberSource], Type: e.attributes[memberType], SpecVersion: e.attributes[memberVersion],
+		Attributes: map[string]*eventmeshpb.CloudEvent_AttributeValue{},
+	}
 }
 
 // errConversion is all that the server tells its clients of an event that it cannot read.
@@ -176,8 +181,11 @@ func (e *event) readData(members map[string]any) error {
 	return nil
 }
 
+// lowerCase is what names of extensions consist of.
+const lowerCase = "abcdefghijklmnopqrstuvwxyz0123456789"
+
 func (e *event) readExtension(name string, value any) error {
-	if strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789") != "" {
+	if strings.Trim(name, lowerCase) != "" {
 		return fmt.Errorf("no extension can be called %.20q", name)
 	}
 	switch value := value.(type) {

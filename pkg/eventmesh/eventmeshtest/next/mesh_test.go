@@ -42,7 +42,7 @@ func play(t *testing.T, o next.Options, test func(*mesh)) {
 // conn connects to the server, until the test ends.
 func (m *mesh) conn() net.Conn {
 	m.t.Helper()
-	c, err := m.pipe.DialContext(m.t.Context(), "", "")
+	c, err := m.pipe.DialContext(m.t.Context(), "tcp", strings.TrimPrefix(m.s.URL(), "http://"))
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -38,6 +38,8 @@ type RateLimit struct {
 type Options struct {
 	// Address is what the server listens on; default 127.0.0.1:0, a free port of the loopback.
 	Address string
+	// GRPCAddress is what the server listens on for clients of 1.x; default none, as without the property eventmesh.grpc.port.
+	GRPCAddress string
 	// Listen, if set, is called instead of [net.Listen], such as [Pipe.Listen].
 	Listen func(address string) (net.Listener, error)
 	// Storage is Memory or Holding.
@@ -55,6 +57,8 @@ type Options struct {
 	CleanupInterval time.Duration
 	// StaleAfter is how long ago a client's last poll may have begun; 0 stands for 60 s.
 	StaleAfter time.Duration
+	// HeartbeatLife is how long after its last heartbeat a gRPC client is forgotten that was not evicted before; 0 stands for 90 s.
+	HeartbeatLife time.Duration
 	// PumpInterval is how often events are moved from their topics to the buffers of clients; 0 stands for 200 ms.
 	PumpInterval time.Duration
 	// PumpBatch is how many events of a topic are moved at once; 0 stands for 100.
@@ -109,6 +113,7 @@ func (o Options) withDefaults() Options {
 		{&o.SubscriptionLife, 90 * time.Second},
 		{&o.CleanupInterval, time.Minute},
 		{&o.StaleAfter, time.Minute},
+		{&o.HeartbeatLife, 90 * time.Second},
 		{&o.PumpInterval, 200 * time.Millisecond},
 		{&o.AcknowledgeWithin, 30 * time.Second},
 		{&o.CheckInterval, 500 * time.Millisecond},

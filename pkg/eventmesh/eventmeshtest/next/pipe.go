@@ -3,46 +3,76 @@ package next
 import (
 	"context"
 	"net"
+	"strconv"
+	"strings"
 	"sync"
 )
 
-// Pipe is a network in memory that leads to one server. In a bubble of testing/synctest it stands for the real one, which such bubbles cannot
+// Pipe is a network in memory that leads to servers. In a bubble of testing/synctest it stands for the real one, which such bubbles cannot
 // wait for. The zero value has nobody who listens.
 type Pipe struct {
-	mu       sync.Mutex
-	listener *pipeListener
+	mu        sync.Mutex
+	ports     int
+	listeners map[string]*pipeListener
 }
 
 type pipeListener struct {
-	accept chan net.Conn
-	closed chan struct{}
-	once   sync.Once
+	address pipeAddress
+	accept  chan net.Conn
+	closed  chan struct{}
+	once    sync.Once
 }
 
-type pipeAddress struct{}
+type pipeAddress string
 
-func (pipeAddress) Network() string { return "tcp" }
-func (pipeAddress) String() string  { return "127.0.0.1:10105" }
+func (pipeAddress) Network() string  { return "tcp" }
+func (a pipeAddress) String() string { return string(a) }
 
-// Listen is for [Options.Listen]. The address is the same each time.
-func (p *Pipe) Listen(string) (net.Listener, error) {
+// pipeConn has an address of its own.
+type pipeConn struct {
+	net.Conn
+	from pipeAddress
+}
+
+func (c *pipeConn) RemoteAddr() net.Addr { return c.from }
+
+// firstPort is behind that which is none.
+const firstPort = 10105
+
+// port returns an address that has not been used. The pipe is locked.
+func (p *Pipe) port() pipeAddress {
+	p.ports++
+	return pipeAddress(net.JoinHostPort("127.0.0.1", strconv.Itoa(firstPort+p.ports-1)))
+}
+
+// Listen is for [Options.Listen]. Port 0 is one that has not been used.
+func (p *Pipe) Listen(address string) (net.Listener, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.listener = &pipeListener{accept: make(chan net.Conn), closed: make(chan struct{})}
-	return p.listener, nil
+	own := pipeAddress(address)
+	if strings.HasSuffix(address, ":0") {
+		own = p.port()
+	}
+	if p.listeners == nil {
+		p.listeners = map[string]*pipeListener{}
+	}
+	l := &pipeListener{address: own, accept: make(chan net.Conn), closed: make(chan struct{})}
+	p.listeners[string(own)] = l
+	return l, nil
 }
 
-// DialContext connects to the server, as [net.Dialer.DialContext] does. It fails where nobody listens.
-func (p *Pipe) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
+// DialContext connects to the server at an address, as [net.Dialer.DialContext] does. It fails where nobody listens.
+func (p *Pipe) DialContext(ctx context.Context, _, address string) (net.Conn, error) {
 	p.mu.Lock()
-	l := p.listener
+	l := p.listeners[address]
+	from := p.port()
 	p.mu.Unlock()
 	if l == nil {
 		return nil, net.ErrClosed
 	}
 	ours, theirs := net.Pipe()
 	select {
-	case l.accept <- theirs:
+	case l.accept <- &pipeConn{theirs, from}:
 		return ours, nil
 	case <-l.closed:
 		return nil, net.ErrClosed
@@ -51,6 +81,7 @@ func (p *Pipe) DialContext(ctx context.Context, _, _ string) (net.Conn, error) {
 	}
 }
 
+// Accept returns the next connection.
 func (l *pipeListener) Accept() (net.Conn, error) {
 	select {
 	case c := <-l.accept:
@@ -60,9 +91,11 @@ func (l *pipeListener) Accept() (net.Conn, error) {
 	}
 }
 
+// Close lets nobody connect any more.
 func (l *pipeListener) Close() error {
 	l.once.Do(func() { close(l.closed) })
 	return nil
 }
 
-func (*pipeListener) Addr() net.Addr { return pipeAddress{} }
+// Addr returns the address.
+func (l *pipeListener) Addr() net.Addr { return l.address }

@@ -16,6 +16,7 @@ import (
 type flight struct {
 	id       string
 	client   string
+	channel  *channel // nil is the client's buffer
 	message  *message
 	attempts int
 	due      time.Time
@@ -25,16 +26,20 @@ type flight struct {
 // deliver begins the delivery of an event to a client. The broker is locked.
 func (b *broker) deliver(m *message, client string, now time.Time) {
 	b.number++
-	f := &flight{id: fmt.Sprintf("d-%s-%d", b.boot, b.number), client: client, message: m}
+	f := &flight{id: fmt.Sprintf("d-%s-%d", b.boot, b.number), client: client, channel: b.channels[client], message: m}
 	b.flights[f.id] = f
 	b.attempt(f, now)
 }
 
-// attempt puts a delivery into its client's buffer, behind what is there. The broker is locked.
+// attempt puts a delivery into its client's buffer, behind what is there, or on its stream. The broker is locked.
 func (b *broker) attempt(f *flight, now time.Time) {
 	f.attempts++
 	f.due = now.Add(b.options.AcknowledgeWithin)
-	if !b.offer(f) {
+	put := b.offer
+	if f.channel != nil {
+		put = b.send
+	}
+	if !put(f) {
 		b.giveBack(f, now)
 	}
 }

@@ -4,22 +4,33 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/internal/jackson"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/javauri"
 )
 
-var errSchema = errors.New("its dataschema is no URI")
+// checkTypes refuses what the server accepts as an extension, and cannot read as the attribute that it becomes.
+func (e *event) checkTypes() error {
+	for _, name := range []string{memberSource, memberSchema} {
+		if !javauri.Valid(e.attributes[name]) {
+			return fmt.Errorf("event %q: its %s is no URI", e.attributes[memberID], name)
+		}
+	}
+	if text, ok := e.attributes[memberTime]; ok {
+		if _, err := parseTime(text); err != nil {
+			return fmt.Errorf("event %q: %w", e.attributes[memberID], err)
+		}
+	}
+	return nil
+}
 
 // render writes the event as the SDK does: data of a JSON type as it is, whether it is JSON or not.
 func (e *event) render() ([]byte, error) {
-	if !javauri.Valid(e.attributes[memberSchema]) {
-		return nil, errSchema
+	if err := e.checkTypes(); err != nil {
+		return nil, err
 	}
 	o := jackson.NewObject()
 	o.Set(memberVersion, "1.0")
@@ -31,7 +42,7 @@ func (e *event) render() ([]byte, error) {
 	switch {
 	case len(e.data) == 0:
 	case e.isJSON():
-		o.Set(memberData, json.RawMessage(strings.ToValidUTF8(string(e.data), "\ufffd")))
+		o.Set(memberData, json.RawMessage(validUTF8(e.data)))
 	default:
 		o.Set(memberBase64, base64.StdEncoding.EncodeToString(e.data))
 	}

@@ -1,6 +1,7 @@
 package next
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,7 +32,7 @@ func (x *exchange) request() {
 		err = errNoTopic
 	}
 	if err == nil {
-		e, err = x.await(topic, e, patience)
+		e, err = x.s.broker.ask(x.running, topic, e, patience)
 	}
 	var reply []byte
 	if err == nil {
@@ -48,9 +49,9 @@ func (x *exchange) request() {
 	_, _ = x.w.Write(reply) // whether it arrives, nobody knows
 }
 
-// await publishes a request, and waits for its reply.
-func (x *exchange) await(topic string, e *event, patience time.Duration) (*event, error) {
-	id, replies, err := x.s.broker.request(topic, e)
+// ask publishes a request, and waits for its reply.
+func (b *broker) ask(ctx context.Context, topic string, e *event, patience time.Duration) (*event, error) {
+	id, replies, err := b.request(topic, e)
 	if err != nil {
 		return nil, err
 	}
@@ -60,9 +61,9 @@ func (x *exchange) await(topic string, e *event, patience time.Duration) (*event
 	case reply := <-replies:
 		return reply, nil
 	case <-timer.C:
-	case <-x.running.Done():
+	case <-ctx.Done():
 	}
-	x.s.broker.forget(id)
+	b.forget(id)
 	return nil, fmt.Errorf("%w: %s", errTimeout, id)
 }
 

@@ -313,7 +313,7 @@ func TestStreams(t *testing.T) {
 		client := &http.Client{Transport: &http.Transport{DialContext: m.pipe.DialContext, DisableKeepAlives: true}}
 		headers := make(chan *http.Response, 1)
 		go func() {
-			r, err := client.Get("http://eventmesh/events/stream?clientId=c")
+			r, err := client.Get(m.s.URL() + "/events/stream?clientId=c")
 			if err != nil {
 				t.Error(err)
 			}

@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"google.golang.org/grpc"
+
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/grpc/eventmeshpb"
 )
 
 // Server is an EventMesh server in memory.
@@ -23,17 +25,19 @@ type Server struct {
 	// wait is for every goroutine, and for every connection.
 	wait sync.WaitGroup
 
-	mu      sync.Mutex
-	address string
-	closed  bool
-	running *running
+	mu          sync.Mutex
+	address     string
+	grpcAddress string
+	closed      bool
+	running     *running
 }
 
 // running is what exists between a start and a stop.
 type running struct {
 	http        *http.Server
+	grpc        *grpc.Server // nil without a bridge
 	cancel      context.CancelFunc
-	connections connections
+	connections *connections
 }
 
 // New starts a server for a test, and closes it when the test ends. It fails the test when it cannot.
@@ -50,7 +54,7 @@ func New(tb testing.TB, o Options) *Server {
 // Start starts a server. The caller has to Close it.
 func Start(o Options) (*Server, error) {
 	o = o.withDefaults()
-	s := &Server{options: o, broker: newBroker(o), address: o.Address}
+	s := &Server{options: o, broker: newBroker(o), address: o.Address, grpcAddress: o.GRPCAddress}
 	if err := s.start(); err != nil {
 		return nil, err
 	}
@@ -64,22 +68,53 @@ func (s *Server) URL() string {
 	return "http://" + s.address
 }
 
+// GRPCURL is the address of the bridge for clients of 1.x, such as grpc://127.0.0.1:10205, and empty without [Options.GRPCAddress].
+func (s *Server) GRPCURL() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.grpcAddress == "" {
+		return ""
+	}
+	return "grpc://" + s.grpcAddress
+}
+
 func (s *Server) start() error {
 	listener, err := s.options.Listen(s.address)
 	if err != nil {
 		return fmt.Errorf("listening for HTTP: %w", err)
 	}
-	s.address = listener.Addr().String()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{cancel: cancel}
+	r := &running{cancel: cancel, connections: newConnections(s.broker)}
+	if s.grpcAddress != "" {
+		if err := s.startGRPC(ctx, r); err != nil {
+			cancel()
+			return errors.Join(err, listener.Close())
+		}
+	}
+	s.address = listener.Addr().String()
 	r.http = &http.Server{
-		Handler: s.handler(ctx), ReadHeaderTimeout: time.Minute, ConnContext: s.opened(r), ConnState: s.ended(r),
+		Handler: s.handler(ctx), ReadHeaderTimeout: time.Minute, ConnContext: s.openedHTTP(r.connections), ConnState: s.endedHTTP(r.connections),
 	}
 	s.running = r
 	s.wait.Go(func() { _ = r.http.Serve(listener) })
 	s.wait.Go(func() { every(ctx, s.options.PumpInterval, s.broker.pump) })
 	s.wait.Go(func() { every(ctx, s.options.CheckInterval, s.broker.redeliver) })
 	s.wait.Go(func() { every(ctx, s.options.CleanupInterval, s.broker.evict) })
+	return nil
+}
+
+func (s *Server) startGRPC(ctx context.Context, r *running) error {
+	listener, err := s.options.Listen(s.grpcAddress)
+	if err != nil {
+		return fmt.Errorf("listening for gRPC: %w", err)
+	}
+	s.grpcAddress = listener.Addr().String()
+	r.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(4<<20), grpc.WaitForHandlers(true))
+	eventmeshpb.RegisterPublisherServiceServer(r.grpc, &publisher{s: s})
+	eventmeshpb.RegisterConsumerServiceServer(r.grpc, &consumer{s: s, connections: r.connections})
+	eventmeshpb.RegisterHeartbeatServiceServer(r.grpc, &heartbeats{s: s})
+	s.wait.Go(func() { _ = r.grpc.Serve(&trackedListener{listener, r.connections}) })
+	s.wait.Go(func() { every(ctx, s.options.HeartbeatLife/3, s.broker.reap) })
 	return nil
 }
 
@@ -110,9 +145,12 @@ func (s *Server) stop() {
 		return
 	}
 	s.running = nil
-	r.connections.cut(s.broker)
+	r.connections.cut()
 	r.cancel()
 	_ = r.http.Close()
+	if r.grpc != nil {
+		r.grpc.Stop()
+	}
 	s.wait.Wait()
 }
 
@@ -154,14 +192,6 @@ func (s *Server) DropConnections() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.running != nil {
-		s.running.connections.cut(s.broker)
+		s.running.connections.cut()
 	}
-}
-
-// reset closes a connection without lingering, which the peer sees as a reset.
-func reset(c net.Conn) {
-	if t, ok := c.(*net.TCPConn); ok {
-		_ = t.SetLinger(0)
-	}
-	_ = c.Close()
 }
