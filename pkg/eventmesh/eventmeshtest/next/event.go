@@ -44,7 +44,7 @@ func (e *event) with(name, value string) *event {
 
 // expired tells whether the event's time to live, in milliseconds from its time on, is over.
 func (e *event) expired(now time.Time) bool {
-	made, err := time.Parse(time.RFC3339Nano, e.attributes[memberTime])
+	made, err := parseTime(e.attributes[memberTime])
 	if err != nil {
 		return false
 	}
@@ -203,7 +203,7 @@ func (e *event) readExtension(name string, value any) error {
 	return nil
 }
 
-// check refuses what Java's types do. The time is written as they write it.
+// check refuses what Java's types do. The time becomes their text.
 func (e *event) check() error {
 	for _, name := range []string{memberID, memberSource, memberType} {
 		if _, ok := e.attributes[name]; !ok {
@@ -227,7 +227,7 @@ func (e *event) check() error {
 	if err != nil {
 		return err
 	}
-	e.attributes[memberTime] = t.Format(time.RFC3339Nano)
+	e.attributes[memberTime] = timeText(t)
 	return nil
 }
 

@@ -67,7 +67,7 @@ func attributeText(v *eventmeshpb.CloudEvent_AttributeValue) (string, bool) {
 	case *eventmeshpb.CloudEvent_AttributeValue_CeBytes:
 		return validUTF8(a.CeBytes), true
 	case *eventmeshpb.CloudEvent_AttributeValue_CeTimestamp:
-		return a.CeTimestamp.AsTime().Format(time.RFC3339Nano), true
+		return timeText(a.CeTimestamp.AsTime()), true
 	}
 	return "", false
 }
@@ -81,6 +81,9 @@ func (e *event) toStream(delivery string) *eventmeshpb.CloudEvent {
 	p.SpecVersion = "1.0"
 	all := maps.Clone(e.attributes)
 	all[memberVersion], all[attrDelivery] = "1.0", delivery
+	if t, err := parseTime(all[memberTime]); err == nil {
+		all[memberTime] = timeText(t)
+	}
 	for name, value := range all {
 		p.Attributes[name] = stringAttribute(validUTF8([]byte(value)))
 	}

@@ -161,7 +161,11 @@ func TestBridgeDelivers(t *testing.T) {
 		e := message("1", "subject", "T", "datacontenttype", "application/json", "ip", "10.0.0.1")
 		e.Attributes["number"] = &pb.CloudEvent_AttributeValue{Attr: &pb.CloudEvent_AttributeValue_CeInteger{CeInteger: 5}}
 		e.Attributes["flag"] = &pb.CloudEvent_AttributeValue{Attr: &pb.CloudEvent_AttributeValue_CeBoolean{CeBoolean: true}}
-		e.Attributes["time"] = &pb.CloudEvent_AttributeValue{Attr: &pb.CloudEvent_AttributeValue_CeTimestamp{CeTimestamp: &timestamppb.Timestamp{Seconds: 1}}}
+		for name, t := range map[string]*timestamppb.Timestamp{
+			"time": {Seconds: 60}, "second": {Seconds: 1}, "milli": {Nanos: 120e6}, "micro": {Nanos: 120e3}, "nano": {Nanos: 120},
+		} {
+			e.Attributes[name] = &pb.CloudEvent_AttributeValue{Attr: &pb.CloudEvent_AttributeValue_CeTimestamp{CeTimestamp: t}}
+		}
 		e.Attributes["bytes"] = &pb.CloudEvent_AttributeValue{Attr: &pb.CloudEvent_AttributeValue_CeBytes{CeBytes: []byte("b")}}
 		e.Attributes["dataschema"] = &pb.CloudEvent_AttributeValue{Attr: &pb.CloudEvent_AttributeValue_CeUri{CeUri: "urn:a"}}
 		e.Attributes["ref"] = &pb.CloudEvent_AttributeValue{Attr: &pb.CloudEvent_AttributeValue_CeUriRef{CeUriRef: "/r"}}
@@ -172,13 +176,15 @@ func TestBridgeDelivers(t *testing.T) {
 		got := st.one()
 		for name, want := range map[string]string{
 			"id": "1", "source": "/s", "type": "t", "specversion": "1.0", "subject": "T", "datacontenttype": "application/json", "ip": "10.0.0.1",
-			"number": "5", "flag": "true", "time": "1970-01-01T00:00:01Z", "bytes": "b", "dataschema": "urn:a", "ref": "/r",
+			"number": "5", "flag": "true", "time": "1970-01-01T00:01Z", "micro": "1970-01-01T00:00:00.000120Z",
+			"milli": "1970-01-01T00:00:00.120Z", "nano": "1970-01-01T00:00:00.000000120Z", "second": "1970-01-01T00:00:01Z",
+			"bytes": "b", "dataschema": "urn:a", "ref": "/r",
 		} {
 			if a := got.GetAttributes()[name].GetCeString(); a != want {
 				t.Errorf("attribute %s is %q, want %q", name, a, want)
 			}
 		}
-		if n := len(got.GetAttributes()); n != 14 || !strings.HasPrefix(got.GetAttributes()["emdeliveryid"].GetCeString(), "d-") {
+		if n := len(got.GetAttributes()); n != 18 || !strings.HasPrefix(got.GetAttributes()["emdeliveryid"].GetCeString(), "d-") {
 			t.Errorf("got %d attributes, and delivery %v", n, got.GetAttributes()["emdeliveryid"])
 		}
 		if got.GetTextData() != "{\"a\": 1.50}\ufffd" || got.GetId() != "1" || got.GetSpecVersion() != "1.0" {

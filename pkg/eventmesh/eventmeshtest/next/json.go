@@ -53,6 +53,22 @@ func depth(value any) int {
 
 var javaTime = regexp.MustCompile(`^(\d{4}-\d\d-\d\dT\d\d:\d\d)(:\d\d)?(\.\d{0,9})?(Z|[+-]\d\d)(:\d\d)?$`)
 
+// timeText is Java's text of a time, which is not that of RFC 3339: it has seconds, and thousandths of what is before, only as needed.
+func timeText(t time.Time) string {
+	layout := "2006-01-02T15:04"
+	switch nanoseconds := t.Nanosecond(); {
+	case nanoseconds%1000 != 0:
+		layout += ":05.000000000"
+	case nanoseconds%1_000_000 != 0:
+		layout += ":05.000000"
+	case nanoseconds != 0:
+		layout += ":05.000"
+	case t.Second() != 0:
+		layout += ":05"
+	}
+	return t.Format(layout + "Z07:00")
+}
+
 // parseTime reads a time as Java does, which needs neither seconds nor the minutes of an offset, and knows offsets up to 18 hours.
 func parseTime(text string) (time.Time, error) {
 	parts := javaTime.FindStringSubmatch(strings.ToUpper(text))

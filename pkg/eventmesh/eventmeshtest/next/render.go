@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/internal/jackson"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/javauri"
@@ -35,8 +36,12 @@ func (e *event) render() ([]byte, error) {
 	o := jackson.NewObject()
 	o.Set(memberVersion, "1.0")
 	for _, name := range slices.Sorted(maps.Keys(e.attributes)) {
+		value := e.attributes[name]
+		if t, err := parseTime(value); name == memberTime && err == nil {
+			value = t.Format(time.RFC3339Nano)
+		}
 		if name != memberVersion && name != "datacontentencoding" {
-			o.Set(name, e.attributes[name])
+			o.Set(name, value)
 		}
 	}
 	switch {
