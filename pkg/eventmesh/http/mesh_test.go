@@ -38,7 +38,9 @@ func play(t *testing.T, o next.Options, test func(*mesh)) {
 		pipe := &next.Pipe{}
 		o.Listen, o.RecordDeliveries, o.Logf = pipe.Listen, true, t.Logf
 		m := &mesh{T: t, server: next.New(t, o), transport: Transport{dial: pipe.DialContext}}
-		m.publisher = m.connect("publisher")
+		if len(o.Tokens) == 0 {
+			m.publisher = m.connect("publisher")
+		}
 		test(m)
 	})
 }
@@ -93,7 +95,6 @@ type member struct {
 	mu      sync.Mutex
 	came    map[string]int
 	refused []error
-	keep    bool                                       // acknowledge nothing
 	each    func(context.Context, *eventmesh.Delivery) // called with all that come, if set
 }
 
@@ -127,7 +128,7 @@ func (r *member) receive() {
 			return
 		}
 		r.mu.Lock()
-		gate, keep, each := r.gate, r.keep, r.each
+		gate, each := r.gate, r.each
 		if d.Err != nil {
 			r.refused = append(r.refused, d.Err)
 		} else {
@@ -138,10 +139,29 @@ func (r *member) receive() {
 		if each != nil {
 			each(ctx, d)
 		}
-		if !keep {
-			_ = d.Ack(ctx) // of a session that has ended
-		}
+		_ = d.Ack(ctx) // of a session that has ended
 	}
+}
+
+// react has something done with all that comes from now on, before it is acknowledged.
+func (r *member) react(each func(context.Context, *eventmesh.Delivery)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.each = each
+}
+
+// times returns how often an event came, and all which.
+func (r *member) times(id string) (times, all int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.came[id], len(r.came)
+}
+
+// told returns why what came was no event.
+func (r *member) told() []error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.refused)
 }
 
 // shut lets nothing be received any more, but what is handed over, until open.
