@@ -39,7 +39,8 @@ type Acknowledger interface {
 
 // Acknowledge tells EventMesh that the receiver has the events safe, in one write for all that came by one session. Over gRPC it does
 // nothing: EventMesh has forgotten them already. Over TCP EventMesh gives an event that is not acknowledged to another session of the
-// group, or to this client after a reconnect, within the 3 to 8 seconds after which it acknowledges by itself. An error means that some
+// group, or to this client after a reconnect, within the 3 to 8 seconds after which it acknowledges by itself. Over HTTP it delivers the event again after 30 s, to any member of the
+// group, and gives it up after 180 s. An error means that some
 // events may come again: their session is over. Acknowledging a second time does nothing.
 func Acknowledge(ctx context.Context, deliveries ...*Delivery) error {
 	var failures error
@@ -60,8 +61,9 @@ func Acknowledge(ctx context.Context, deliveries ...*Delivery) error {
 // Ack acknowledges one delivery, as [Acknowledge] does.
 func (d *Delivery) Ack(ctx context.Context) error { return Acknowledge(ctx, d) }
 
-// Release gives the event back instead of acknowledging it. EventMesh 1.12 has no message for that: over TCP the event goes to another
-// session of the group if this one ends within those 3 to 8 seconds, and [Subscriber.Leave] does not wait for it; over gRPC nothing happens.
+// Release gives the event back instead of acknowledging it, and [Subscriber.Leave] does not wait for it. EventMesh has no message for that:
+// over TCP the event goes to another session of the group if this one ends within those 3 to 8 seconds, over HTTP to any member after 30 s,
+// and over gRPC nothing happens.
 func (d *Delivery) Release(ctx context.Context) error {
 	if d.Acknowledger == nil {
 		return nil

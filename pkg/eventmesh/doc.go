@@ -1,7 +1,7 @@
-// Package eventmesh is a client of Apache EventMesh 1.11 and 1.12 for CloudEvents.
+// Package eventmesh is a client of Apache EventMesh 1.11, 1.12 and the release after that, for CloudEvents.
 //
 // [NewPublisher] returns a [Publisher], which publishes events to topics, and [NewSubscriber] a [Subscriber], which receives them,
-// over a [Transport]: package grpc or package tcp below this one, or package transports for both. They keep one session with one
+// over a [Transport]: package grpc, tcp or http below this one, or package transports for all. They keep one session with one
 // EventMesh server, and reconnect by themselves.
 //
 // # Delivery guarantees
@@ -12,7 +12,8 @@
 // How safe an event is on its way to a receiver depends on the transport. Over gRPC it counts as acknowledged as soon as the server has
 // written it to the stream; an event that the server could not write, since the session had died, is late where the storage is
 // RocketMQ, and lost elsewhere. Over TCP the server waits 3 to 8 seconds for [Acknowledge], and then acknowledges the event itself.
-// From then on only the receiver has it: a receiver that must not lose an event stores it before it does anything else.
+// From then on only the receiver has it: a receiver that must not lose an event stores it before it does anything else. Over HTTP the server
+// delivers what is not acknowledged again, after 30 s and for 3 minutes.
 //
 // # Order
 //

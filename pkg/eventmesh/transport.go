@@ -9,7 +9,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
-// Transport opens sessions with an EventMesh server. Users need no more of it than that packages grpc and tcp have one each. [Publisher] and
+// Transport opens sessions with an EventMesh server. Users need no more of it than that packages grpc, tcp and http have one each. [Publisher] and
 // [Subscriber] reconnect, not a Transport. Its methods may be called from several goroutines.
 type Transport interface {
 	// Traits tell it from others. They do not change.
