@@ -1,6 +1,6 @@
-// Demo plays both directions of events on this machine, over gRPC and over TCP: Knative to EventMesh through the sink, and
+// Demo plays both directions of events on this machine, over gRPC, TCP and HTTP: Knative to EventMesh through the sink, and
 // EventMesh to Knative through the source. Everything runs as a process of its own, on free ports; devmesh stands for
 // EventMesh and for what Knative has at either end.
 //
-// It ends with status 0 when all four events have arrived whole, and leaves no process behind however it ends.
+// It ends with status 0 when all events have arrived whole, and leaves no process behind however it ends.
 package main

@@ -10,7 +10,7 @@ import (
 )
 
 // transports are what the scenarios are played over, by the names that devmesh serve prints.
-var transports = []string{"gRPC", "TCP"}
+var transports = []string{"gRPC", "TCP", "HTTP"}
 
 // stage holds the processes, and what has arrived.
 type stage struct {
@@ -51,7 +51,7 @@ func (s *stage) close() {
 // play plays all scenarios.
 func (s *stage) play(ctx context.Context) error {
 	s.out.printf("— Starting EventMesh and a Knative sink\n")
-	mesh, err := s.start(ctx, "eventmesh", nil, "devmesh", "serve", "--grpc", "127.0.0.1:0", "--tcp", "127.0.0.1:0")
+	mesh, err := s.start(ctx, "eventmesh", nil, "devmesh", "serve", "--grpc", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0")
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,7 @@ import (
 const (
 	// pollTimeout is how long EventMesh keeps a poll that it has nothing for. It goes on with the polls of those who have ended, and what it
 	// answers them comes again 30 s later.
-	pollTimeout = 5 * time.Second
+	pollTimeout = 2 * time.Second
 	// atOnce has EventMesh answer a poll at once.
 	atOnce = -time.Millisecond
 	// unknownPause is the least time between subscribing and doing so again because EventMesh does not know the client.
