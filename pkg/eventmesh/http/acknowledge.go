@@ -103,9 +103,7 @@ func (a *acknowledgements) flush(ctx context.Context) {
 
 // send sends one. EventMesh answers 404 to what it does not know any more: it was acknowledged before, or given up.
 func (a acknowledgement) send() {
-	ctx, cancel := context.WithTimeout(a.there.ctx, answerTimeout)
-	defer cancel()
-	_, _ = a.there.postJSON(ctx, pathAck, map[string]string{"deliveryId": a.id})
+	_, _ = a.there.postJSON(a.there.ctx, pathAck, map[string]string{"deliveryId": a.id})
 }
 
 // Acknowledge sends the acknowledgements of deliveries in the background.

@@ -49,15 +49,20 @@ func (s *session) post(ctx context.Context, target string, body []byte) (answer,
 	return a, err
 }
 
-// postJSON makes a request whose body is a value as JSON, and wants an answer of status 200.
+// postJSON makes a request whose body is a value as JSON, and wants an answer of status 200, within answerTimeout.
 func (s *session) postJSON(ctx context.Context, path string, value any) (answer, error) {
 	body, err := json.Marshal(value)
 	if err != nil {
 		return answer{}, err
 	}
-	a, err := s.post(ctx, path, body)
-	if err == nil {
+	own, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	a, err := s.post(own, path, body)
+	switch {
+	case err == nil:
 		err = a.expect(http.StatusOK)
+	case own.Err() != nil && ctx.Err() == nil:
+		err = fmt.Errorf("%w: no answer", eventmesh.ErrUnconfirmed)
 	}
 	return a, err
 }

@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,8 @@ import (
 const (
 	// renewAfter is how long a subscription lasts before the next one is made beside it. EventMesh ends each 90 s after it was made.
 	renewAfter = 15 * time.Second
+	// overdue is how long a subscription lasts at most while no other can be made. Then it ends before EventMesh ends it, with its session.
+	overdue = 45 * time.Second
 	// round is the time from one look of EventMesh into its storage to the next, and dispatching how long it may then be at what it has found.
 	round, dispatching = 200 * time.Millisecond, 100 * time.Millisecond
 	// deadLetters ends the names of the topics to which EventMesh moves what it has delivered in vain.
@@ -75,7 +78,7 @@ func (p *poller) remove(ctx context.Context) error {
 	}
 }
 
-// renew makes another subscription before those that there are end.
+// renew makes another subscription before those that there are end. Where it cannot, it ends them in time: the session may still receive.
 func (p *poller) renew(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -86,9 +89,13 @@ func (p *poller) renew(ctx context.Context) error {
 		return p.s.alive(ctx)
 	case time.Since(p.last) < renewAfter:
 		return nil
-	default:
-		return p.add(ctx)
 	}
+	err := p.add(ctx)
+	if err != nil && time.Since(p.last) > overdue {
+		err = errors.Join(err, p.end(p.s.ctx)) //nolint:contextcheck // the other one may be over
+		p.s.fail(err)
+	}
+	return err
 }
 
 // suspend ends the subscriptions until what has come is dealt with.
@@ -98,6 +105,11 @@ func (p *poller) suspend(ctx context.Context) error {
 	if p.left || p.suspended.Load() {
 		return nil
 	}
+	return p.end(ctx)
+}
+
+// end ends the subscriptions while nothing is likely to be dispatched. p.mu is held.
+func (p *poller) end(ctx context.Context) error {
 	p.awaitQuiet()
 	p.suspended.Store(true)
 	return p.remove(ctx)

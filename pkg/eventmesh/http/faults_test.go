@@ -1,0 +1,143 @@
+package http
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/next"
+)
+
+// lone is the only subscriber of a server in a bubble, whose time passes by itself.
+type lone struct {
+	t       *testing.T
+	server  *next.Server
+	session eventmesh.SubscriberSession
+	publish func(id string)
+}
+
+func joinAlone(t *testing.T) *lone {
+	t.Helper()
+	pipe := &next.Pipe{}
+	m := &lone{t: t, server: next.New(t, next.Options{Listen: pipe.Listen, RecordDeliveries: true})}
+	transport := Transport{dial: pipe.DialContext}
+	addresses, err := eventmesh.ParseAddresses(m.server.URL(), transport)
+	if err != nil {
+		t.Fatal(err)
+	}
+	publisher, err := transport.OpenPublisher(t.Context(), addresses[0], eventmesh.Client{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = publisher.Close() })
+	m.publish = func(id string) {
+		e := event.New()
+		e.SetID(id)
+		e.SetSource("/here")
+		e.SetType("numbered")
+		if err := publisher.Publish(t.Context(), "T", e); err != nil {
+			t.Error(err)
+		}
+	}
+	m.session, err = transport.OpenSubscriber(t.Context(), addresses[0], eventmesh.Client{Group: "g"},
+		eventmesh.Subscription{Topics: []string{"T"}, Mode: eventmesh.Clustering})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = m.session.Close() })
+	return m
+}
+
+// receive receives and acknowledges until the session ends.
+func (m *lone) receive() <-chan error {
+	ended := make(chan error, 1)
+	go func() {
+		for {
+			d, err := m.session.Receive()
+			if err != nil {
+				ended <- err
+				return
+			}
+			_ = eventmesh.Acknowledge(context.Background(), d)
+		}
+	}()
+	return ended
+}
+
+// heartbeats sends them as a Subscriber does, and does not care what becomes of them as long as events come.
+func (m *lone) heartbeats(until <-chan struct{}) {
+	go func() {
+		for {
+			select {
+			case <-time.After(10 * time.Second):
+			case <-until:
+				return
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 15*time.Second)
+			_ = m.session.Heartbeat(ctx)
+			cancel()
+		}
+	}()
+}
+
+// A session that had ended its subscription hung for good when EventMesh did not answer the next one, and its heartbeats with it.
+func TestStalledSubscriptionEndsTheSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := joinAlone(t)
+		m.publish("1")
+		time.Sleep(2 * patience) // nobody receives it
+		if n := m.server.Members("T"); n != 0 {
+			t.Fatalf("%d subscriptions, want none while nobody receives", n)
+		}
+		m.server.SetFaults(next.Faults{StallSubscribe: true})
+		select {
+		case err := <-m.receive():
+			if !errors.Is(err, eventmesh.ErrUnconfirmed) {
+				t.Errorf("got %v, want %v", err, eventmesh.ErrUnconfirmed)
+			}
+		case <-time.After(time.Minute):
+			t.Error("the session goes on without a subscription")
+		}
+	})
+}
+
+// A session whose subscription could not be renewed went on to its end, while events came, and then events were lost.
+func TestSubscriptionThatIsNotRenewed(t *testing.T) {
+	for name, faults := range map[string]next.Faults{"refused": {RefuseSubscribe: true}, "stalled": {StallSubscribe: true}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				m := joinAlone(t)
+				stop := make(chan struct{})
+				defer close(stop)
+				ended := m.receive()
+				m.heartbeats(stop)
+				m.server.SetFaults(faults)
+				for i := range 120 {
+					m.publish(strconv.Itoa(i))
+					time.Sleep(time.Second)
+				}
+				select {
+				case <-ended:
+				default:
+					t.Error("the session goes on without a subscription")
+				}
+				handed := 0
+				for _, d := range m.server.Deliveries() {
+					if d.Lost != "" {
+						t.Errorf("event %s is lost: %s", d.ID, d.Lost)
+					}
+					handed++
+				}
+				if waiting := m.server.Pending("T"); handed+waiting != 120 {
+					t.Errorf("%d events were handed out, and %d wait, want 120 in all", handed, waiting)
+				}
+			})
+		})
+	}
+}
