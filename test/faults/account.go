@@ -19,11 +19,14 @@ const (
 	inKilledServer = "with a killed EventMesh"
 	inGivenUp      = "in a connection that the source gave up, for EventMesh had stalled"
 	unacknowledged = "not acknowledged, and not delivered again"
+	moved          = "not acknowledged in three minutes, and among EventMesh's dead letters"
 
 	// These are EventMesh's own words.
 	deadStream   = "written to the dead stream"
 	endedStream  = "its stream ended before it was sent"
 	brokenStream = "writing to its stream failed"
+	inServer     = "it was in the memory of the server when that ended"
+	notKept      = "the storage has not kept it when the server ended"
 )
 
 // Why the sink got an event more than once.
@@ -42,8 +45,8 @@ type evidence struct {
 	deliveries []eventmeshtest.Delivery
 	// runs are the source's processes, by user name.
 	runs map[string]*sourceRun
-	// spooled are the events that are in a spool now.
-	spooled map[string]bool
+	// spooled are the events that are in a spool now, and buried those that EventMesh has moved to its own dead letters.
+	spooled, buried map[string]bool
 	// sinks are where an event comes to rest: the sink, and the dead letter sink.
 	sinks []*sink
 	// ordered asks for the order of keys, strict for that of all events.
@@ -193,20 +196,29 @@ func (e *evidence) lossOf(d eventmeshtest.Delivery, asked bool) string {
 	case d.Lost != "":
 		reason, _, _ := strings.Cut(d.Lost, " of client ") // one reason, not one for each client
 		return reason
-	case run != nil && run.killed && d.Acknowledged == eventmeshtest.Unacknowledged:
-		return unacknowledged
+	case d.Acknowledged == eventmeshtest.Unacknowledged:
+		return e.lossOfUnacknowledged(d, run)
 	case run != nil && run.killed && asked:
 		return inMemory
 	case run != nil && run.killed:
 		return inKilled
-	case d.Session.End == eventmeshtest.Cut && d.Acknowledged == eventmeshtest.Unacknowledged:
-		return unacknowledged
 	case d.Session.End == eventmeshtest.Cut:
 		return inCut
-	case d.Session.End == eventmeshtest.Gone && d.Acknowledged == eventmeshtest.Unacknowledged:
-		return unacknowledged
 	case d.Session.End == eventmeshtest.Gone && e.stalled:
 		return inGivenUp
+	default:
+		return lostBySource // or still with it, while it runs
+	}
+}
+
+func (e *evidence) lossOfUnacknowledged(d eventmeshtest.Delivery, run *sourceRun) string {
+	switch {
+	case e.buried[d.ID]:
+		return moved
+	case run != nil && run.killed, d.Session.End == eventmeshtest.Cut, d.Session.End == eventmeshtest.Gone:
+		return unacknowledged
+	case d.Session.Transport == "http" && run != nil && !run.running(): // EventMesh may not know yet that the session has ended
+		return unacknowledged
 	default:
 		return lostBySource // or still with it, while it runs
 	}

@@ -16,10 +16,13 @@ func handedOut(by eventmeshtest.Acknowledgement, end eventmeshtest.End) eventmes
 func TestAccountOfALoss(t *testing.T) {
 	lost := handedOut(eventmeshtest.ByServer, eventmeshtest.Gone)
 	lost.Lost = "written to the dead stream of client x"
+	polled := handedOut(eventmeshtest.Unacknowledged, eventmeshtest.Open)
+	polled.Session.Transport = "http"
 	for name, test := range map[string]struct {
 		deliveries  []eventmeshtest.Delivery
 		killed      bool
 		held        bool
+		buried      bool
 		asked       bool
 		unconfirmed bool
 		want        string
@@ -39,6 +42,8 @@ func TestAccountOfALoss(t *testing.T) {
 		"not acknowledged in a connection that was cut":        {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.Unacknowledged, eventmeshtest.Cut)}, want: unacknowledged},
 		"in a connection that the source closed":               {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.ByServer, eventmeshtest.Gone)}, want: lostBySource},
 		"not acknowledged by a killed source":                  {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.Unacknowledged, eventmeshtest.Gone)}, killed: true, want: unacknowledged},
+		"polled by a source that has ended":                    {deliveries: []eventmeshtest.Delivery{polled}, want: unacknowledged},
+		"polled, and moved to the dead letters":                {deliveries: []eventmeshtest.Delivery{polled}, buried: true, want: moved},
 		"written to a dead stream":                             {deliveries: []eventmeshtest.Delivery{lost}, want: deadStream},
 		"handed out again, and acknowledged the first time":    {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.ByClient, eventmeshtest.Gone), lost}, want: lostBySource},
 		"handed out again, and acknowledged only after a kill": {deliveries: []eventmeshtest.Delivery{lost, handedOut(eventmeshtest.ByClient, eventmeshtest.Gone)}, killed: true, want: lostBySource},
@@ -51,7 +56,7 @@ func TestAccountOfALoss(t *testing.T) {
 			}
 			e := evidence{
 				published: map[string]publication{"e": {confirmed: !test.unconfirmed}}, deliveries: test.deliveries,
-				runs: map[string]*sourceRun{"run1": run}, sinks: []*sink{rest},
+				runs: map[string]*sourceRun{"run1": run}, sinks: []*sink{rest}, buried: map[string]bool{"e": test.buried},
 			}
 			a := e.account()
 			got := ""

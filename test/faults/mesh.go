@@ -19,12 +19,12 @@ type mesh struct {
 
 func newMesh(t *testing.T, transport string) *mesh {
 	t.Helper()
-	grpcAddress, tcpAddress := freeAddress(t), freeAddress(t)
-	m := &mesh{t: t, url: "grpc://" + grpcAddress, arguments: []string{"serve", "-storage", "rocketmq", "-grpc", grpcAddress, "-tcp", tcpAddress}}
-	if transport == tcp {
-		m.url = "tcp://" + tcpAddress
+	grpcAddress, tcpAddress, httpAddress := freeAddress(t), freeAddress(t), freeAddress(t)
+	return &mesh{
+		t:         t,
+		url:       map[string]string{grpc: "grpc://" + grpcAddress, tcp: "tcp://" + tcpAddress, httpAPI: "http://" + httpAddress}[transport],
+		arguments: []string{"serve", "-storage", "rocketmq", "-grpc", grpcAddress, "-tcp", tcpAddress, "-http", httpAddress},
 	}
-	return m
 }
 
 // freeAddress returns one that nobody listens on.

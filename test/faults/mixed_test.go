@@ -59,8 +59,8 @@ func (s *stage) misfortune(d *dice) {
 			{StallSubscribe: true}, {Refuse: "21"}, {Delay: 20 * time.Millisecond},
 		}[d.n(9)])
 	case 10:
-		if s.buffer == inRAM {
-			s.server.SayGoodbye()
+		if s.buffer == inRAM && s.classic != nil { // which loses what the source has in memory
+			s.classic.SayGoodbye()
 			return
 		}
 		replica.kill()

@@ -3,6 +3,8 @@ package faults
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
@@ -22,8 +24,8 @@ type replica struct {
 	runs []*sourceRun
 }
 
-// sourceRun is one process of a replica. It calls itself by a user name of its own, by which EventMesh tells who was handed
-// an event, and the sink who asked.
+// sourceRun is one process of a replica. It calls itself by a user name of its own, which over HTTP is its token, by which EventMesh tells
+// who was handed an event, and the sink who asked.
 type sourceRun struct {
 	*processtest.Program
 	user   string
@@ -39,8 +41,12 @@ type sourceRun struct {
 func (r *replica) start() {
 	r.t.Helper()
 	s := &sourceRun{user: fmt.Sprintf("%s-run%d", r.name, len(r.runs)+1)}
+	token := filepath.Join(r.t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte(s.user), 0o600); err != nil {
+		r.t.Fatal(err)
+	}
 	environment := append(slices.Clone(r.environment),
-		"EVENTMESH_CLIENT_ID="+r.name, "EVENTMESH_USERNAME="+s.user, "EVENTMESH_PASSWORD=of-"+r.name, "PROBES_PORT=0",
+		"EVENTMESH_CLIENT_ID="+r.name, "EVENTMESH_USERNAME="+s.user, "EVENTMESH_PASSWORD=of-"+r.name, "EVENTMESH_TOKEN_FILE="+token, "PROBES_PORT=0",
 		"NAMESPACE="+s.user) // comes with each request
 	if r.spool != "" {
 		environment = append(environment, "EVENTMESH_SPOOL_DIR="+r.spool)

@@ -19,8 +19,9 @@ const (
 	// deadTopic is where the source may put dead letters.
 	deadTopic = "dead-letters"
 
-	grpc = "gRPC"
-	tcp  = "TCP"
+	grpc    = "gRPC"
+	tcp     = "TCP"
+	httpAPI = "HTTP"
 
 	inRAM  = "memory"
 	onDisk = "spool"
@@ -42,16 +43,20 @@ type setting struct {
 type stage struct {
 	setting
 
-	server *eventmeshtest.Server
-	url    string
-	sink   *sink
-	dead   *sink
-	ledger *ledger
+	server server
+	// classic is the server where that is EventMesh 1.12.
+	classic *eventmeshtest.Server
+	url     string
+	sink    *sink
+	dead    *sink
+	ledger  *ledger
 
 	replicas []*replica
 	traffics int
 
 	ordered, strict, stalled, blind bool
+	// restarted says that the server has lost what it had in its memory.
+	restarted bool
 }
 
 // variants are the ways to play a scenario: over a transport, with a buffer.
@@ -59,11 +64,13 @@ type variants [][2]string
 
 var (
 	// all are all the ways there are.
-	all = variants{{grpc, inRAM}, {grpc, onDisk}, {tcp, inRAM}, {tcp, onDisk}}
+	all = variants{{grpc, inRAM}, {grpc, onDisk}, {tcp, inRAM}, {tcp, onDisk}, {httpAPI, inRAM}, {httpAPI, onDisk}}
 	// spools are those with a spool.
-	spools = variants{{grpc, onDisk}, {tcp, onDisk}}
-	// some have each transport and each buffer once.
-	some = variants{{grpc, onDisk}, {tcp, inRAM}}
+	spools = variants{{grpc, onDisk}, {tcp, onDisk}, {httpAPI, onDisk}}
+	// keeping are those in which a source may be killed: over HTTP EventMesh delivers again what is lost with its memory.
+	keeping = append(spools[:len(spools):len(spools)], [2]string{httpAPI, inRAM})
+	// some have each transport once.
+	some = variants{{grpc, onDisk}, {tcp, inRAM}, {httpAPI, inRAM}}
 )
 
 // each plays a scenario in all ways, at once.
@@ -73,7 +80,7 @@ func each(t *testing.T, play func(setting)) {
 	all.play(t, play)
 }
 
-// eachSpooled plays a scenario over both transports, with a spool.
+// eachSpooled plays a scenario over all transports, with a spool.
 func eachSpooled(t *testing.T, play func(setting)) {
 	t.Helper()
 	t.Parallel()
@@ -112,11 +119,13 @@ func newStage(with setting) *stage {
 			with.t.Logf("end of the log of EventMesh:\n%s", log)
 		}
 	})
-	s.server = eventmeshtest.New(with.t, with.options)
-	s.url = s.server.GRPCURL()
-	if with.transport == tcp {
-		s.url = s.server.TCPURL()
+	if with.transport == httpAPI {
+		s.server = newNextRelease(with.t, with.options)
+	} else {
+		s.classic = eventmeshtest.New(with.t, with.options)
+		s.server = release112{s.classic, with.transport}
 	}
+	s.url = s.server.URL()
 	return s
 }
 
@@ -221,13 +230,16 @@ func (s *stage) deliveries() []eventmeshtest.Delivery {
 func (s *stage) account() *account {
 	e := &evidence{
 		published: s.ledger.snapshot(), deliveries: s.deliveries(), runs: map[string]*sourceRun{}, spooled: map[string]bool{},
-		sinks: []*sink{s.sink}, ordered: s.ordered, strict: s.strict, stalled: s.stalled, blind: s.blind,
+		buried: map[string]bool{}, sinks: []*sink{s.sink}, ordered: s.ordered, strict: s.strict, stalled: s.stalled, blind: s.blind,
 	}
 	if s.dead != nil {
 		e.sinks = append(e.sinks, s.dead)
 	}
 	if !s.blind {
 		e.sinks = append(e.sinks, s.deadLetterTopic())
+		for _, moved := range s.server.Published(topic + "_DLQ") {
+			e.buried[moved.GetId()] = true
+		}
 	}
 	for _, r := range s.replicas {
 		for _, run := range r.runs {
@@ -251,25 +263,36 @@ func (s *stage) deadLetterTopic() *sink {
 	return rest
 }
 
-// settle waits until the source has brought everything it holds to the sink, for as long as it goes on.
+// settle waits until the source has brought everything it holds to the sink, and over HTTP EventMesh everything to the source, for as long as
+// it goes on.
 func (s *stage) settle() {
 	s.t.Helper()
 	left, since := -1, time.Now()
 	for {
 		began := time.Now()
-		missing := s.account().lostBySource
+		missing, pending := s.account().lostBySource, s.pending()
 		took := time.Since(began) // which grows with the events: most of the time is the source's
-		switch {
-		case len(missing) == 0:
+		switch now := len(missing) + pending; {
+		case now == 0:
 			return
-		case len(missing) != left:
-			left, since = len(missing), time.Now()
+		case now != left:
+			left, since = now, time.Now()
 		case time.Since(since) > patience:
-			s.explain(missing[:1])
-			s.t.Fatalf("for %s now %d events that the source should have are not at the sink, such as %s", patience, left, missing[0])
+			missing = missing[:min(len(missing), 1)]
+			s.explain(missing)
+			s.t.Fatalf("for %s now %d events are not where they should be, and EventMesh delivers %d of them, or again; at the source is %v",
+				patience, left, pending, missing)
 		}
 		wait(s.t.Context(), max(4*took, 20*time.Millisecond))
 	}
+}
+
+// pending counts the events that EventMesh delivers yet by itself.
+func (s *stage) pending() int {
+	if s.blind {
+		return 0
+	}
+	return s.server.Pending(topic)
 }
 
 // release restarts EventMesh, which makes RocketMQ storage deliver what it holds back, and waits until everything that was
@@ -277,7 +300,7 @@ func (s *stage) settle() {
 func (s *stage) release() {
 	s.t.Helper()
 	s.settle() // or the restart cuts off what is under way
-	s.restart()
+	s.server.MustRestart(s.t, true)
 	eventually(s.t, func() string {
 		a := s.account()
 		if s.tooMuchLost(a) || len(a.lostBySource) > 0 {
@@ -289,14 +312,22 @@ func (s *stage) release() {
 
 func (s *stage) restart() {
 	s.t.Helper()
+	s.restarted = true
 	s.server.MustRestart(s.t, true)
 }
 
 // tooMuchLost tells whether EventMesh has lost what it need not. Over TCP it loses nothing as long as the source acknowledges
-// in time. Over gRPC it loses what it wrote to streams that nobody read, or not to the end.
+// in time, nor over HTTP as long as it lives. Over gRPC it loses what it wrote to streams that nobody read, or not to the end.
 func (s *stage) tooMuchLost(a *account) bool {
+	var may []string
+	switch {
+	case s.transport == grpc:
+		may = []string{deadStream, endedStream, brokenStream, inCut, inKilled, inMemory, inGivenUp}
+	case s.transport == httpAPI && s.restarted:
+		may = []string{inServer, notKept, unacknowledged}
+	}
 	for reason := range a.lostByEventMesh {
-		if s.transport == tcp || !slices.Contains([]string{deadStream, endedStream, brokenStream, inCut, inKilled, inMemory, inGivenUp}, reason) {
+		if !slices.Contains(may, reason) {
 			return true
 		}
 	}
@@ -373,7 +404,7 @@ func (s *stage) wantNothingLost(a *account) {
 func (s *stage) wantOnlyUnreadLost(a *account) {
 	s.t.Helper()
 	if s.tooMuchLost(a) {
-		s.t.Errorf("EventMesh has lost %v, want at most what it wrote to gRPC streams that nobody read", a.lostByEventMesh)
+		s.t.Errorf("EventMesh has lost %v, want at most what it wrote to gRPC streams that nobody read, and over HTTP what a restart ended", a.lostByEventMesh)
 	}
 }
 

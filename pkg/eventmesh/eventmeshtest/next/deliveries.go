@@ -63,6 +63,21 @@ func (s *Server) Members(topic string) int {
 	return len(s.broker.topic(topic).subscriptions)
 }
 
+// Pending counts the events of a topic that no subscription has been given yet, and the deliveries of others that were neither acknowledged
+// nor moved to the dead letters.
+func (s *Server) Pending(topic string) int {
+	b := s.broker
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := b.topic(topic).waiting()
+	for _, f := range b.flights {
+		if f.message.topic == topic {
+			n++
+		}
+	}
+	return n
+}
+
 // delivery is one that is recorded. A nil one is not.
 type delivery struct {
 	eventmeshtest.Delivery

@@ -319,3 +319,25 @@ func TestHoldingStorageStampsEvents(t *testing.T) {
 		t.Errorf("got %v", names)
 	}
 }
+
+func TestPending(t *testing.T) {
+	play(t, next.Options{}, func(m *mesh) {
+		m.publish("T", "1", "2")
+		want := func(n int, what string) {
+			t.Helper()
+			if got := m.s.Pending("T"); got != n {
+				t.Errorf("%s: %d are pending, want %d", what, got, n)
+			}
+		}
+		want(2, "without a subscription")
+		m.subscribe("c", "T", "LOAD_BALANCE")
+		pass(pumped)
+		want(2, "in the buffer")
+		all := m.wantPolled("c", "1 2")
+		want(2, "polled")
+		m.ack(all[0])
+		want(1, "one acknowledged")
+		pass(200 * time.Second)
+		want(0, "the other among the dead letters")
+	})
+}

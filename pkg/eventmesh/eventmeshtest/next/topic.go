@@ -49,6 +49,9 @@ func (t *topic) pull(most int, storage Storage) []*message {
 	return batch
 }
 
+// waiting counts the events that were not pulled.
+func (t *topic) waiting() int { return len(t.log) - int(t.cursor-t.first) } //nolint:gosec // the cursor is within the log
+
 // acknowledge moves the mark that the cursor comes back to.
 func (t *topic) acknowledge(offset uint64) {
 	t.acknowledged = max(t.acknowledged, offset+1)
