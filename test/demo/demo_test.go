@@ -79,8 +79,8 @@ func TestDemo(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Errorf("the demo failed: %s\n%s", err, out)
 	}
-	if got := strings.Count(out, "✓"); got != 6 {
-		t.Errorf("%d events ticked off, want 6\n%s", got, out)
+	if got := strings.Count(out, "✓"); got != 8 {
+		t.Errorf("%d events ticked off, want 8\n%s", got, out)
 	}
 	noneLeft(t)
 }
@@ -123,7 +123,7 @@ func TestProgramFails(t *testing.T) {
 	if got := exitCode(t, cmd.Wait()); got != 1 {
 		t.Errorf("exit status %d, want 1", got)
 	}
-	for _, want := range []string{"sink ended without its address: exit status 3", "The end of the log of sink:\n  no such thing\n", "0 of 6 events"} {
+	for _, want := range []string{"sink ended without its address: exit status 3", "The end of the log of sink:\n  no such thing\n", "0 of 8 events"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("got\n%s\nwant it to contain %q", out, want)
 		}
