@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,7 +26,7 @@ type lone struct {
 func joinAlone(t *testing.T) *lone {
 	t.Helper()
 	pipe := &next.Pipe{}
-	m := &lone{t: t, server: next.New(t, next.Options{Listen: pipe.Listen, RecordDeliveries: true})}
+	m := &lone{t: t, server: next.New(t, next.Options{Listen: pipe.Listen, RecordDeliveries: true, Logf: t.Logf})}
 	transport := Transport{dial: pipe.DialContext}
 	addresses, err := eventmesh.ParseAddresses(m.server.URL(), transport)
 	if err != nil {
@@ -140,4 +141,78 @@ func TestSubscriptionThatIsNotRenewed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What nobody acknowledges EventMesh puts into the buffer of its client again and again. Nobody polled while so much was under way, so that
+// EventMesh forgot the client, or gave it up for good.
+func TestNothingIsAcknowledgedForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := joinAlone(t)
+		r := &receiver{came: map[string]int{}}
+		go r.run(m.session)
+		n := 0
+		publish := func() {
+			for end := time.Now().Add(5 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+				m.publish(strconv.Itoa(n))
+				n++
+			}
+		}
+		publish() // so that many may be under way
+		r.goAway(true)
+		publish()
+		time.Sleep(160 * time.Second)
+		r.goAway(false)
+		time.Sleep(time.Minute)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		for i := range n {
+			if got := r.came[strconv.Itoa(i)]; got != 1 {
+				t.Fatalf("event %d of %d came %d times, want once", i, n, got)
+			}
+		}
+		if dead, pending := len(m.server.Published("T_DLQ")), m.server.Pending("T"); dead > 0 || pending > 0 {
+			t.Errorf("%d events are among the dead letters, and %d are pending, want none", dead, pending)
+		}
+	})
+}
+
+// receiver acknowledges what it receives, but not while it is away.
+type receiver struct {
+	mu   sync.Mutex
+	away bool
+	held []*eventmesh.Delivery
+	came map[string]int
+}
+
+// run receives until the session ends.
+func (r *receiver) run(session eventmesh.SubscriberSession) {
+	for {
+		d, err := session.Receive()
+		if err != nil {
+			return
+		}
+		r.take(d)
+	}
+}
+
+func (r *receiver) take(d *eventmesh.Delivery) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.came[d.Event.ID()]++
+	r.held = append(r.held, d)
+	if !r.away {
+		r.acknowledge()
+	}
+}
+
+func (r *receiver) acknowledge() {
+	_ = eventmesh.Acknowledge(context.Background(), r.held...)
+	r.held = nil
+}
+
+func (r *receiver) goAway(away bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.away = away
+	r.acknowledge()
 }

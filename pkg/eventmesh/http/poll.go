@@ -36,6 +36,7 @@ var errUnwritable = errors.New("EventMesh closes the connection when it should w
 // poll asks for what there is, and waits for so long while there is nothing.
 func (p *poller) poll(wait time.Duration) ([]*eventmesh.Delivery, error) {
 	most := p.most()
+	p.brought = 0
 	ctx, cancel := context.WithTimeout(p.s.ctx, max(wait, 0)+answerTimeout)
 	defer cancel()
 	a, err := p.there.Load().get(ctx, pathPoll+"?clientId="+p.client+
@@ -61,7 +62,11 @@ func (p *poller) most() int {
 	if time.Now().Before(p.singly) {
 		return 1
 	}
-	return min(maxPoll, p.ledger.room(), max(pollBytes/max(p.size, 1), 1))
+	room := maxPoll
+	if !p.suspended.Load() {
+		room = p.ledger.room()
+	}
+	return min(maxPoll, room, max(pollBytes/max(p.size, 1), 1))
 }
 
 // unwritten deals with a poll that broke. If the server lives on, it is about an event that it cannot write: whatever else it was about to
@@ -87,11 +92,10 @@ func (p *poller) unwritten(most int, broken error) ([]*eventmesh.Delivery, error
 
 // read reads the answer to a poll.
 func (p *poller) read(body []byte) (deliveries []*eventmesh.Delivery, err error) {
-	n := 0
 	err = jsontext.Elements(body, func(element []byte) error {
 		var id string
 		var carried []byte
-		n++
+		p.brought++
 		err := jsontext.Members(element, func(name, value []byte) error {
 			switch string(name) {
 			case "deliveryId":
@@ -112,8 +116,8 @@ func (p *poller) read(body []byte) (deliveries []*eventmesh.Delivery, err error)
 	if err != nil {
 		return nil, fmt.Errorf("polling topic %s: %w: %w", p.topic, eventmesh.ErrNotConnected, err)
 	}
-	if n > 0 {
-		p.size = len(body) / n
+	if p.brought > 0 {
+		p.size = len(body) / p.brought
 	}
 	return deliveries, nil
 }

@@ -35,6 +35,7 @@ type poller struct {
 	singly  time.Time // until then one event is polled for at a time
 	told    time.Time // until then nobody need be told again of an event that EventMesh cannot write
 	size    int       // of an event in bytes, about
+	brought int       // how many deliveries the last poll brought, those included that are under way already
 }
 
 // run polls, and hands over what comes, until the session ends or its member has left.
@@ -61,10 +62,10 @@ func (p *poller) run() error {
 		switch {
 		case err != nil:
 		case leaves:
-			if p.drained = len(deliveries) == 0; p.drained || p.s.late() {
+			if p.drained = p.brought == 0; p.drained || p.s.late() {
 				return nil
 			}
-		case len(deliveries) > 0:
+		case len(deliveries) > 0 || p.brought > 0:
 			pause = unknownPause
 		case suspended:
 			err = p.proceed(p.s.ctx)
@@ -80,9 +81,10 @@ func (p *poller) run() error {
 	return nil
 }
 
-// awaitRoom waits until more deliveries may come, and returns false when none should any more.
+// awaitRoom waits until more deliveries may come, and returns false when none should any more. Without a subscription all may come that
+// EventMesh still has for the client: most of it is under way already.
 func (p *poller) awaitRoom() (proceed bool, err error) {
-	for p.ledger.room() < 1 {
+	for !p.suspended.Load() && p.ledger.room() < 1 {
 		if p.s.leaves() {
 			return false, nil
 		}

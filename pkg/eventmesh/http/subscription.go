@@ -115,9 +115,13 @@ func (p *poller) end(ctx context.Context) error {
 	return p.remove(ctx)
 }
 
-// proceed makes a subscription again after those that were suspended, when all that came before is dealt with.
+// proceed makes a subscription again after those that were suspended, when all that came before is dealt with. It does not wait for that
+// for long: what EventMesh delivers again fills the client's buffer, and a client whose buffer is full gets nothing more for good.
 func (p *poller) proceed(ctx context.Context) error {
-	if !p.ledger.awaitNone(ctx, p.s.leaving) {
+	soon, cancel := context.WithTimeout(ctx, pollTimeout)
+	defer cancel()
+	if !p.ledger.awaitNone(soon, p.s.leaving) {
+		p.ledger.late()
 		return nil
 	}
 	return p.subscribe(ctx)
