@@ -43,7 +43,7 @@ func Difference(got, want event.Event) string {
 // Through returns what comes out of EventMesh of an event, for subscribers of every form, and where its storage makes texts of all
 // attributes, as RocketMQ does.
 func Through(e event.Event) (all []event.Event, err error) {
-	for _, form := range []wire.Form{wire.NativeForm, wire.JSONForm, wire.HTTPForm} {
+	for _, form := range []wire.Form{wire.NativeForm, wire.JSONForm, wire.HTTPForm, wire.BridgeForm} {
 		carried, err := wire.Encode(e, "orders", form)
 		if err != nil {
 			return nil, err
@@ -58,7 +58,7 @@ func Through(e event.Event) (all []event.Event, err error) {
 		}
 		stored.DataEncoded = carried.DataEncoded
 		var got event.Event
-		if form == wire.HTTPForm {
+		if form == wire.HTTPForm || form == wire.BridgeForm {
 			got, err = wire.DecodeHTTP(stored)
 		} else {
 			got, _, err = wire.Decode(stored)

@@ -9,9 +9,50 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/mediatype"
 )
 
-// MaxAttribute is how many bytes the value of an attribute may have over HTTP. Memory storage accepts an event with a longer one, and loses
-// it with all that it was about to deliver.
-const MaxAttribute = 4096
+// Over HTTP an event may have so many attributes, and the value of one so many bytes. Memory storage accepts an event with more, and loses it
+// with all that it was about to deliver.
+const (
+	MaxAttributes    = 64
+	MaxAttributeSize = 4096
+)
+
+// CheckAttributes refuses an event of [Encode] that EventMesh would accept, and lose. The error is an ErrTooLarge or ErrInvalidEvent.
+func CheckAttributes(carried event.Event) error {
+	c, ok := carried.Context.(*event.EventContextV1)
+	if !ok {
+		return fmt.Errorf("%w: specversion %s is not supported", ErrInvalidEvent, carried.SpecVersion())
+	}
+	count := 1 + len(c.Extensions) // with specversion
+	if c.Time != nil {
+		count++
+	}
+	for _, a := range texts(c) {
+		if a.value != "" {
+			count++
+		}
+		if err := checkSize(a.name, a.value); err != nil {
+			return err
+		}
+	}
+	if count > MaxAttributes {
+		return fmt.Errorf("%w: %d attributes, EventMesh carries at most %d over HTTP", ErrTooLarge, count, MaxAttributes)
+	}
+	for name, value := range c.Extensions {
+		if s, ok := value.(string); ok { // as all are
+			if err := checkSize(name, s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func checkSize(name, value string) error {
+	if len(value) > MaxAttributeSize {
+		return fmt.Errorf("%w: attribute %s has %d bytes, EventMesh carries at most %d over HTTP", ErrTooLarge, name, len(value), MaxAttributeSize)
+	}
+	return nil
+}
 
 // jsonOverHTTP tells the content types whose data EventMesh parses and writes again over HTTP: those that the SDK of CloudEvents for Java
 // takes for JSON.
@@ -32,7 +73,7 @@ func encodeHTTP(c *event.EventContextV1, data []byte) event.Event {
 		mark, data = dataEmpty, []byte(placeholder)
 	case isJSON && survivesParsing(data):
 		return event.Event{Context: c, DataEncoded: data}
-	case isJSON && keepText(c, data, MaxAttribute):
+	case isJSON && keepText(c, data, MaxAttributeSize):
 		c.Extensions[markContentType], c.Extensions[markData] = contentType, dataJSON
 		return event.Event{Context: c, DataEncoded: data}
 	case contentType == "", isJSON, mediatype.IsJSON(contentType), mediatype.IsCloudEvents(contentType):

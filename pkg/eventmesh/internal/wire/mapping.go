@@ -23,7 +23,8 @@ import (
 //	emxtypes            the types of extensions that are no strings, or blank ones, as "name:type" separated by commas
 //	emx<name>           extension <name>, whose own name EventMesh uses, or that itself starts with the prefix
 //
-// Over HTTP the subject travels as itself, and emxjson is at most as long as an attribute there may be.
+// Over HTTP the subject travels as itself, and emxjson is at most as long as an attribute there may be. What a client of 1.x publishes to
+// subscribers over HTTP has emxsubject always: it is empty where the event has no subject.
 const Prefix = "emx"
 
 const (
@@ -61,11 +62,14 @@ func Encode(e event.Event, topic string, form Form) (event.Event, error) {
 	if err := encodeExtensions(out.Extensions, in.Extensions, form); err != nil {
 		return event.Event{}, fmt.Errorf("%w: %w", ErrInvalidEvent, err)
 	}
-	if form == HTTPForm {
-		return encodeHTTP(&out, e.DataEncoded), nil
+	if form != HTTPForm {
+		out.Subject = &topic
+		if in.Subject != nil || form == BridgeForm {
+			out.Extensions[markSubject] = deref(in.Subject)
+		}
 	}
-	if out.Subject = &topic; in.Subject != nil {
-		out.Extensions[markSubject] = *in.Subject
+	if form.overHTTP() {
+		return encodeHTTP(&out, e.DataEncoded), nil
 	}
 	return event.Event{Context: &out, DataEncoded: encodeData(&out, e.DataEncoded, form)}, nil
 }
@@ -135,7 +139,9 @@ func decode(out *event.EventContextV1, data []byte, reserved map[string]bool) (e
 		return event.Event{}, fmt.Errorf("decoding event: %w", err)
 	}
 	if subject, ok := marks[markSubject]; ok {
-		out.Subject = &subject
+		if out.Subject = &subject; subject == "" {
+			out.Subject = nil
+		}
 	}
 	if data, err = decodeData(out, data, marks); err != nil {
 		return event.Event{}, fmt.Errorf("decoding data: %w", err)
@@ -161,7 +167,7 @@ func encodeExtensions(out, in map[string]any, form Form) error {
 			switch {
 			case kind == typeBlank:
 				value = fmt.Sprint(placeholder, value)
-			case form == HTTPForm, form == JSONForm && kind != typeBoolean && kind != typeInteger:
+			case form.overHTTP(), form == JSONForm && kind != typeBoolean && kind != typeInteger:
 				value = text
 			case (kind == typeURI || kind == typeURIRef) && !javauri.Valid(text): // which EventMesh would parse
 				value = text
@@ -204,6 +210,9 @@ func decodeExtensions(out *event.EventContextV1, in map[string]any, reserved map
 			continue
 		}
 		if !escaped {
+			if _, isOthers := in[Prefix+name]; isOthers { // the publisher's client has added it
+				continue
+			}
 			own = name
 		}
 		value, err := typed(value, kinds[own])

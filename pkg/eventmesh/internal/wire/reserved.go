@@ -1,5 +1,7 @@
 package wire
 
+import "maps"
+
 // reserved are the names of the extensions that EventMesh uses or adds; an event's own extension of such a name travels
 // under [Prefix]. The list was seen on events that a 1.12 server delivered.
 var reserved = func() map[string]bool {
@@ -41,15 +43,30 @@ var reservedByHTTP = map[string]bool{
 	"emttl": true, CorrelationID: true, "emtenantid": true,
 	"emmqoffset": true, "emmqpartition": true, "empopck": true,
 	"datacontentencoding": true, // which it leaves out of what it delivers
+	"emdeliveryid":        true, // which it adds over gRPC
 }
+
+// ReservedByHTTP tells whether EventMesh's HTTP API uses extensions of that name, so that [DecodeHTTP] leaves them out.
+func ReservedByHTTP(name string) bool { return reservedByHTTP[name] }
+
+// reservedByBridge are those of either.
+var reservedByBridge = func() map[string]bool {
+	names := maps.Clone(reserved)
+	maps.Copy(names, reservedByHTTP)
+	return names
+}()
 
 // CorrelationID is the extension by which the HTTP API finds who waits for a reply.
 const CorrelationID = "emcorrelationid"
 
 // reserved are the names of the extensions that EventMesh uses for what travels in a form.
 func (f Form) reserved() map[string]bool {
-	if f == HTTPForm {
+	switch f {
+	case HTTPForm:
 		return reservedByHTTP
+	case BridgeForm:
+		return reservedByBridge
+	default:
+		return reserved
 	}
-	return reserved
 }

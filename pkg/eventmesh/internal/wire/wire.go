@@ -16,7 +16,12 @@ const (
 	// HTTPForm leaves the subject as it is, makes texts of all attributes, and data that EventMesh would write anew one that is no JSON. It
 	// is for EventMesh's HTTP API, which has the topic elsewhere.
 	HTTPForm
+	// BridgeForm is HTTPForm with the topic as the subject. It is for what clients of 1.x publish to the HTTP API's subscribers.
+	BridgeForm
 )
+
+// overHTTP tells whether events of a form come to subscribers over EventMesh's HTTP API.
+func (f Form) overHTTP() bool { return f == HTTPForm || f == BridgeForm }
 
 // Rendering is how the subscribers of a transport get events. EventMesh delivers an event to no others than those that its publisher
 // has named, and renders it for them by what the publisher has said of it: nothing tells that somebody else subscribes.
