@@ -48,7 +48,7 @@ func BenchmarkEncode(b *testing.B) {
 		}
 		p := &publisher{form: rendering.Form, client: client, encoded: encoded}
 		measure(b, "ours/for "+to.Traits().Scheme, func() error {
-			m, err := p.message(e, "orders", published)
+			m, err := p.message(e, "orders", 0)
 			if err == nil {
 				_, err = newMessages().Marshal(m)
 			}

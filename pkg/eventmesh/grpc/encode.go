@@ -46,7 +46,7 @@ func encode(e event.Event, more int) (encoded, error) {
 		contentType = *c.DataContentType
 		m = m.attribute(keyContentType, contentType)
 	}
-	if wire.IsText(contentType) {
+	if wire.IsText(contentType) && !e.DataBase64 {
 		data = fieldTextData
 	}
 	return protowire.AppendBytes(m.tag(data), e.DataEncoded), nil

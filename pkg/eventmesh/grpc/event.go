@@ -19,10 +19,17 @@ func fromProto(m *pb.CloudEvent) (event.Event, error) {
 	source, _ := attribute.URI(m.GetSource())
 	c := event.EventContextV1{ID: m.GetId(), Source: types.URIRef{URL: source}, Type: m.GetType()}
 	e := event.Event{Context: &c}
+	bridged := isBridged(m)
 	for name, value := range m.GetAttributes() {
 		v, err := fromValue(value)
 		if name == "" || v == nil { // which EventMesh lets pass
 			continue
+		}
+		if bridged {
+			if isBridges(name) {
+				continue
+			}
+			v = withSeconds(name, v)
 		}
 		if err == nil {
 			err = setAttribute(&c, name, v)

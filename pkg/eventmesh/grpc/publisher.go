@@ -54,9 +54,13 @@ func (Transport) OpenPublisher(ctx context.Context, a eventmesh.Address, c event
 		client: client, encoded: encoded, form: c.Rendering.Form,
 	}
 	p.ctx, p.cancelAll = context.WithCancel(context.Background())
-	if err := p.Heartbeat(ctx); err != nil {
+	answer, err := p.ask(ctx)
+	if err != nil {
 		_ = p.Close()
 		return nil, err
+	}
+	if isOfBridge(answer) {
+		p.form = wire.BridgeForm
 	}
 	// The first call can be answered before the connection calls itself ready, which Wait relies on.
 	for state := conn.GetState(); state != connectivity.Ready; state = conn.GetState() {
@@ -79,7 +83,7 @@ func publisherAttributes(c eventmesh.Client) attributes {
 }
 
 func (p *publisher) Publish(ctx context.Context, topic string, e event.Event) error {
-	m, err := p.message(e, topic, published)
+	m, err := p.message(e, topic, 0)
 	if err != nil {
 		return err
 	}
@@ -89,11 +93,11 @@ func (p *publisher) Publish(ctx context.Context, topic string, e event.Event) er
 }
 
 func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*event.Event, error) {
-	ttl := published
+	patience := timeToLive
 	if deadline, ok := ctx.Deadline(); ok {
-		ttl = milliseconds(time.Until(deadline))
+		patience = max(time.Until(deadline), time.Millisecond)
 	}
-	m, err := p.message(e, topic, ttl)
+	m, err := p.message(e, topic, patience)
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +113,9 @@ func (p *publisher) Request(ctx context.Context, topic string, e event.Event) (*
 			return nil, err
 		}
 	}
+	if p.form == wire.BridgeForm {
+		return wire.DecodeReplyHTTP(fromProto(answer))
+	}
 	return wire.DecodeReply(fromProto(answer))
 }
 
@@ -121,10 +128,18 @@ func (p *publisher) invoke(ctx context.Context, method string, request, answer a
 	return err
 }
 
-func (p *publisher) message(e event.Event, topic, ttl string) (encoded, error) {
+// message returns an event, with the patience for the reply where one is due.
+func (p *publisher) message(e event.Event, topic string, patience time.Duration) (encoded, error) {
 	carried, err := wire.Encode(e, topic, p.form)
 	if err != nil {
 		return nil, err
+	}
+	if p.form == wire.BridgeForm {
+		return encodeBridge(carried, patience)
+	}
+	ttl := published
+	if patience > 0 {
+		ttl = milliseconds(patience)
 	}
 	const own = 128 // bytes of what follows, besides the client's attributes
 	m, err := encode(carried, own+len(p.encoded))
@@ -139,11 +154,16 @@ func (p *publisher) message(e event.Event, topic, ttl string) (encoded, error) {
 
 // Heartbeat asks the server for any answer: it keeps no sessions of publishers, and refuses their heartbeats.
 func (p *publisher) Heartbeat(ctx context.Context) error {
-	_, err := p.alive.Heartbeat(ctx, control(p.client, "[]", attributes{"clienttype": integer(clientPublisher)}))
+	_, err := p.ask(ctx)
+	return err
+}
+
+func (p *publisher) ask(ctx context.Context) (*pb.CloudEvent, error) {
+	answer, err := p.alive.Heartbeat(ctx, control(p.client, "[]", attributes{"clienttype": integer(clientPublisher)}))
 	if err != nil {
-		return callError(err)
+		return nil, callError(err)
 	}
-	return nil
+	return answer, nil
 }
 
 // Wait watches the connection: with the first change from ready it is over, though gRPC may have another one before that is seen.
