@@ -16,6 +16,10 @@ import (
 // nothing any more once EventMesh looks for clients that do not poll, though their heartbeats succeed and their streams go on; what they got
 // until then they cannot acknowledge; and all groups share the events of a topic.
 
+// errBridge ends a session that has subscribed to the bridge, or was about to. Subscribing alone takes events from other subscribers.
+var errBridge = fmt.Errorf("%w: this is the gRPC bridge of the release after 1.12, which ends subscriptions within a minute without a word, "+
+	"and delivers events up to six times; use http://host:10105", eventmesh.ErrUnsupported)
+
 // isOfBridge tells whether an answer comes from the bridge: those of 1.12 have no source and no type of their own.
 func isOfBridge(answer *pb.CloudEvent) bool {
 	return strings.HasPrefix(answer.GetId(), "resp-") && answer.GetSource() == "/" && answer.GetType() == "org.apache.eventmesh"

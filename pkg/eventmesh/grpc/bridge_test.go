@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -256,5 +257,52 @@ func TestWhatTheBridgeWouldLose(t *testing.T) {
 	}
 	if err := p.Publish(t.Context(), "orders", e); !errors.Is(err, eventmesh.ErrTooLarge) {
 		t.Errorf("with too many attributes: got %v", err)
+	}
+}
+
+// TestSubscribersDoNotSubscribeToTheBridge, be it the first time or after a session with what was there before.
+func TestSubscribersDoNotSubscribeToTheBridge(t *testing.T) {
+	b := newBridge(t)
+	for _, returning := range []bool{false, true} {
+		c := client
+		c.Returning = returning
+		_, err := Transport{}.OpenSubscriber(t.Context(), b.grpc, c, eventmesh.Subscription{Topics: []string{"orders"}})
+		if !errors.Is(err, eventmesh.ErrUnsupported) {
+			t.Errorf("got %v, want %v", err, eventmesh.ErrUnsupported)
+		}
+	}
+	s, err := eventmesh.NewSubscriber(b.config(b.grpc), eventmesh.Subscription{Topics: []string{"orders"}}, Transport{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	await.Until(t, await.Patience, func() string {
+		err := s.Ready()
+		unsupported := errors.Is(err, eventmesh.ErrNotConnected) && errors.Is(err, eventmesh.ErrUnsupported)
+		if !unsupported || !strings.Contains(err.Error(), "use http://host:10105") {
+			return fmt.Sprintf("got %v, want the reason", err)
+		}
+		return ""
+	})
+	if n := b.server.Subscribers("orders"); n != 0 {
+		t.Errorf("got %d subscribers, who take events from others", n)
+	}
+}
+
+// TestTheBridgeIsKnownByEachAnswer, should that to the first heartbeat be missing.
+func TestTheBridgeIsKnownByEachAnswer(t *testing.T) {
+	answer := slices.Concat(field(fieldID, []byte("resp-1")), field(fieldSource, []byte("/")), field(fieldType, []byte("org.apache.eventmesh")),
+		attributeField("statuscode", "0"))
+	beats := 0
+	a := serveAll(t, map[string]func(grpc.ServerStream) error{
+		pb.ConsumerService_SubscribeStream_FullMethodName: sends(answer),
+		pb.HeartbeatService_Heartbeat_FullMethodName: func(stream grpc.ServerStream) error {
+			beats++
+			return sends()(stream)
+		},
+	})
+	_, err := Transport{}.OpenSubscriber(t.Context(), a, client, eventmesh.Subscription{Topics: []string{"orders"}})
+	if !errors.Is(err, eventmesh.ErrUnsupported) || beats == 0 {
+		t.Errorf("got %v after %d heartbeats, want %v", err, beats, eventmesh.ErrUnsupported)
 	}
 }

@@ -6,4 +6,8 @@
 // is RocketMQ: then OpenSubscriber fetches them, with duplicates where the group has other members.
 //
 // A message has at most 4 MiB. Events reach gRPC subscribers only, or those of one other transport, if the configuration names it.
+//
+// The EventMesh of the release after 1.12 has a bridge for clients of this protocol. Publishers can use it, and reach its subscribers over
+// HTTP. OpenSubscriber returns an [eventmesh.ErrUnsupported] there, before it subscribes: the bridge ends subscriptions within a minute
+// without a word, delivers what nobody can acknowledge up to six times, and shares events between groups.
 package grpc

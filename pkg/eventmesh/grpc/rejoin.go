@@ -23,13 +23,14 @@ const (
 	noTopic = "no/topic"
 )
 
-// ghost tells whether EventMesh counts a session of this client as a member of its group, before this one is.
+// ghost tells whether EventMesh counts a session of this client as a member of its group, before this one is. The error is that there is
+// no EventMesh, or one that no session should subscribe to.
 func (s *subscriber) ghost(ctx context.Context) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, rejoinTimeout)
 	defer cancel()
 	err := s.beat(ctx)
 	var refusal *eventmesh.RefusalError
-	if errors.Is(err, eventmesh.ErrNotConnected) && !errors.As(err, &refusal) {
+	if errors.Is(err, eventmesh.ErrUnsupported) || errors.Is(err, eventmesh.ErrNotConnected) && !errors.As(err, &refusal) {
 		return false, err
 	}
 	return err == nil, nil // no answer in time makes the session no worse

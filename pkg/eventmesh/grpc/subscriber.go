@@ -64,12 +64,10 @@ func (Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c even
 	}
 	var streamCtx context.Context
 	streamCtx, s.cancelStream = context.WithCancel(context.Background())
-	stranded := c.Returning
-	if !stranded {
-		if stranded, err = s.ghost(ctx); err != nil {
-			_ = s.Close()
-			return nil, err
-		}
+	stranded, err := s.ghost(ctx)
+	if err != nil {
+		_ = s.Close()
+		return nil, err
 	}
 	if sub.MakeTopics && !c.Returning {
 		s.makeTopics(ctx, sub.Topics)
@@ -81,7 +79,7 @@ func (Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c even
 		}
 		return nil, err
 	}
-	if stranded {
+	if stranded || c.Returning {
 		s.rejoin(ctx)
 	}
 	return s, nil
@@ -151,6 +149,9 @@ func (s *subscriber) subscribe(ctx, streamCtx context.Context) error {
 	first, err := stream.Recv()
 	if errors.Is(err, io.EOF) {
 		return fmt.Errorf("%w: EventMesh ended the stream instead of subscribing", eventmesh.ErrRefused)
+	}
+	if isOfBridge(first) {
+		return errBridge
 	}
 	return check(outcomeOf(first), err)
 }
@@ -253,6 +254,9 @@ func (s *subscriber) Heartbeat(ctx context.Context) error {
 
 func (s *subscriber) beat(ctx context.Context) error {
 	answer, err := s.alive.Heartbeat(ctx, control(s.client, s.heartbeat, attributes{"clienttype": integer(clientSubscriber)}))
+	if isOfBridge(answer) {
+		return errBridge
+	}
 	return check(outcomeOf(answer), err)
 }
 
