@@ -23,10 +23,11 @@ type lone struct {
 	publish func(id string)
 }
 
-func joinAlone(t *testing.T) *lone {
+func joinAlone(t *testing.T, o next.Options) *lone {
 	t.Helper()
 	pipe := &next.Pipe{}
-	m := &lone{t: t, server: next.New(t, next.Options{Listen: pipe.Listen, RecordDeliveries: true, Logf: t.Logf})}
+	o.Listen, o.RecordDeliveries, o.Logf = pipe.Listen, true, t.Logf
+	m := &lone{t: t, server: next.New(t, o)}
 	transport := Transport{dial: pipe.DialContext}
 	addresses, err := eventmesh.ParseAddresses(m.server.URL(), transport)
 	if err != nil {
@@ -90,7 +91,7 @@ func (m *lone) heartbeats(until <-chan struct{}) {
 // A session that had ended its subscription hung for good when EventMesh did not answer the next one, and its heartbeats with it.
 func TestStalledSubscriptionEndsTheSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := joinAlone(t)
+		m := joinAlone(t, next.Options{})
 		m.publish("1")
 		time.Sleep(2 * patience) // nobody receives it
 		if n := m.server.Members("T"); n != 0 {
@@ -113,7 +114,7 @@ func TestSubscriptionThatIsNotRenewed(t *testing.T) {
 	for name, faults := range map[string]next.Faults{"refused": {RefuseSubscribe: true}, "stalled": {StallSubscribe: true}} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				m := joinAlone(t)
+				m := joinAlone(t, next.Options{})
 				stop := make(chan struct{})
 				defer close(stop)
 				ended := m.receive()
@@ -147,7 +148,7 @@ func TestSubscriptionThatIsNotRenewed(t *testing.T) {
 // EventMesh forgot the client, or gave it up for good.
 func TestNothingIsAcknowledgedForLong(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		m := joinAlone(t)
+		m := joinAlone(t, next.Options{})
 		r := &receiver{came: map[string]int{}}
 		go r.run(m.session)
 		n := 0
@@ -163,21 +164,33 @@ func TestNothingIsAcknowledgedForLong(t *testing.T) {
 		time.Sleep(160 * time.Second)
 		r.goAway(false)
 		time.Sleep(time.Minute)
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		for i := range n {
-			if got := r.came[strconv.Itoa(i)]; got != 1 {
-				t.Fatalf("event %d of %d came %d times, want once", i, n, got)
-			}
-		}
+		r.wantOnce(t, n)
 		if dead, pending := len(m.server.Published("T_DLQ")), m.server.Pending("T"); dead > 0 || pending > 0 {
 			t.Errorf("%d events are among the dead letters, and %d are pending, want none", dead, pending)
 		}
 	})
 }
 
+// A receiver that is slower than the publishers, and never stops, left ever more in the buffer, until EventMesh gave its client up for good.
+func TestReceiverThatFallsBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := joinAlone(t, next.Options{StallAbove: 2000})
+		r := &receiver{came: map[string]int{}, pause: 10 * time.Millisecond}
+		go r.run(m.session)
+		const n = 4000
+		for i := range n {
+			m.publish(strconv.Itoa(i))
+			time.Sleep(2 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		r.wantOnce(t, n)
+	})
+}
+
 // receiver acknowledges what it receives, but not while it is away.
 type receiver struct {
+	pause time.Duration // after each delivery
+
 	mu   sync.Mutex
 	away bool
 	held []*eventmesh.Delivery
@@ -192,6 +205,7 @@ func (r *receiver) run(session eventmesh.SubscriberSession) {
 			return
 		}
 		r.take(d)
+		time.Sleep(r.pause)
 	}
 }
 
@@ -215,4 +229,16 @@ func (r *receiver) goAway(away bool) {
 	defer r.mu.Unlock()
 	r.away = away
 	r.acknowledge()
+}
+
+// wantOnce fails unless the events with the numbers below n have come, once.
+func (r *receiver) wantOnce(t *testing.T, n int) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range n {
+		if got := r.came[strconv.Itoa(i)]; got != 1 {
+			t.Fatalf("event %d of %d came %d times, want once", i, n, got)
+		}
+	}
 }

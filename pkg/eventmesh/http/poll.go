@@ -21,8 +21,9 @@ import (
 const (
 	// answerTimeout is how long the answer to a request may take that EventMesh answers at once.
 	answerTimeout = 10 * time.Second
-	// maxPoll is how many deliveries one poll asks for at most: as many as EventMesh takes out of its storage at once.
-	maxPoll = 100
+	// maxPoll is how many deliveries one poll asks for at most: twice what EventMesh takes out of its storage at once, so that an answer with
+	// fewer shows that no others wait.
+	maxPoll = 200
 	// pollBytes is how many bytes one poll should bring at most, by the size of the last ones.
 	pollBytes = 4 << 20
 	// poisonLife is how long EventMesh goes on to deliver an event that it cannot write, as it does with any that nobody acknowledges.
@@ -36,7 +37,7 @@ var errUnwritable = errors.New("EventMesh closes the connection when it should w
 // poll asks for what there is, and waits for so long while there is nothing.
 func (p *poller) poll(wait time.Duration) ([]*eventmesh.Delivery, error) {
 	most := p.most()
-	p.brought = 0
+	p.asked, p.brought = most, 0
 	ctx, cancel := context.WithTimeout(p.s.ctx, max(wait, 0)+answerTimeout)
 	defer cancel()
 	a, err := p.there.Load().get(ctx, pathPoll+"?clientId="+p.client+
@@ -115,6 +116,9 @@ func (p *poller) read(body []byte) (deliveries []*eventmesh.Delivery, err error)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("polling topic %s: %w: %w", p.topic, eventmesh.ErrNotConnected, err)
+	}
+	if p.brought < p.asked {
+		p.emptied = time.Now()
 	}
 	if p.brought > 0 {
 		p.size = len(body) / p.brought

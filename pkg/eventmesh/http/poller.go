@@ -35,11 +35,14 @@ type poller struct {
 	singly  time.Time // until then one event is polled for at a time
 	told    time.Time // until then nobody need be told again of an event that EventMesh cannot write
 	size    int       // of an event in bytes, about
+	asked   int       // how many deliveries the last poll asked for
+	emptied time.Time // when a poll has brought all that there was
 	brought int       // how many deliveries the last poll brought, those included that are under way already
 }
 
 // run polls, and hands over what comes, until the session ends or its member has left.
 func (p *poller) run() error {
+	p.emptied = time.Now()
 	for pause := unknownPause; p.s.ctx.Err() == nil; {
 		leaves := p.s.leaves()
 		if proceed, err := p.awaitRoom(); err != nil || !proceed {
@@ -107,6 +110,11 @@ func (p *poller) awaitRoom() (proceed bool, err error) {
 func (p *poller) hand(d *eventmesh.Delivery) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
+	if time.Since(p.emptied) > patience { // others wait behind this one
+		if err := p.suspend(p.s.ctx); err != nil {
+			return err
+		}
+	}
 	for {
 		select {
 		case p.s.deliveries <- d:

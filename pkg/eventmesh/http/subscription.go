@@ -124,6 +124,7 @@ func (p *poller) proceed(ctx context.Context) error {
 		p.ledger.late()
 		return nil
 	}
+	p.emptied = time.Now()
 	return p.subscribe(ctx)
 }
 
