@@ -54,16 +54,16 @@ const (
 )
 
 // newNextRelease starts one that has in common with the other what it can.
-func newNextRelease(t *testing.T, o eventmeshtest.Options) nextRelease {
-	t.Helper()
-	storage := next.Memory
-	if o.Storage == eventmeshtest.RocketMQ {
-		storage = next.Holding
+func newNextRelease(with setting) nextRelease {
+	with.t.Helper()
+	o := next.Options{RecordDeliveries: with.options.RecordDeliveries, Logf: with.options.Logf}
+	if !with.patient {
+		o.PumpInterval, o.AcknowledgeWithin, o.MaxDeliveries = pumpInterval, acknowledgeWithin, maxDeliveries
 	}
-	return nextRelease{next.New(t, next.Options{
-		Storage: storage, PumpInterval: pumpInterval, AcknowledgeWithin: acknowledgeWithin, MaxDeliveries: maxDeliveries,
-		RecordDeliveries: o.RecordDeliveries, Logf: o.Logf,
-	})}
+	if with.options.Storage == eventmeshtest.RocketMQ {
+		o.Storage = next.Holding
+	}
+	return nextRelease{next.New(with.t, o)}
 }
 
 // SetFaults sets those that come closest. A heartbeat is a poll, or a subscription.

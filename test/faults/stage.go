@@ -34,6 +34,8 @@ type setting struct {
 	// buffer is memory or spool.
 	buffer  string
 	options eventmeshtest.Options
+	// patient lets EventMesh wait for acknowledgements over HTTP as long as a real one.
+	patient bool
 	// deadLetters gives the source a dead letter sink.
 	deadLetters bool
 	environment []string
@@ -120,7 +122,7 @@ func newStage(with setting) *stage {
 		}
 	})
 	if with.transport == httpAPI {
-		s.server = newNextRelease(with.t, with.options)
+		s.server = newNextRelease(with)
 	} else {
 		s.classic = eventmeshtest.New(with.t, with.options)
 		s.server = release112{s.classic, with.transport}
