@@ -170,6 +170,8 @@ func (e *evidence) loss(id string, p publication, h *handOuts, asked bool) strin
 	switch {
 	case p.confirmed && e.blind:
 		reason = inKilledServer
+	case p.confirmed && e.buried[id]:
+		reason = moved
 	case p.confirmed:
 		reason = neverHandedOut
 	}

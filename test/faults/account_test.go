@@ -43,6 +43,7 @@ func TestAccountOfALoss(t *testing.T) {
 		"in a connection that the source closed":               {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.ByServer, eventmeshtest.Gone)}, want: lostBySource},
 		"not acknowledged by a killed source":                  {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.Unacknowledged, eventmeshtest.Gone)}, killed: true, want: unacknowledged},
 		"polled by a source that has ended":                    {deliveries: []eventmeshtest.Delivery{polled}, want: unacknowledged},
+		"moved to the dead letters, and never polled":          {buried: true, want: moved},
 		"polled, and moved to the dead letters":                {deliveries: []eventmeshtest.Delivery{polled}, buried: true, want: moved},
 		"written to a dead stream":                             {deliveries: []eventmeshtest.Delivery{lost}, want: deadStream},
 		"handed out again, and acknowledged the first time":    {deliveries: []eventmeshtest.Delivery{handedOut(eventmeshtest.ByClient, eventmeshtest.Gone), lost}, want: lostBySource},
