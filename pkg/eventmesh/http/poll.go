@@ -117,9 +117,6 @@ func (p *poller) read(body []byte) (deliveries []*eventmesh.Delivery, err error)
 	if err != nil {
 		return nil, fmt.Errorf("polling topic %s: %w: %w", p.topic, eventmesh.ErrNotConnected, err)
 	}
-	if p.brought < p.asked {
-		p.emptied = time.Now()
-	}
 	if p.brought > 0 {
 		p.size = len(body) / p.brought
 	}

@@ -13,6 +13,8 @@ const (
 	pollTimeout = 2 * time.Second
 	// atOnce has EventMesh answer a poll at once.
 	atOnce = -time.Millisecond
+	// waited is how long a poll takes at least that has found nothing at first, and less one that has.
+	waited = 50 * time.Millisecond
 	// unknownPause is the least time between subscribing and doing so again because EventMesh does not know the client.
 	unknownPause = 200 * time.Millisecond
 	// patience is how long deliveries may wait for their receiver until the subscription ends. In that time EventMesh may take 1,000 more
@@ -36,7 +38,7 @@ type poller struct {
 	told    time.Time // until then nobody need be told again of an event that EventMesh cannot write
 	size    int       // of an event in bytes, about
 	asked   int       // how many deliveries the last poll asked for
-	emptied time.Time // when a poll has brought all that there was
+	emptied time.Time // when nothing was left for the client
 	brought int       // how many deliveries the last poll brought, those included that are under way already
 }
 
@@ -56,6 +58,9 @@ func (p *poller) run() error {
 		deliveries, err := p.poll(wait)
 		if len(deliveries) > 0 {
 			p.came.Store(time.Now().UnixMilli())
+		}
+		if p.brought < p.asked || time.Since(began) >= waited {
+			p.emptied = time.Now()
 		}
 		for _, d := range deliveries {
 			if err == nil {

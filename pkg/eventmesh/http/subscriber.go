@@ -44,6 +44,7 @@ func (t Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c ev
 			s: s, topic: topic, client: clientID(c, topic, sub.Mode), ledger: newLedger(), broadcasting: sub.Mode == eventmesh.Broadcasting,
 		}
 		p.there.Store(s.session)
+		p.requests = make(chan struct{}, 1)
 		if err := p.subscribe(ctx); err != nil {
 			_ = s.Close()
 			return nil, err

@@ -261,3 +261,19 @@ func TestLeavingUnderLoad(t *testing.T) {
 		m.want(n, 1, 5*time.Second, r, m.join("b", eventmesh.Subscription{}))
 	})
 }
+
+// Who polls for one event at a time keeps up with EventMesh, and its subscription.
+func TestSinglePollsKeepUp(t *testing.T) {
+	t.Parallel()
+	play(t, next.Options{}, func(m *mesh) {
+		r := m.join("a", eventmesh.Subscription{})
+		m.poison()
+		time.Sleep(time.Second)
+		const n = 6_000
+		m.publish(0, n, 10*time.Millisecond)
+		m.want(n, 1, time.Second, r)
+		if made := m.server.Members(topic); made < 6 {
+			t.Errorf("there are %d subscriptions after a minute, want one every 20 s, and one for each poll that broke: it was suspended", made)
+		}
+	})
+}

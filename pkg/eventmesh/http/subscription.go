@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -23,10 +22,10 @@ const (
 // subscriptions are those of a poller's client. EventMesh has each beside the others. While there is none it leaves events in its storage,
 // but for those that it is about to dispatch: they are lost.
 type subscriptions struct {
-	mu        sync.Mutex  // held during the requests
-	last      time.Time   // when the last one was made
-	suspended atomic.Bool // there is none, until what has come is dealt with
-	left      bool        // there will be none
+	requests  chan struct{} // holds a value while some are made
+	last      time.Time     // when the last one was made
+	suspended atomic.Bool   // there is none, until what has come is dealt with
+	left      bool          // there will be none
 }
 
 // subscription is the body of a request to subscribe or unsubscribe.
@@ -36,14 +35,28 @@ type subscription struct {
 	Mode   string `json:"mode,omitempty"`
 }
 
+// lock lets nobody else make requests until unlock, and fails when the context ends before it can.
+func (s *subscriptions) lock(ctx context.Context) error {
+	select {
+	case s.requests <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("another request for the subscription is under way: %w", ctx.Err())
+	}
+}
+
+func (s *subscriptions) unlock() { <-s.requests }
+
 // subscribe makes a subscription, unless the member has left.
 func (p *poller) subscribe(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if err := p.lock(ctx); err != nil {
+		return err
+	}
+	defer p.unlock()
 	return p.add(ctx)
 }
 
-// add does so. p.mu is held.
+// add does so. The requests are locked.
 func (p *poller) add(ctx context.Context) error {
 	if p.left {
 		return nil
@@ -65,7 +78,7 @@ func (p *poller) add(ctx context.Context) error {
 }
 
 // remove ends all subscriptions of the client, whoever of the group has made them: EventMesh ends one at a time, and which is by chance.
-// Other members make theirs again. p.mu is held.
+// Other members make theirs again. The requests are locked.
 func (p *poller) remove(ctx context.Context) error {
 	for {
 		a, err := p.there.Load().postJSON(ctx, pathUnsubscribe, subscription{Client: p.client, Topic: p.topic})
@@ -80,8 +93,10 @@ func (p *poller) remove(ctx context.Context) error {
 
 // renew makes another subscription before those that there are end. Where it cannot, it ends them in time: the session may still receive.
 func (p *poller) renew(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if err := p.lock(ctx); err != nil {
+		return err
+	}
+	defer p.unlock()
 	switch {
 	case p.left:
 		return nil
@@ -100,15 +115,17 @@ func (p *poller) renew(ctx context.Context) error {
 
 // suspend ends the subscriptions until what has come is dealt with.
 func (p *poller) suspend(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if err := p.lock(ctx); err != nil {
+		return err
+	}
+	defer p.unlock()
 	if p.left || p.suspended.Load() {
 		return nil
 	}
 	return p.end(ctx)
 }
 
-// end ends the subscriptions while nothing is likely to be dispatched. p.mu is held.
+// end ends the subscriptions while nothing is likely to be dispatched. The requests are locked.
 func (p *poller) end(ctx context.Context) error {
 	p.awaitQuiet()
 	p.suspended.Store(true)
@@ -130,8 +147,10 @@ func (p *poller) proceed(ctx context.Context) error {
 
 // leave ends the subscriptions for good.
 func (p *poller) leave(ctx context.Context) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	if err := p.lock(ctx); err != nil {
+		return err
+	}
+	defer p.unlock()
 	p.left = true
 	if p.suspended.Load() {
 		return nil
