@@ -1,8 +1,11 @@
 package adapter
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,7 +17,9 @@ import (
 	"go.uber.org/zap/zapcore"
 	"go.uber.org/zap/zaptest/observer"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	transport "github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/http"
 )
 
 // write returns the path of a new file.
@@ -106,6 +111,11 @@ func TestClientConfigRefuses(t *testing.T) {
 		{"password file a folder", EventMesh{PasswordFile: t.TempDir()}, []string{"EVENTMESH_PASSWORD_FILE: "}},
 		{"CA file missing", EventMesh{CAFile: missing}, []string{"EVENTMESH_CA_FILE: ", missing}},
 		{"CA file no PEM", EventMesh{CAFile: write(t, secret)}, []string{"EVENTMESH_CA_FILE is ", "certificates in PEM"}},
+		{"token file missing", EventMesh{TokenFile: missing}, []string{"EVENTMESH_TOKEN_FILE: ", missing}},
+		{"certificate without a key", EventMesh{CertFile: missing}, []string{"EVENTMESH_CERT_FILE", "EVENTMESH_KEY_FILE", "want both"}},
+		{"key without a certificate", EventMesh{KeyFile: missing}, []string{"EVENTMESH_CERT_FILE", "EVENTMESH_KEY_FILE", "want both"}},
+		{"certificate missing", EventMesh{CertFile: missing, KeyFile: missing}, []string{"EVENTMESH_CERT_FILE and EVENTMESH_KEY_FILE: ", missing}},
+		{"certificate no PEM", EventMesh{CertFile: write(t, secret), KeyFile: write(t, secret)}, []string{"EVENTMESH_CERT_FILE and EVENTMESH_KEY_FILE: "}},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -142,6 +152,61 @@ func TestPasswordFileIsReadAgain(t *testing.T) {
 	}
 	if _, err := got.Credentials(); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("got %v without the file", err)
+	}
+}
+
+func TestTokenFileIsReadAgain(t *testing.T) {
+	path := write(t, "first\n")
+	got, err := EventMesh{TokenFile: path}.ClientConfig("g", logger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"first", "second"} {
+		if err := os.WriteFile(path, []byte(" "+want+"\r\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c, err := got.Credentials(); err != nil || c.Token != want {
+			t.Errorf("got %q, error %v, want %q", c.Token, err, want)
+		}
+	}
+}
+
+// An EventMesh that asks for a certificate gets the one that is there at the moment.
+func TestClientCertificate(t *testing.T) {
+	authority := ingresstest.NewAuthority(t)
+	var shown []*x509.Certificate
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		shown = r.TLS.PeerCertificates
+		_, _ = io.WriteString(w, "[]")
+	}))
+	server.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: authority.Pool(), MinVersion: tls.VersionTLS12}
+	server.StartTLS()
+	defer server.Close()
+	block := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
+	e := EventMesh{CAFile: write(t, string(block)), CertFile: write(t, ""), KeyFile: write(t, "")}
+	address := eventmesh.Address{Scheme: "https", Host: server.Listener.Addr().String()}
+	for range 2 {
+		certificate, key, serial := authority.Issue(t)
+		for path, content := range map[string][]byte{e.CertFile: certificate, e.KeyFile: key} {
+			if err := os.WriteFile(path, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := e.ClientConfig("g", logger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := transport.Transport{}.OpenPublisher(t.Context(), address, eventmesh.Client{TLS: c.TLS})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = p.Close()
+		if len(shown) == 0 || shown[0].SerialNumber.Int64() != serial {
+			t.Errorf("got %d certificates, want the one with serial %d", len(shown), serial)
+		}
+	}
+	if _, err := (transport.Transport{}).OpenPublisher(t.Context(), address, eventmesh.Client{}); !errors.Is(err, eventmesh.ErrNotConnected) {
+		t.Errorf("without a certificate: got %v", err)
 	}
 }
 
