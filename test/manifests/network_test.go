@@ -11,6 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/yaml"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/transports"
 )
 
 // TestNetworkPolicies: each program has a policy, and each policy is about pods and ports that there are.
@@ -56,6 +58,7 @@ func checkPolicy(t *testing.T, policy *networkingv1.NetworkPolicy, pods []*corev
 		checkPorts(t, policy, rule.Ports, about)
 	}
 	for _, rule := range policy.Spec.Egress {
+		checkEventMesh(t, policy, rule.Ports)
 		for _, to := range rule.To {
 			found := selected(t, to.PodSelector, pods)
 			if len(found) == 0 {
@@ -63,6 +66,21 @@ func checkPolicy(t *testing.T, policy *networkingv1.NetworkPolicy, pods []*corev
 			}
 			checkPorts(t, policy, rule.Ports, found)
 		}
+	}
+}
+
+// checkEventMesh checks that what leads to EventMesh by one transport leads there by all.
+func checkEventMesh(t *testing.T, policy *networkingv1.NetworkPolicy, ports []networkingv1.NetworkPolicyPort) {
+	t.Helper()
+	var missing []string
+	for _, transport := range transports.All {
+		port := transport.Traits().Port
+		if !slices.ContainsFunc(ports, func(p networkingv1.NetworkPolicyPort) bool { return p.Port != nil && p.Port.String() == port }) {
+			missing = append(missing, port)
+		}
+	}
+	if len(missing) > 0 && len(missing) < len(transports.All) {
+		t.Errorf("policy %s leads to EventMesh, but not by its ports %v", policy.Name, missing)
 	}
 }
 
