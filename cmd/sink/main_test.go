@@ -162,7 +162,7 @@ func TestBadConfigurationStopsTheStart(t *testing.T) {
 	}{
 		{"no address", []string{topic}, []string{"EVENTMESH_URL", "missing", "grpc://"}},
 		{"malformed address", []string{topic, "EVENTMESH_URL=eventmesh:10205"}, []string{"EVENTMESH_URL", "eventmesh:10205", "grpc://"}},
-		{"unknown scheme", []string{topic, "EVENTMESH_URL=http://eventmesh"}, []string{"EVENTMESH_URL", "http://eventmesh", "grpc"}},
+		{"unknown scheme", []string{topic, "EVENTMESH_URL=amqp://eventmesh"}, []string{"EVENTMESH_URL", "amqp://eventmesh", "grpc"}},
 		{"address with a password", []string{topic, "EVENTMESH_URL=grpc://sink:" + password + "@eventmesh"}, []string{"EVENTMESH_URL", "credentials"}},
 		{"limit that is no number", []string{address, topic, "EVENTMESH_MAX_IN_FLIGHT=abc"}, []string{"EVENTMESH_MAX_IN_FLIGHT", `"abc"`, "at least 1"}},
 		{"negative limit", []string{address, topic, "EVENTMESH_MAX_IN_FLIGHT=-1"}, []string{"EVENTMESH_MAX_IN_FLIGHT", `"-1"`, "at least 1"}},

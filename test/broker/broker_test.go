@@ -19,7 +19,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/table"
 )
 
-var transports = []string{"gRPC", "TCP"}
+var transports = []string{"gRPC", "TCP", "HTTP"}
 
 // onBoth runs a test over each transport.
 func onBoth(t *testing.T, test func(t *testing.T, s *stage)) {
@@ -414,7 +414,7 @@ func TestConfigurationChanges(t *testing.T) {
 	s.triggers = []*eventingv1.Trigger{trigger("all", gets)}
 	s.play(t)
 	right := s.config
-	s.config = map[string]string{"eventmesh.url": "http://nowhere"}
+	s.config = map[string]string{"eventmesh.url": "amqp://nowhere"}
 	s.write(t)
 	await.Until(t, await.Patience, func() string {
 		for _, p := range []*process{s.ingress, s.dispatcher} {

@@ -62,7 +62,7 @@ func testConfigMapComesAndGoes(t *testing.T) {
 		lifecycleBroker.awaits(t, configResolved, corev1.ConditionFalse, "ConfigNotFound", "ConfigMap "+lifecycle+"/eventmesh")
 		deliver(t, 3, receiverOfAll)
 	}) && t.Run("with a wrong URL", func(t *testing.T) {
-		configure(t, lifecycle, map[string]string{"eventmesh.url": "http://nowhere"})
+		configure(t, lifecycle, map[string]string{"eventmesh.url": "amqp://nowhere"})
 		lifecycleBroker.awaits(t, configResolved, corev1.ConditionFalse, "ConfigInvalid", "eventmesh.url: ")
 		deliver(t, 5, receiverOfAll)
 	}) && t.Run("with a wrong key", func(t *testing.T) {
