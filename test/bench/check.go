@@ -9,8 +9,10 @@ import (
 )
 
 const (
-	// tolerated is how much worse than the committed report a figure may be.
-	tolerated = 1.2
+	// How much worse than in the committed report figures may be. Allocations are the same on each machine. What floors and adapters share of
+	// a machine cancels out, and the rest does not: the same program has had a fifth less of the floors' rate, and cost a fifth more CPU,
+	// on a machine of another kind.
+	toleratedRate, toleratedCPU, toleratedAllocations = 1.5, 1.35, 1.1
 	// attempts is how often is measured while a figure is worse: what else a machine does makes them so, and no faulty program better ones.
 	attempts = 4
 )
@@ -97,13 +99,13 @@ func regressions(before, now map[string]figures) (worse []error, err error) {
 		}
 		fmt.Fprintf(os.Stderr, "%s: events/s %s of the slower floor (was %s), CPU %.2f of the floors' sum (%.2f), %.0f allocations per event (%.0f)\n",
 			of, percent(got.rate), percent(was.rate), got.cpu, was.cpu, got.allocations, was.allocations)
-		if got.rate < was.rate/tolerated {
+		if got.rate < was.rate/toleratedRate {
 			worse = append(worse, fmt.Errorf("%s: events per second are %s of the slower floor, and were %s", of, percent(got.rate), percent(was.rate)))
 		}
-		if got.cpu > was.cpu*tolerated {
+		if got.cpu > was.cpu*toleratedCPU {
 			worse = append(worse, fmt.Errorf("%s: CPU per event is %.2f of the floors' sum, and was %.2f", of, got.cpu, was.cpu))
 		}
-		if got.allocations > was.allocations*tolerated {
+		if got.allocations > was.allocations*toleratedAllocations {
 			worse = append(worse, fmt.Errorf("%s: %.0f allocations per event, and there were %.0f", of, got.allocations, was.allocations))
 		}
 	}
