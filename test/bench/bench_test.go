@@ -107,11 +107,11 @@ func TestRegressions(t *testing.T) {
 	}{
 		"the same":            {report(60, 30, 100), 0},
 		"better":              {report(90, 20, 50), 0},
-		"a little worse":      {report(41, 40, 109), 0},
-		"slower":              {report(39, 30, 100), 1},
-		"dearer":              {report(60, 41, 100), 1},
+		"a little worse":      {report(51, 35, 109), 0},
+		"slower":              {report(49, 30, 100), 1},
+		"dearer":              {report(60, 37, 100), 1},
 		"more allocations":    {report(60, 30, 111), 1},
-		"everything is worse": {report(39, 41, 140), 3},
+		"everything is worse": {report(40, 40, 140), 3},
 	} {
 		worse, err := regressions(report(60, 30, 100).figures(), test.now.figures())
 		if err != nil || len(worse) != test.worse {
