@@ -18,15 +18,6 @@ import (
 // Transports are those that EVENTMESH_URL can name.
 var Transports = transports.All
 
-// TransportNames are those by which configurations tell transports apart.
-func TransportNames() []string {
-	var names []string
-	for _, t := range Transports {
-		names = append(names, t.Traits().Scheme)
-	}
-	return names
-}
-
 // Addresses is the value of EVENTMESH_URL.
 type Addresses []eventmesh.Address
 
@@ -71,6 +62,9 @@ func (e EventMesh) ValidateTopic(topic string) error {
 	}
 	return transports.ValidateTopic(e.URL[0], topic)
 }
+
+// SubscriberTransports are the names of the transports whose subscribers can get what is published.
+func (e EventMesh) SubscriberTransports() []string { return transports.SubscribersOf(e.URL[0]) }
 
 // WantGroup says what groups ValidGroup accepts.
 const WantGroup = "1 to 255 letters, digits and characters of %|_-"

@@ -84,14 +84,16 @@ func (c Config) validate(transports []Transport) error {
 		return fmt.Errorf("no transport for %s", c.Addresses[0])
 	case find(transports, c.subscribers()) == nil:
 		return fmt.Errorf("no transport for subscribers by %q", c.Subscribers)
-	case c.subscribers() != c.Addresses[0].Transport() && (c.overHTTP(transports, c.subscribers()) || c.overHTTP(transports, c.Addresses[0].Transport())):
+	case !Reaches(find(transports, c.Addresses[0].Transport()), find(transports, c.subscribers())):
 		return fmt.Errorf("%s has no subscribers over %s: the HTTP API is that of another release of EventMesh than the others", c.Addresses[0], c.subscribers())
 	}
 	return nil
 }
 
-func (Config) overHTTP(transports []Transport, name string) bool {
-	return find(transports, name).Traits().Rendering.Form == wire.HTTPForm
+// Reaches tells whether there can be subscribers of a transport to what is published over another: those of the HTTP API, which is that of
+// another release of EventMesh, get what is published over it, and nobody else does.
+func Reaches(publisher, subscriber Transport) bool {
+	return (publisher.Traits().Rendering.Form == wire.HTTPForm) == (subscriber.Traits().Rendering.Form == wire.HTTPForm)
 }
 
 // subscribers names the transport of the subscribers that events are published for.

@@ -30,7 +30,7 @@ type Config struct {
 	// Group is the producer group.
 	Group string `envconfig:"EVENTMESH_GROUP" default:"eventmesh-sink" desc:"EventMesh's producer group" want:"1 to 255 letters, digits and characters of %|_-"`
 	// Subscribers are those that events are published for.
-	Subscribers string `envconfig:"EVENTMESH_SUBSCRIBER_TRANSPORT" desc:"transport of the subscribers that get what is published, for EventMesh delivers to no others; /requests/{topic} is for those of the transport of EVENTMESH_URL alone" want:"the name of a transport, such as grpc or tcp; by default that of EVENTMESH_URL, and http has no others"`
+	Subscribers string `envconfig:"EVENTMESH_SUBSCRIBER_TRANSPORT" desc:"transport of the subscribers that get what is published, for EventMesh delivers to no others; /requests/{topic} is for those of the transport of EVENTMESH_URL alone" want:"the name of a transport, such as grpc or tcp; by default that of EVENTMESH_URL, and that of http has no others"`
 	// RequestTimeout bounds the reply to a request.
 	RequestTimeout time.Duration `envconfig:"EVENTMESH_REQUEST_TIMEOUT" default:"10s" min:"1ns" desc:"time in which the reply to a request has to come" want:"a duration such as 10s, more than 0"`
 }
@@ -48,8 +48,8 @@ func (c *Config) Validate() error {
 	switch {
 	case c.Topic == "" && len(c.Topics) == 0:
 		return errors.New("EVENTMESH_TOPIC and EVENTMESH_TOPICS are missing: want one of them, or no topic is open")
-	case c.Subscribers != "" && !slices.Contains(adapter.TransportNames(), c.Subscribers):
-		return adapter.Invalid("EVENTMESH_SUBSCRIBER_TRANSPORT", c.Subscribers, strings.Join(adapter.TransportNames(), " or "))
+	case c.Subscribers != "" && !slices.Contains(c.SubscriberTransports(), c.Subscribers):
+		return adapter.Invalid("EVENTMESH_SUBSCRIBER_TRANSPORT", c.Subscribers, strings.Join(c.SubscriberTransports(), " or "))
 	case !adapter.ValidGroup(c.Group):
 		return adapter.Invalid("EVENTMESH_GROUP", c.Group, adapter.WantGroup)
 	}

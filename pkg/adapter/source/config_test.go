@@ -67,6 +67,8 @@ var refusals = []struct {
 	{"URL with a password", []string{"EVENTMESH_URL=grpc://me:" + secret + "@mesh"}, []string{"EVENTMESH_URL: ", "@mesh", "holds credentials"}},
 	{"topics missing", []string{"EVENTMESH_TOPICS="}, []string{"EVENTMESH_TOPICS is missing", "names of topics"}},
 	{"topic that is none", []string{"EVENTMESH_TOPICS=orders,a b"}, []string{"EVENTMESH_TOPICS: ", `"a b"`}},
+	{"topic that HTTP has not", []string{"EVENTMESH_URL=http://mesh", "EVENTMESH_TOPICS=orders,a%b"}, []string{"EVENTMESH_TOPICS: ", `"a%b"`, "over HTTP"}},
+	{"dead letter topic that HTTP has not", []string{"EVENTMESH_URL=http://mesh", "EVENTMESH_DEAD_LETTER_TOPIC=a|b"}, []string{"EVENTMESH_DEAD_LETTER_TOPIC: ", `"a|b"`, "over HTTP"}},
 	{"group missing", []string{"EVENTMESH_GROUP="}, []string{"EVENTMESH_GROUP is missing", "letters, digits"}},
 	{"group of other characters", []string{"EVENTMESH_GROUP=a.b"}, []string{`EVENTMESH_GROUP is "a.b"`, "%|_-"}},
 	{"sink missing", []string{"K_SINK="}, []string{"K_SINK is missing", "http or https URL"}},

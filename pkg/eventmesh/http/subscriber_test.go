@@ -2,6 +2,7 @@ package http
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -276,4 +277,30 @@ func TestSinglePollsKeepUp(t *testing.T) {
 			t.Errorf("there are %d subscriptions after a minute, want one every 20 s, and one for each poll that broke: it was suspended", made)
 		}
 	})
+}
+
+// Who ends a subscription does so while nothing is dispatched, or it would be lost.
+func TestLeavingBetweenTheRounds(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(*member){"leaving": (*member).leave, "a receiver that is slow": func(r *member) {
+		r.shut()
+		time.Sleep(patience + time.Second)
+		r.open()
+	}} {
+		for _, moment := range []time.Duration{0, 50, 101, 150, 199, 202, 203, 204} {
+			t.Run(fmt.Sprintf("%s at %d ms", name, moment), func(t *testing.T) {
+				t.Parallel()
+				play(t, next.Options{}, func(m *mesh) {
+					r := m.join("a", eventmesh.Subscription{})
+					go m.publish(0, 1000, 10*time.Millisecond)
+					time.Sleep(2*time.Second + moment*time.Millisecond)
+					end(r)
+					m.want(1000, 1, time.Minute, r, m.join("b", eventmesh.Subscription{}))
+					if lost := m.lost(); len(lost) > 0 {
+						t.Errorf("lost %v", lost)
+					}
+				})
+			})
+		}
+	}
 }

@@ -11,6 +11,21 @@ import (
 // All are every transport of EventMesh.
 var All = []eventmesh.Transport{grpc.Transport{}, tcp.Transport{}, http.Transport{}}
 
+// SubscribersOf returns the names of the transports whose subscribers can get what is published to an address.
+func SubscribersOf(a eventmesh.Address) (names []string) {
+	for _, publisher := range All {
+		if publisher.Traits().Scheme != a.Transport() {
+			continue
+		}
+		for _, subscriber := range All {
+			if eventmesh.Reaches(publisher, subscriber) {
+				names = append(names, subscriber.Traits().Scheme)
+			}
+		}
+	}
+	return names
+}
+
 // ValidateTopic returns an ErrInvalidTopic for a name that no storage of EventMesh accepts, or that the transport of an address does not carry.
 func ValidateTopic(of eventmesh.Address, topic string) error {
 	if err := eventmesh.ValidateTopic(topic); err != nil {

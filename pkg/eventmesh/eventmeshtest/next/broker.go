@@ -123,14 +123,22 @@ func (b *broker) store(topic string, e *event) {
 	b.records[topic] = records
 }
 
-// pump moves events to the buffers of clients.
-func (b *broker) pump(now time.Time) {
+// pump moves events to the buffers of clients. Between taking events out of a topic and looking for who wants them it lets others do something.
+func (b *broker) pump(time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for _, name := range slices.Sorted(maps.Keys(b.topics)) {
-		if t := b.topics[name]; len(t.subscriptions) > 0 {
-			b.dispatch(t, t.pull(b.options.PumpBatch, b.options.Storage), now)
+		t := b.topics[name]
+		if len(t.subscriptions) == 0 {
+			continue
 		}
+		batch := t.pull(b.options.PumpBatch, b.options.Storage)
+		if len(batch) > 0 && b.options.DispatchTime > 0 {
+			b.mu.Unlock()
+			time.Sleep(b.options.DispatchTime)
+			b.mu.Lock()
+		}
+		b.dispatch(t, batch, time.Now())
 	}
 }
 

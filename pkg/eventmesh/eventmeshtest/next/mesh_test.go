@@ -33,6 +33,9 @@ func play(t *testing.T, o next.Options, test func(*mesh)) {
 	synctest.Test(t, func(t *testing.T) {
 		pipe := &next.Pipe{}
 		o.Listen = pipe.Listen
+		if o.DispatchTime == 0 {
+			o.DispatchTime = -1 // the tests count in whole rounds
+		}
 		o.RecordDeliveries = true
 		o.Logf = t.Logf
 		test(&mesh{t: t, s: next.New(t, o), pipe: pipe})

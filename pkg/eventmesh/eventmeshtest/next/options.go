@@ -61,6 +61,9 @@ type Options struct {
 	HeartbeatLife time.Duration
 	// PumpInterval is how often events are moved from their topics to the buffers of clients; 0 stands for 200 ms.
 	PumpInterval time.Duration
+	// DispatchTime is how long after events were taken out of their topic it is seen who has subscribed to it: a subscription that ends in
+	// between has them lost. 0 stands for 5 ms, and less for no time.
+	DispatchTime time.Duration
 	// PumpBatch is how many events of a topic are moved at once; 0 stands for 100.
 	PumpBatch int
 
@@ -133,6 +136,9 @@ func (o Options) withDefaults() Options {
 		{&o.MaxAttributeSize, 4096},
 	} {
 		setDefault(n.option, n.value)
+	}
+	if o.DispatchTime == 0 {
+		o.DispatchTime = 5 * time.Millisecond
 	}
 	setDefault(&o.MaxContentLength, 1<<20)
 	if o.RecordLimit == 0 {

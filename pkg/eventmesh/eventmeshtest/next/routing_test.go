@@ -369,3 +369,16 @@ func TestAStreamTakesEventsForAClientThatHasGone(t *testing.T) {
 		m.wantPolled("c", "1")
 	})
 }
+
+func TestASubscriptionEndsWhileEventsAreDispatched(t *testing.T) {
+	play(t, next.Options{DispatchTime: 5 * time.Millisecond}, func(m *mesh) {
+		m.subscribe("c", "T", "LOAD_BALANCE")
+		m.publish("T", "lost")
+		pass(202 * time.Millisecond)
+		m.want("POST", "/events/unsubscribe", `{"clientId":"c","topic":"T"}`, `200 {"removed":true}`)
+		pass(pumped)
+		if all := m.s.Deliveries(); len(all) != 1 || all[0].Lost == "" {
+			t.Errorf("got %+v, want that the event is lost", all)
+		}
+	})
+}
