@@ -287,13 +287,13 @@ func TestLeavingBetweenTheRounds(t *testing.T) {
 		time.Sleep(patience + time.Second)
 		r.open()
 	}} {
-		for _, moment := range []time.Duration{0, 50, 101, 150, 199, 202, 203, 204} {
+		for _, moment := range []int{0, 50, 101, 150, 199, 202, 203, 204} {
 			t.Run(fmt.Sprintf("%s at %d ms", name, moment), func(t *testing.T) {
 				t.Parallel()
 				play(t, next.Options{}, func(m *mesh) {
 					r := m.join("a", eventmesh.Subscription{})
 					go m.publish(0, 1000, 10*time.Millisecond)
-					time.Sleep(2*time.Second + moment*time.Millisecond)
+					time.Sleep(2*time.Second + time.Duration(moment)*time.Millisecond)
 					end(r)
 					m.want(1000, 1, time.Minute, r, m.join("b", eventmesh.Subscription{}))
 					if lost := m.lost(); len(lost) > 0 {
