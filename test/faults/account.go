@@ -27,6 +27,9 @@ const (
 	brokenStream = "writing to its stream failed"
 	inServer     = "it was in the memory of the server when that ended"
 	notKept      = "the storage has not kept it when the server ended"
+	// dispatched is what a subscription costs that ends. A source ends it when it leaves, and when its sink is slow, at a moment at which that
+	// is not likely; but a busy machine comes too late for it.
+	dispatched = "the last subscription to its topic ended while it was dispatched"
 )
 
 // Why the sink got an event more than once.

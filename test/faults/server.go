@@ -49,8 +49,8 @@ const (
 	acknowledgeWithin = 4 * time.Second
 	// maxDeliveries move an event to the dead letters after the three minutes of a real EventMesh.
 	maxDeliveries = int(3 * time.Minute / acknowledgeWithin)
-	// pumpInterval is 200 ms in a real EventMesh, which so delivers 500 events a second. Publishers are faster here.
-	pumpInterval = 50 * time.Millisecond
+	// pumpBatch is 100 in a real EventMesh, which so delivers 500 events a second. Publishers are faster here.
+	pumpBatch = 400
 )
 
 // newNextRelease starts one that has in common with the other what it can.
@@ -58,7 +58,7 @@ func newNextRelease(with setting) nextRelease {
 	with.t.Helper()
 	o := next.Options{RecordDeliveries: with.options.RecordDeliveries, Logf: with.options.Logf}
 	if !with.patient {
-		o.PumpInterval, o.AcknowledgeWithin, o.MaxDeliveries = pumpInterval, acknowledgeWithin, maxDeliveries
+		o.PumpBatch, o.AcknowledgeWithin, o.MaxDeliveries = pumpBatch, acknowledgeWithin, maxDeliveries
 	}
 	if with.options.Storage == eventmeshtest.RocketMQ {
 		o.Storage = next.Holding

@@ -319,14 +319,17 @@ func (s *stage) restart() {
 }
 
 // tooMuchLost tells whether EventMesh has lost what it need not. Over TCP it loses nothing as long as the source acknowledges
-// in time, nor over HTTP as long as it lives. Over gRPC it loses what it wrote to streams that nobody read, or not to the end.
+// in time, nor over HTTP as long as it lives, but for what a subscription costs that ends. Over gRPC it loses what it wrote to streams that
+// nobody read, or not to the end.
 func (s *stage) tooMuchLost(a *account) bool {
 	var may []string
 	switch {
 	case s.transport == grpc:
 		may = []string{deadStream, endedStream, brokenStream, inCut, inKilled, inMemory, inGivenUp}
 	case s.transport == httpAPI && s.restarted:
-		may = []string{inServer, notKept, unacknowledged}
+		may = []string{dispatched, inServer, notKept, unacknowledged}
+	case s.transport == httpAPI:
+		may = []string{dispatched}
 	}
 	for reason := range a.lostByEventMesh {
 		if !slices.Contains(may, reason) {

@@ -30,7 +30,7 @@ type poller struct {
 	broadcasting  bool
 	ledger        *ledger
 	subscriptions
-	came atomic.Int64 // when events came the last time, in milliseconds
+	came atomic.Int64 // when EventMesh has dispatched the last time that a poll waited for it, in milliseconds
 
 	// What follows only run uses, until it has ended.
 	drained bool      // nothing is left for the client
@@ -56,12 +56,7 @@ func (p *poller) run() error {
 		}
 		began := time.Now()
 		deliveries, err := p.poll(wait)
-		if len(deliveries) > 0 {
-			p.came.Store(time.Now().UnixMilli())
-		}
-		if p.brought < p.asked || time.Since(began) >= waited {
-			p.emptied = time.Now()
-		}
+		p.note(time.Since(began) >= waited)
 		for _, d := range deliveries {
 			if err == nil {
 				err = p.hand(d)
@@ -87,6 +82,16 @@ func (p *poller) run() error {
 		}
 	}
 	return nil
+}
+
+// note notes what a poll tells of EventMesh: one that found nothing at first, and so has waited, and one that brought all there is.
+func (p *poller) note(waited bool) {
+	if waited && p.brought > 0 {
+		p.came.Store(time.Now().UnixMilli())
+	}
+	if waited || p.brought < p.asked {
+		p.emptied = time.Now()
+	}
 }
 
 // awaitRoom waits until more deliveries may come, and returns false when none should any more. Without a subscription all may come that

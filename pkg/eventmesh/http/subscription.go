@@ -167,7 +167,7 @@ func (p *poller) forget(ctx context.Context) error {
 	return nil
 }
 
-// awaitQuiet waits for a time at which EventMesh is not likely to dispatch, going by when the last events came.
+// awaitQuiet waits for a time at which EventMesh is not likely to dispatch, going by when it has done so.
 func (p *poller) awaitQuiet() {
 	if came := p.came.Load(); came != 0 {
 		since := time.Since(time.UnixMilli(came)) % round

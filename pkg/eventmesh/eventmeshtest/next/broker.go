@@ -132,18 +132,20 @@ func (b *broker) pump(time.Time) {
 		if len(t.subscriptions) == 0 {
 			continue
 		}
+		lived := t.lives(time.Now(), b.options.SubscriptionLife)
 		batch := t.pull(b.options.PumpBatch, b.options.Storage)
 		if len(batch) > 0 && b.options.DispatchTime > 0 {
 			b.mu.Unlock()
 			time.Sleep(b.options.DispatchTime)
 			b.mu.Lock()
 		}
-		b.dispatch(t, batch, time.Now())
+		b.dispatch(t, batch, lived, time.Now())
 	}
 }
 
-// dispatch gives each event to those subscriptions that its turn has come to. An event that cannot be written ends it. The broker is locked.
-func (b *broker) dispatch(t *topic, batch []*message, now time.Time) {
+// dispatch gives each event to those subscriptions that its turn has come to. Whether any lived when the events were pulled tells why there is
+// none. An event that cannot be written ends it. The broker is locked.
+func (b *broker) dispatch(t *topic, batch []*message, lived bool, now time.Time) {
 	for i, m := range batch {
 		if m.event.expired(now) {
 			b.lose(m, "its emttl is over")
@@ -151,7 +153,11 @@ func (b *broker) dispatch(t *topic, batch []*message, now time.Time) {
 		}
 		targets := t.targets(m, now, b.options.SubscriptionLife, &b.turn)
 		if len(targets) == 0 {
-			b.lose(m, "no subscription to its topic lives")
+			reason := "no subscription to its topic lives"
+			if lived {
+				reason = "the last subscription to its topic ended while it was dispatched"
+			}
+			b.lose(m, "%s", reason)
 			continue
 		}
 		if err := b.check(m.event); err != nil {

@@ -94,6 +94,16 @@ type subscription struct {
 	made             time.Time
 }
 
+// lives tells whether a subscription does.
+func (t *topic) lives(now time.Time, life time.Duration) bool {
+	for _, s := range t.subscriptions {
+		if s.lives(now, life) {
+			return true
+		}
+	}
+	return false
+}
+
 // targets returns the subscriptions that get an event, and forgets those whose life is over. The first one's mode is that of all, and its
 // turn is counted for all topics.
 func (t *topic) targets(m *message, now time.Time, life time.Duration, turn *uint64) []*subscription {
