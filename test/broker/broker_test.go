@@ -17,14 +17,13 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/table"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/releases"
 )
 
-var transports = []string{"gRPC", "TCP", "HTTP"}
-
-// onBoth runs a test over each transport.
-func onBoth(t *testing.T, test func(t *testing.T, s *stage)) {
+// onEach runs a test over each transport.
+func onEach(t *testing.T, test func(t *testing.T, s *stage)) {
 	t.Helper()
-	for _, transport := range transports {
+	for _, transport := range releases.Transports {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()
 			test(t, newStage(t, transport))
@@ -36,7 +35,7 @@ func onBoth(t *testing.T, test func(t *testing.T, s *stage)) {
 // any other event does.
 func TestEventsReachTheirTriggers(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
+	onEach(t, func(t *testing.T, s *stage) {
 		all, orders, confirmed := newSubscriber(t, nil), newSubscriber(t, replies("confirmed")), newSubscriber(t, nil)
 		s.triggers = []*eventingv1.Trigger{trigger("all", all), wanting(trigger("orders", orders), "order"), wanting(trigger("confirmed", confirmed), "confirmed")}
 		s.play(t)
@@ -90,7 +89,7 @@ func TestRepliesComeToAnEnd(t *testing.T) {
 // What a subscriber does not accept becomes a dead letter after its retries, with what Knative says of it.
 func TestDeadLetters(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
+	onEach(t, func(t *testing.T, s *stage) {
 		refuses, fails, other, dead, deadOfBroker := newSubscriber(t, says(400)), newSubscriber(t, nil), newSubscriber(t, nil), newSubscriber(t, nil), newSubscriber(t, nil)
 		fails.answers(func(w http.ResponseWriter, _ event.Event) {
 			http.Error(w, "out of order", http.StatusInternalServerError)
@@ -126,7 +125,7 @@ func TestDeadLetters(t *testing.T) {
 // Whom an event does not reach for a while costs nobody else anything, and gets it once it is back, also after the dispatcher was killed.
 func TestSubscriberThatIsAway(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
+	onEach(t, func(t *testing.T, s *stage) {
 		away, hangs, good := newSubscriber(t, says(503)), newSubscriber(t, nil), newSubscriber(t, nil)
 		release := make(chan struct{})
 		hangs.answers(func(w http.ResponseWriter, _ event.Event) { <-release; w.WriteHeader(http.StatusOK) })
@@ -240,7 +239,7 @@ func (s *stage) awaitFull(t *testing.T, trigger, says string) {
 // many events are kept for it once more, also when the dispatcher is killed, and what comes then waits. No event is lost.
 func TestTriggerThatOverflows(t *testing.T) {
 	t.Parallel()
-	onBoth(t, func(t *testing.T, s *stage) {
+	onEach(t, func(t *testing.T, s *stage) {
 		s.needsStorage(t)
 		hangs, dead, beside := newSubscriber(t, nil), newSubscriber(t, nil), newSubscriber(t, nil)
 		back := make(chan struct{})

@@ -177,7 +177,8 @@ func TestEventMeshThatStalls(t *testing.T) {
 }
 
 // Whatever is killed or replaced under load, each Trigger gets every event that was accepted. Over gRPC EventMesh itself loses what it has
-// written to a dispatcher that is killed, or has in hand when it ends: there the parts are told to end, and it stays.
+// written to a dispatcher that is killed, or has in hand when it ends: there the parts are told to end, and it stays. Over HTTP it loses
+// what it has in hand when it ends.
 func TestNothingIsLost(t *testing.T) {
 	t.Parallel()
 	for transport, test := range map[string]struct {
@@ -187,6 +188,7 @@ func TestNothingIsLost(t *testing.T) {
 	}{
 		"gRPC": {syscall.SIGTERM, []string{"dispatcher", "ingress"}, []string{"dispatcher", "ingress"}},
 		"TCP":  {syscall.SIGKILL, []string{"dispatcher", "ingress", "EventMesh"}, []string{"ingress"}},
+		"HTTP": {syscall.SIGKILL, []string{"dispatcher", "ingress"}, []string{"dispatcher", "ingress"}},
 	} {
 		t.Run(transport, func(t *testing.T) {
 			t.Parallel()

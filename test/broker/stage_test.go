@@ -28,13 +28,12 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/dataplane"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/next"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/releases"
 )
 
 // stage is an ingress and a dispatcher, with an EventMesh and a file of what there is.
 type stage struct {
-	mesh                *eventmeshtest.Server // nil: a real one, or the one of the next release
-	next                *next.Server          // likewise
+	mesh                releases.Server // nil: a real one
 	file, spool         string
 	ingress, dispatcher *process
 	address             string // of the ingress
@@ -61,22 +60,17 @@ func (s *stage) url(t *testing.T, transport string) string {
 	if url := os.Getenv("EVENTMESH_" + strings.ToUpper(transport) + "_URL"); url != "" {
 		return url
 	}
-	if transport == "HTTP" {
-		s.next = next.New(t, next.Options{Storage: next.Holding})
-		return s.next.URL()
+	if other, ok := s.mesh.(releases.Release112); ok { // it has both of its transports
+		other.Transport = transport
+		return other.URL()
 	}
-	if s.mesh == nil {
-		s.mesh = eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, UnknownTopics: true})
-	}
-	if transport == "TCP" {
-		return s.mesh.TCPURL()
-	}
-	return s.mesh.GRPCURL()
+	s.mesh = releases.New(t, transport, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, UnknownTopics: true})
+	return s.mesh.URL()
 }
 
 // holdsEvents tells whether EventMesh keeps events for a group that is away.
 func (s *stage) holdsEvents() bool {
-	return s.mesh != nil || s.next != nil || os.Getenv("EVENTMESH_STORAGE") == "rocketmq"
+	return s.mesh != nil || os.Getenv("EVENTMESH_STORAGE") == "rocketmq"
 }
 
 // needsStorage skips a test whose events wait for a group that is away, where EventMesh keeps none.

@@ -13,15 +13,16 @@ import (
 	"time"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/releases"
 )
 
 const (
 	// deadTopic is where the source may put dead letters.
 	deadTopic = "dead-letters"
 
-	grpc    = "gRPC"
-	tcp     = "TCP"
-	httpAPI = "HTTP"
+	grpc    = releases.GRPC
+	tcp     = releases.TCP
+	httpAPI = releases.HTTP
 
 	inRAM  = "memory"
 	onDisk = "spool"
@@ -45,7 +46,7 @@ type setting struct {
 type stage struct {
 	setting
 
-	server server
+	server releases.Server
 	// classic is the server where that is EventMesh 1.12.
 	classic *eventmeshtest.Server
 	url     string
@@ -121,12 +122,7 @@ func newStage(with setting) *stage {
 			with.t.Logf("end of the log of EventMesh:\n%s", log)
 		}
 	})
-	if with.transport == httpAPI {
-		s.server = newNextRelease(with)
-	} else {
-		s.classic = eventmeshtest.New(with.t, with.options)
-		s.server = release112{s.classic, with.transport}
-	}
+	s.startServer(with)
 	s.url = s.server.URL()
 	return s
 }
