@@ -186,3 +186,22 @@ func TestServeTheNextRelease(t *testing.T) {
 		})
 	}
 }
+
+func TestServeTheBridgeOfTheNextRelease(t *testing.T) {
+	mesh, _ := serveMesh(t, "--http", "127.0.0.1:0", "--http-bridge", "127.0.0.1:0", "--http-token", "right")
+	url, bridge := strings.Fields(mesh.await("HTTP "))[1], strings.Fields(mesh.await("bridge "))[1]
+	dir := t.TempDir()
+	token := func(text string) string {
+		path := filepath.Join(dir, text)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	subscriber := start(t, "", "subscribe", "--url", url, "--token-file", token("right"), "--topic", "T", "--count", "2")
+	start(t, "", "publish", "--url", bridge, "--topic", "T", "by the bridge").exit(0)
+	start(t, "", "publish", "--url", url, "--token-file", token("right"), "--topic", "T", "by HTTP").exit(0)
+	contains(t, subscriber.exit(0), "by the bridge", "by HTTP")
+	contains(t, start(t, "", "publish", "--url", url, "--token-file", token("wrong"), "--topic", "T", "x").exit(1), "not authorized by EventMesh")
+	contains(t, start(t, "", "serve", "--http-token", "x").exit(1), "need --http")
+}

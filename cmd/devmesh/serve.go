@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"log"
@@ -16,6 +17,11 @@ func declareServe(flags *flag.FlagSet) action {
 	o := eventmeshtest.Options{RecordLimit: -1} // records are for tests
 	n := next.Options{RecordLimit: -1}
 	flags.StringVar(&n.Address, "http", "", "`host:port` to serve the HTTP of the release after 1.12 on, with events of its own; port 0 is a free one")
+	flags.StringVar(&n.GRPCAddress, "http-bridge", "", "`host:port` to serve that release's bridge for gRPC clients of 1.12 on; port 0 is a free one")
+	flags.Func("http-token", "a bearer `token` that may use the HTTP; may be repeated (default anybody)", func(s string) error {
+		n.Tokens = append(n.Tokens, "Bearer "+s)
+		return nil
+	})
 	flags.StringVar(&o.GRPCAddress, "grpc", "127.0.0.1:10205", "`host:port` to serve gRPC on; port 0 is a free one")
 	flags.StringVar(&o.TCPAddress, "tcp", "127.0.0.1:10000", "`host:port` to serve TCP on; port 0 is a free one")
 	flags.Func("storage", "`plugin` to behave like: standalone, or rocketmq, which holds events for absent subscribers and carries replies (default standalone)", func(s string) error {
@@ -45,7 +51,12 @@ func declareServe(flags *flag.FlagSet) action {
 		o.Credentials[name] = password
 		return nil
 	})
-	return func(ctx context.Context, s streams, _ []string) error { return serve(ctx, s, o, n) }
+	return func(ctx context.Context, s streams, _ []string) error {
+		if n.Address == "" && (n.GRPCAddress != "" || len(n.Tokens) > 0) {
+			return errors.New("--http-bridge and --http-token need --http")
+		}
+		return serve(ctx, s, o, n)
+	}
 }
 
 // serve serves until the context ends: an EventMesh 1.12, and one of the next release where that has an address.
@@ -68,6 +79,9 @@ func serve(ctx context.Context, s streams, o eventmeshtest.Options, n next.Optio
 		}
 		defer another.Close()
 		addresses += "HTTP " + another.URL() + "\n"
+		if bridge := another.GRPCURL(); bridge != "" {
+			addresses += "bridge " + bridge + "\n"
+		}
 	}
 	_, err = fmt.Fprintf(s.out, "%sAn EventMesh in memory, with %s storage: it keeps nothing, and forgets every event when it ends.\n",
 		addresses, o.Storage)
