@@ -31,6 +31,9 @@ type Traits struct {
 	// ValidateTopic returns an ErrInvalidTopic for a name that the transport does not carry, of those that the storages do; nil: it
 	// carries all.
 	ValidateTopic func(topic string) error
+	// Redelivers says that EventMesh delivers again, as long as it lives, what no member of a group has acknowledged, and takes nothing for
+	// acknowledged by itself.
+	Redelivers bool
 }
 
 // Client is what a session tells EventMesh about itself.

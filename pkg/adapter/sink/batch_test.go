@@ -13,6 +13,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/releases"
 )
 
 func TestBatchImpliesContentTypes(t *testing.T) {
@@ -147,7 +148,7 @@ func TestBatchLimits(t *testing.T) {
 }
 
 func TestBatchesReachEventMesh(t *testing.T) {
-	for _, transport := range transports {
+	for _, transport := range releases.Transports {
 		t.Run(transport, func(t *testing.T) {
 			server, url := eventMesh(t, transport, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
 			s := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPICS=orders")

@@ -17,6 +17,7 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/releases"
 )
 
 // eventSets returns the directory with the events of the CloudEvents project's conformance suite, of the version in go.mod.
@@ -32,7 +33,7 @@ func eventSets(t *testing.T) string {
 // TestConformance sends the suite's events with the suite's own sender, and looks at what a subscriber of EventMesh gets.
 func TestConformance(t *testing.T) {
 	sets := eventSets(t)
-	for _, transport := range transports {
+	for _, transport := range releases.Transports {
 		for mode, change := range map[string]conformance.MutationFn{
 			"as they are": nil, "binary": inMode(conformance.BinaryMode), "structured": inMode(conformance.StructuredMode),
 		} {

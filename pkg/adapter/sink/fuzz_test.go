@@ -16,6 +16,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/next"
 )
 
 // FuzzHTTP sends anything to the sink, in front of an EventMesh that works. Whatever it is, the answer is the sender's to know: an
@@ -40,7 +41,7 @@ func FuzzHTTP(f *testing.F) {
 		f.Add(seed.method, seed.target, seed.header, []byte(seed.body))
 	}
 	server := eventmeshtest.New(f, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, RateLimit: -1, InboundLimit: -1, RecordLimit: -1})
-	handlers := map[string]http.Handler{}
+	handlers := map[string]http.Handler{"HTTP": working(f, next.New(f, next.Options{RecordLimit: -1}).URL(), "")}
 	for _, url := range []string{server.GRPCURL(), server.TCPURL()} {
 		for _, subscribers := range []string{"grpc", "tcp"} {
 			handlers[url+" for "+subscribers] = working(f, url, subscribers)
@@ -74,7 +75,9 @@ func working(f *testing.F, url string, subscribers string) http.Handler {
 	f.Setenv("EVENTMESH_TOPICS", "stock-*")
 	f.Setenv("EVENTMESH_PUBLISH_TIMEOUT", "5s") // an event that is never confirmed is found in this time
 	f.Setenv("EVENTMESH_REQUEST_TIMEOUT", "1ms")
-	f.Setenv("EVENTMESH_SUBSCRIBER_TRANSPORT", subscribers)
+	if subscribers != "" {
+		f.Setenv("EVENTMESH_SUBSCRIBER_TRANSPORT", subscribers)
+	}
 	if err := adapter.Load(c); err != nil {
 		f.Fatal(err)
 	}

@@ -7,11 +7,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/ingresstest"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/releases"
 )
 
 func numbered(i int) event.Event {
@@ -22,7 +24,7 @@ func numbered(i int) event.Event {
 
 // TestChangedPassword: the sink takes the new password without a restart.
 func TestChangedPassword(t *testing.T) {
-	for _, transport := range transports {
+	for _, transport := range []string{releases.GRPC, releases.TCP} { // over HTTP it is a token; see TestWhatEventMeshIsShown
 		t.Run(transport, func(t *testing.T) {
 			_, url := eventMesh(t, transport, eventmeshtest.Options{
 				Storage: eventmeshtest.RocketMQ, Credentials: map[string]string{"sink": "right"},
@@ -67,12 +69,16 @@ func TestChangedPassword(t *testing.T) {
 }
 
 func TestStalledEventMesh(t *testing.T) {
-	for _, transport := range transports {
+	for _, transport := range releases.Transports {
 		t.Run(transport, func(t *testing.T) {
 			server, url := eventMesh(t, transport, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
 			s := start(t, "EVENTMESH_URL="+url, "EVENTMESH_TOPIC=orders", "EVENTMESH_PUBLISH_TIMEOUT=1s")
 			s.awaitReadiness(t, http.StatusOK)
-			server.SetFaults(eventmeshtest.Faults{LoseAnswers: 1})
+			stalls := eventmeshtest.Faults{LoseAnswers: 1}
+			if transport == releases.HTTP { // over which a lost answer is a connection that ends
+				stalls = eventmeshtest.Faults{Delay: time.Hour}
+			}
+			server.SetFaults(stalls)
 			ids := 0
 			next := func() ingresstest.Answer {
 				ids++

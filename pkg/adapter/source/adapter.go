@@ -83,7 +83,11 @@ func (a *Adapter) openDisk(ctx context.Context) (*dispatch.Disk, error) {
 	bounds := []any{"maxEvents", a.config.BufferEvents, "maxBytes", a.config.BufferBytes}
 	if a.config.SpoolDir == "" {
 		adapter.LimitMemory(besidesBuffer + a.config.BufferBytes)
-		a.logger.Infow("events are kept in memory: those that the sink has not accepted when the process dies are lost", bounds...)
+		says := "events are kept in memory: those that the sink has not accepted when the process dies are lost"
+		if a.config.redelivers() {
+			says = "events are kept in memory: those that the sink has not accepted when the process dies EventMesh delivers again"
+		}
+		a.logger.Infow(says, bounds...)
 		return nil, nil
 	}
 	return delivery.OpenDisk(ctx, delivery.DiskOptions{Dir: a.config.SpoolDir, Older: laneName, NotReady: a.notReady, Logger: a.logger.With(bounds...)})

@@ -22,6 +22,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/releases"
 )
 
 // running is a source within the test's own process.
@@ -90,10 +91,10 @@ func awaitReadiness(t *testing.T, probes string, status int) string {
 }
 
 func TestStart(t *testing.T) {
-	for name, address := range transports {
+	for _, name := range releases.Transports {
 		t.Run(name, func(t *testing.T) {
-			server := eventmeshtest.New(t, eventmeshtest.Options{})
-			url := address(server)
+			server := releases.New(t, name, eventmeshtest.Options{})
+			url := server.URL()
 			sink := newSink(t)
 			p := connect(t, url, eventmesh.Credentials{})
 			before := goleak.IgnoreCurrent()
@@ -133,9 +134,9 @@ func TestStart(t *testing.T) {
 }
 
 func TestShutdownGivesUpAtTheDeadline(t *testing.T) {
-	for name, address := range transports {
+	for _, name := range releases.Transports {
 		t.Run(name, func(t *testing.T) {
-			url := address(eventmeshtest.New(t, eventmeshtest.Options{}))
+			url := releases.New(t, name, eventmeshtest.Options{}).URL()
 			sink := newSink(t)
 			sink.answers(always(http.StatusServiceUnavailable))
 			s := start(t, "EVENTMESH_URL="+url, "K_SINK="+sink.url, "EVENTMESH_BUFFER_EVENTS=2", "EVENTMESH_DRAIN_TIMEOUT=100ms")
@@ -154,11 +155,15 @@ func TestShutdownGivesUpAtTheDeadline(t *testing.T) {
 			if s.logs.FilterMessage("the shutdown does not end in time, and is cut off").Len() > 0 {
 				t.Errorf("the shutdown was cut off: %v", s.logs.All())
 			}
-			lost := s.logs.FilterMessage("events were not delivered before the deadline, and are lost").All()
+			fate, of := "events were not delivered before the deadline, and are lost", "an event found no room in the buffer before the deadline, and is lost"
+			if name == releases.HTTP {
+				fate, of = "events were not delivered before the deadline; EventMesh delivers them again", "an event found no room in the buffer before the deadline; EventMesh delivers it again"
+			}
+			lost := s.logs.FilterMessage(fate).All()
 			if len(lost) != 1 || lost[0].ContextMap()["events"] != int64(2) {
 				t.Errorf("got %v, want a line that 2 events are lost", lost)
 			}
-			if s.logs.FilterMessage("an event found no room in the buffer before the deadline, and is lost").Len() != 1 {
+			if s.logs.FilterMessage(of).Len() != 1 {
 				t.Errorf("the log does not tell of the third event: %v", s.logs.All())
 			}
 		})
@@ -166,10 +171,10 @@ func TestShutdownGivesUpAtTheDeadline(t *testing.T) {
 }
 
 func TestLeavingThatFailsIsTold(t *testing.T) {
-	for name, address := range transports {
+	for _, name := range releases.Transports {
 		t.Run(name, func(t *testing.T) {
-			server := eventmeshtest.New(t, eventmeshtest.Options{})
-			url := address(server)
+			server := releases.New(t, name, eventmeshtest.Options{})
+			url := server.URL()
 			s := start(t, "EVENTMESH_URL="+url, "EVENTMESH_DRAIN_TIMEOUT=100ms")
 			s.awaitReadiness(t, http.StatusOK)
 			server.SetFaults(eventmeshtest.Faults{StallUnsubscribe: true})
@@ -281,9 +286,9 @@ func TestWhatIsNoEventIsAcknowledged(t *testing.T) {
 
 // TestEventWithAnEventAsData goes all the way, since on the last part of it such an event must not be taken for its data.
 func TestEventWithAnEventAsData(t *testing.T) {
-	for name, address := range transports {
+	for _, name := range releases.Transports {
 		t.Run(name, func(t *testing.T) {
-			url := address(eventmeshtest.New(t, eventmeshtest.Options{}))
+			url := releases.New(t, name, eventmeshtest.Options{}).URL()
 			sink := newSink(t)
 			s := start(t, "EVENTMESH_URL="+url, "K_SINK="+sink.url)
 			s.awaitReadiness(t, http.StatusOK)

@@ -22,6 +22,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/transports"
 )
 
 // Config is the source's configuration, from the environment.
@@ -211,6 +212,9 @@ func (c *Config) validateRequests() error {
 }
 
 // hasDeadLetters tells whether there is a place for dead letters.
+// redelivers tells whether EventMesh delivers again what is in memory when the process ends.
+func (c *Config) redelivers() bool { return transports.TraitsOf(c.URL[0]).Redelivers }
+
 func (c *Config) hasDeadLetters() bool { return c.DeadLetterSink.URL != nil || c.DeadLetterTopic != "" }
 
 func (c *Config) validateDeadLetters() error {

@@ -13,6 +13,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/releases"
 )
 
 // TestRequestsAreAsConfigured looks at those to K_SINK, and at those to the place for dead letters.
@@ -75,9 +76,9 @@ func TestCertificatesToTrust(t *testing.T) {
 
 // TestEventsThatNoHeaderHolds is about the events beside them as well: in strict order those wait.
 func TestEventsThatNoHeaderHolds(t *testing.T) {
-	for name, address := range transports {
+	for _, name := range releases.Transports {
 		t.Run(name, func(t *testing.T) {
-			url, sink := address(eventmeshtest.New(t, eventmeshtest.Options{})), newSink(t)
+			url, sink := releases.New(t, name, eventmeshtest.Options{}).URL(), newSink(t)
 			s := start(t, "EVENTMESH_URL="+url, "K_SINK="+sink.url, "EVENTMESH_ORDERING=strict")
 			s.awaitReadiness(t, http.StatusOK)
 			p := connect(t, url, eventmesh.Credentials{})

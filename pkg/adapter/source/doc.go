@@ -7,7 +7,8 @@
 //
 // With a spool an event is acknowledged to EventMesh once it is on disk, and leaves it once the sink or the dead letters have it.
 // In memory it is acknowledged then. EventMesh acknowledges by itself much earlier: at once over gRPC, after 3 to 8 seconds over TCP.
-// So what is in memory when the process dies is lost; a shutdown by SIGTERM first leaves the group and delivers it.
+// So what is in memory when the process dies is lost, but for HTTP, over which EventMesh delivers it again; a shutdown by SIGTERM first
+// leaves the group and delivers it.
 //
 // Delivery is at least once for what is kept, with unbounded retries. The order is that of EVENTMESH_ORDERING, and none by default.
 package source

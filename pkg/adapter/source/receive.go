@@ -47,7 +47,11 @@ func (s *source) keep(ctx context.Context, d *eventmesh.Delivery) error {
 	}
 	err := s.dispatcher.Put(ctx, m, s.lane)
 	if err != nil {
-		s.logger.Errorw("an event found no room in the buffer before the deadline, and is lost", append(describe(m), zap.Error(err))...)
+		says := "an event found no room in the buffer before the deadline, and is lost"
+		if s.config.redelivers() {
+			says = "an event found no room in the buffer before the deadline; EventMesh delivers it again"
+		}
+		s.logger.Errorw(says, append(describe(m), zap.Error(err))...)
 	}
 	return err
 }

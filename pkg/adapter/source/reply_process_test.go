@@ -12,6 +12,7 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/httpevent"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/releases"
 )
 
 // TestProcessSendsReplies makes requests of the sink adapter, and answers them behind the source: whatever K_SINK answers, the requester
@@ -61,10 +62,10 @@ func TestProcessSendsReplies(t *testing.T) {
 			replies["structured-"+kind+"-"+contentType] = want
 		}
 	}
-	for transport, address := range transports {
-		t.Run(transport, func(t *testing.T) {
+	for _, name := range releases.Transports {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url := address(eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}))
+			url := releases.New(t, name, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}).URL()
 			behind := rawSink(t, func(_ int, conn net.Conn, requests *bufio.Reader) {
 				r, err := http.ReadRequest(requests)
 				if err != nil {

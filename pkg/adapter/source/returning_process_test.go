@@ -8,18 +8,19 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/releases"
 )
 
 // TestProcessIsAway ends the only source of a group, and starts it again under its name: what RocketMQ holds for it comes, and over
 // gRPC nothing comes twice.
 func TestProcessIsAway(t *testing.T) {
 	t.Parallel()
-	for name, address := range transports {
+	for _, name := range releases.Transports {
 		for how, signal := range map[string]syscall.Signal{"killed": syscall.SIGKILL, "terminated": syscall.SIGTERM} {
 			t.Run(name+"/"+how, func(t *testing.T) {
 				t.Parallel()
-				server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
-				sink, url, dir := newSink(t), address(server), t.TempDir()
+				server := releases.New(t, name, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
+				sink, url, dir := newSink(t), server.URL(), t.TempDir()
 				environment := []string{"EVENTMESH_URL=" + url, "K_SINK=" + sink.url, "EVENTMESH_SPOOL_DIR=" + dir}
 				s, p := run(t, environment...), connect(t, url, eventmesh.Credentials{})
 				s.awaitReadiness(t, http.StatusOK)

@@ -187,7 +187,11 @@ func (s *source) tell() {
 		lost, left = status.Unsaved, status.Events-status.Unsaved
 	}
 	if lost > 0 {
-		s.logger.Errorw("events were not delivered before the deadline, and are lost", "events", lost)
+		says := "events were not delivered before the deadline, and are lost"
+		if s.config.redelivers() {
+			says = "events were not delivered before the deadline; EventMesh delivers them again"
+		}
+		s.logger.Errorw(says, "events", lost)
 	}
 	switch {
 	case left > 0 && errors.Is(status.Writing, dispatch.ErrMoved):

@@ -17,6 +17,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/releases"
 )
 
 // onDiskNow counts the events in the spool of a running process, by a copy.
@@ -45,10 +46,10 @@ func awaitOnDisk(t *testing.T, dir string, want int64) {
 
 func TestProcessKeepsEventsWhenItIsKilled(t *testing.T) {
 	t.Parallel()
-	for name, address := range transports {
+	for _, name := range releases.Transports {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url, dir := address(eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})), t.TempDir()
+			url, dir := releases.New(t, name, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}).URL(), t.TempDir()
 			sink := newSink(t)
 			sink.answers(always(http.StatusServiceUnavailable))
 			environment := []string{"EVENTMESH_URL=" + url, "K_SINK=" + sink.url, "EVENTMESH_SPOOL_DIR=" + dir, "EVENTMESH_ORDERING=strict"}
@@ -115,10 +116,10 @@ func TestProcessLeavesADamagedFileAlone(t *testing.T) {
 
 func TestProcessKeepsTheRestAtShutdown(t *testing.T) {
 	t.Parallel()
-	for name, address := range transports {
+	for _, name := range releases.Transports {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url, dir := address(eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})), t.TempDir()
+			url, dir := releases.New(t, name, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}).URL(), t.TempDir()
 			sink := newSink(t)
 			sink.answers(always(http.StatusServiceUnavailable))
 			environment := []string{"EVENTMESH_URL=" + url, "K_SINK=" + sink.url, "EVENTMESH_SPOOL_DIR=" + dir}
@@ -129,6 +130,9 @@ func TestProcessKeepsTheRestAtShutdown(t *testing.T) {
 			for i := range 30 {
 				ids = append(ids, fmt.Sprint(i))
 				publish(t, p, sample(ids[i]))
+			}
+			if name == releases.HTTP { // over which EventMesh keeps what it has not delivered
+				awaitOnDisk(t, dir, 30)
 			}
 			s.terminate(t) // while events arrive
 			s.awaitEnd(t)
@@ -149,10 +153,10 @@ func TestProcessKeepsTheRestAtShutdown(t *testing.T) {
 
 func TestProcessPublishesDeadLetters(t *testing.T) {
 	t.Parallel()
-	for name, address := range transports {
+	for _, name := range releases.Transports {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			url, dir := address(eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})), t.TempDir()
+			url, dir := releases.New(t, name, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ}).URL(), t.TempDir()
 			sink, dead := newSink(t), newSink(t)
 			sink.answers(always(http.StatusUnprocessableEntity))
 			s := run(t, "EVENTMESH_URL="+url, "K_SINK="+sink.url, "EVENTMESH_DEAD_LETTER_TOPIC=dead", "EVENTMESH_SPOOL_DIR="+dir)

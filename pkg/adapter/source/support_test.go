@@ -23,7 +23,6 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
-	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
 // programDir is where the program is built, for the tests that run it as a process.
@@ -65,12 +64,6 @@ func (*acknowledger) Release(context.Context, *eventmesh.Delivery) error { retur
 func eventually(t *testing.T, check func() string) {
 	t.Helper()
 	await.Until(t, patience, check)
-}
-
-// transports are where an EventMesh listens, by the name of the transport.
-var transports = map[string]func(*eventmeshtest.Server) string{
-	"gRPC": (*eventmeshtest.Server).GRPCURL,
-	"TCP":  (*eventmeshtest.Server).TCPURL,
 }
 
 // sample is an event with an ID of choice.

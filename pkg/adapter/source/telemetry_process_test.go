@@ -13,15 +13,16 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/monitoring"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest/releases"
 )
 
 // TestProcessMeasures compares what a source says of itself with what has happened to it.
 func TestProcessMeasures(t *testing.T) {
 	t.Parallel()
-	for name, address := range transports {
+	for _, name := range releases.Transports {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
+			server := releases.New(t, name, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ})
 			endpoint, variable := monitoring.Serve(t)
 			sink, dead := newSink(t), newSink(t)
 			asked := map[string]int{}
@@ -36,14 +37,14 @@ func TestProcessMeasures(t *testing.T) {
 					return http.StatusAccepted
 				}
 			})
-			s := run(t, "EVENTMESH_URL="+address(server), "K_SINK="+sink.url, "EVENTMESH_DEAD_LETTER_SINK="+dead.url, "EVENTMESH_MAX_IN_FLIGHT=1",
+			s := run(t, "EVENTMESH_URL="+server.URL(), "K_SINK="+sink.url, "EVENTMESH_DEAD_LETTER_SINK="+dead.url, "EVENTMESH_MAX_IN_FLIGHT=1",
 				"EVENTMESH_SPOOL_DIR="+t.TempDir(), variable)
 			s.awaitReadiness(t, http.StatusOK)
 			topic := `messaging_destination_name="orders"`
 			eventually(t, func() string { // before there is an event
 				return monitoring.Missing(t, endpoint, "eventmesh_source_dropped_total "+topic+" 0")
 			})
-			p := connect(t, address(server), eventmesh.Credentials{})
+			p := connect(t, server.URL(), eventmesh.Credentials{})
 			for _, id := range []string{"a", "refused", "late"} {
 				publish(t, p, sample(id))
 			}

@@ -140,7 +140,7 @@ func (d *dispatcher) close() {
 	d.destinations.end()
 	switch s := d.engine.Status(); {
 	case s.Unsaved > 0:
-		d.logger.Errorw("events were not delivered before the deadline, and are lost", "events", s.Unsaved)
+		d.logger.Errorw("events were neither delivered nor saved before the deadline: over HTTP EventMesh delivers them again, else they are lost", "events", s.Unsaved)
 	case s.Events > 0:
 		d.logger.Infow("events that have not been delivered stay on disk", "events", s.Events)
 	default:

@@ -25,7 +25,7 @@ var _ eventmesh.Transport = Transport{}
 // once a name holds a bar.
 func (Transport) Traits() eventmesh.Traits {
 	return eventmesh.Traits{
-		Scheme: "http", Port: "10105", Rendering: wire.Rendering{Form: wire.HTTPForm}, ValidateTopic: validateTopic,
+		Scheme: "http", Port: "10105", Rendering: wire.Rendering{Form: wire.HTTPForm}, ValidateTopic: validateTopic, Redelivers: true,
 	}
 }
 

@@ -31,10 +31,18 @@ func ValidateTopic(of eventmesh.Address, topic string) error {
 	if err := eventmesh.ValidateTopic(topic); err != nil {
 		return err
 	}
-	for _, t := range All {
-		if traits := t.Traits(); traits.Scheme == of.Transport() && traits.ValidateTopic != nil {
-			return traits.ValidateTopic(topic)
-		}
+	if validate := TraitsOf(of).ValidateTopic; validate != nil {
+		return validate(topic)
 	}
 	return nil
+}
+
+// TraitsOf returns those of the transport of an address.
+func TraitsOf(a eventmesh.Address) eventmesh.Traits {
+	for _, t := range All {
+		if traits := t.Traits(); traits.Scheme == a.Transport() {
+			return traits
+		}
+	}
+	return eventmesh.Traits{}
 }
