@@ -11,6 +11,7 @@ import (
 	"net/http/httptrace"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
@@ -42,9 +43,9 @@ type answer struct {
 
 // post makes a request, a second time where it gets no answer: a connection may have been closed just before.
 func (s *session) post(ctx context.Context, target string, body []byte) (answer, error) {
-	a, err := s.do(ctx, http.MethodPost, target, bytes.NewReader(body))
+	a, err := s.do(ctx, http.MethodPost, target, body)
 	if errors.Is(err, errNoAnswer) {
-		a, err = s.do(ctx, http.MethodPost, target, bytes.NewReader(body))
+		a, err = s.do(ctx, http.MethodPost, target, body)
 	}
 	return a, err
 }
@@ -71,37 +72,28 @@ func (s *session) postJSON(ctx context.Context, path string, value any) (answer,
 type nothing struct{}
 
 func (nothing) Read([]byte) (int, error) { return 0, io.EOF }
+func (nothing) Close() error             { return nil }
 
 // get makes a request once.
 func (s *session) get(ctx context.Context, target string) (answer, error) {
-	return s.do(ctx, http.MethodGet, target, nothing{})
+	return s.do(ctx, http.MethodGet, target, nil)
 }
 
 // do makes a request. Its error is an ErrNotConnected when EventMesh has not had it, errNoAnswer when nobody can tell, and the context's
-// when that has ended before.
-func (s *session) do(ctx context.Context, method, target string, body io.Reader) (answer, error) {
+// when that has ended before. It goes without http.Client, which would look for redirects and cookies.
+func (s *session) do(ctx context.Context, method, target string, body []byte) (answer, error) {
 	own, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)() //nolint:contextcheck // the session's end ends it, too
 	connected := false
 	own = httptrace.WithClientTrace(own, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
-	request, err := http.NewRequestWithContext(own, method, s.base+target, body)
-	if err != nil {
-		return answer{}, fmt.Errorf("%w: %w", eventmesh.ErrNotConnected, err)
-	}
-	if method == http.MethodPost {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	if s.authorization != "" {
-		request.Header.Set("Authorization", s.authorization)
-	}
-	response, err := s.client.Do(request)
+	response, err := s.transport.RoundTrip(s.request(own, method, target, body))
 	if err != nil {
 		return answer{}, s.failure(ctx, err, connected)
 	}
 	defer response.Body.Close()
 	a := answer{status: response.StatusCode}
-	if a.body, err = io.ReadAll(io.LimitReader(response.Body, maxAnswer+1)); err != nil {
+	if a.body, err = readAll(response); err != nil {
 		return answer{}, s.failure(ctx, err, true)
 	}
 	if len(a.body) > maxAnswer {
@@ -110,11 +102,35 @@ func (s *session) do(ctx context.Context, method, target string, body io.Reader)
 	return a, nil
 }
 
+// request returns one for do.
+func (s *session) request(ctx context.Context, method, target string, body []byte) *http.Request {
+	path, query, _ := strings.Cut(target, "?")
+	r := new(http.Request).WithContext(ctx)
+	r.Method, r.Host = method, s.server.Host
+	r.URL = &url.URL{Scheme: s.server.Scheme, Host: s.server.Host, Path: path, RawQuery: query}
+	if method == http.MethodGet {
+		r.Header, r.Body = s.getHeader, nothing{}
+		return r
+	}
+	r.Header, r.ContentLength = s.postHeader, int64(len(body))
+	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+	r.Body, _ = r.GetBody()
+	return r
+}
+
+// readAll reads the body of an answer, and no more than one byte beyond maxAnswer.
+func readAll(response *http.Response) ([]byte, error) {
+	const short = 4 << 10
+	if n := response.ContentLength; n >= 0 && n <= short {
+		body := make([]byte, n)
+		_, err := io.ReadFull(response.Body, body)
+		return body, err
+	}
+	return io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+}
+
 // failure says what it means that there is no answer.
 func (s *session) failure(ctx context.Context, err error, connected bool) error {
-	if u, ok := errors.AsType[*url.Error](err); ok {
-		err = u.Err
-	}
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()

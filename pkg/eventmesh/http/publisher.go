@@ -1,7 +1,6 @@
 package http
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -67,7 +66,7 @@ func (p publisher) Request(ctx context.Context, topic string, e event.Event) (*e
 	if deadline, ok := ctx.Deadline(); ok {
 		patience = max(time.Until(deadline), time.Millisecond)
 	}
-	answer, err := p.do(ctx, http.MethodPost, pathRequest+"?topic="+topic+"&timeoutMs="+strconv.FormatInt(patience.Milliseconds(), 10), bytes.NewReader(body))
+	answer, err := p.do(ctx, http.MethodPost, pathRequest+"?topic="+topic+"&timeoutMs="+strconv.FormatInt(patience.Milliseconds(), 10), body)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded), err == nil && answer.status == http.StatusGatewayTimeout:
 		return nil, fmt.Errorf("%w: %w", eventmesh.ErrNoReply, context.DeadlineExceeded)

@@ -245,7 +245,8 @@ func TestInstances(t *testing.T) {
 		{"http://mesh:10105", "mesh-0", "http://mesh:10105"},
 		{"http://mesh:10105", "http://me@elsewhere", "http://mesh:10105"},
 	} {
-		if got := (&session{base: test.base}).at(test.instance).base; got != test.want {
+		scheme, host, _ := strings.Cut(test.base, "://")
+		if got := (&session{server: eventmesh.Address{Scheme: scheme, Host: host}}).at(test.instance).server.String(); got != test.want {
 			t.Errorf("%s, told %q: got %s, want %s", test.base, test.instance, got, test.want)
 		}
 	}

@@ -54,36 +54,34 @@ const (
 
 // session makes requests to one server, until it is closed. Several goroutines may use it.
 type session struct {
-	base          string // of all URLs
-	authorization string // or ""
-	client        *http.Client
-	ctx           context.Context
-	cancel        context.CancelCauseFunc
+	server                eventmesh.Address
+	getHeader, postHeader http.Header // which nobody changes
+	transport             *http.Transport
+	ctx                   context.Context
+	cancel                context.CancelCauseFunc
 }
 
 // newSession returns one that has made no connection yet.
 func (t Transport) newSession(a eventmesh.Address, c eventmesh.Client) *session {
-	s := &session{base: a.String()}
+	s := &session{server: a, getHeader: http.Header{}, postHeader: http.Header{"Content-Type": {"application/json"}}}
+	if c.Token != "" {
+		s.getHeader.Set("Authorization", "Bearer "+c.Token)
+		s.postHeader.Set("Authorization", "Bearer "+c.Token)
+	}
 	dial := t.dial
 	if dial == nil {
 		dial = (&net.Dialer{Timeout: connectTimeout}).DialContext
 	}
-	if c.Token != "" {
-		s.authorization = "Bearer " + c.Token
-	}
-	s.client = &http.Client{
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{
-			Proxy:                  http.ProxyFromEnvironment,
-			DialContext:            dial,
-			TLSClientConfig:        c.TLS,
-			TLSHandshakeTimeout:    connectTimeout,
-			TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // EventMesh has no HTTP/2
-			DisableCompression:     true,
-			MaxIdleConnsPerHost:    maxIdle,
-			IdleConnTimeout:        idleTimeout,
-			MaxResponseHeaderBytes: maxHeaders,
-		},
+	s.transport = &http.Transport{
+		Proxy:                  http.ProxyFromEnvironment,
+		DialContext:            dial,
+		TLSClientConfig:        c.TLS,
+		TLSHandshakeTimeout:    connectTimeout,
+		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // EventMesh has no HTTP/2
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    maxIdle,
+		IdleConnTimeout:        idleTimeout,
+		MaxResponseHeaderBytes: maxHeaders,
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	return s
@@ -97,9 +95,8 @@ func (s *session) at(instance string) *session {
 	if !found || host == "" || strings.ContainsAny(host, "/?#@ ") {
 		return s
 	}
-	scheme, _, _ := strings.Cut(s.base, "://")
 	there := *s
-	there.base = scheme + "://" + host
+	there.server.Host = host
 	return &there
 }
 
@@ -115,6 +112,6 @@ func (s *session) Wait() error {
 // Close ends the session and what is under way.
 func (s *session) Close() error {
 	s.cancel(eventmesh.ErrClosed)
-	s.client.CloseIdleConnections()
+	s.transport.CloseIdleConnections()
 	return nil
 }
