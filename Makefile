@@ -110,12 +110,12 @@ test-load: ## run the load tests of the sink in full, one to four minutes; needs
 	LOAD=full $(GO) test -count=1 -v -timeout 30m -run '^TestLoad' ./cmd/sink
 
 .PHONY: bench
-bench: ## compare the adapters' cost with the least that can do the same, and write docs/performance; some nine minutes on a quiet machine
+bench: ## compare the adapters' cost with the least that can do the same, and write docs/performance; a quarter of an hour on a quiet machine
 	$(GO) run ./test/bench -out docs/performance
 	$(GO) -C test/bench/plot run . ../../../docs/performance
 
 .PHONY: bench-check
-bench-check: ## fail when the adapters cost a fifth more than docs/performance says; half a minute
+bench-check: ## fail when the adapters cost a fifth more than docs/performance says; a minute
 	$(GO) run ./test/bench -check docs/performance/report.json
 
 .PHONY: bench-broker

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,10 +38,10 @@ func TestBench(t *testing.T) {
 	})
 	b.halfLoad = 50 * time.Millisecond
 	var r Report
-	if r.Source, err = b.source([]string{grpcTransport, tcpTransport}, []int{1 << 10}, []int{16}); err != nil {
+	if r.Source, err = b.source(transports, []int{1 << 10}, []int{16}); err != nil {
 		t.Fatal(err)
 	}
-	for transport, modes := range map[string][]string{grpcTransport: {binaryMode, structuredMode, batchMode}, tcpTransport: {binaryMode}} {
+	for transport, modes := range map[string][]string{grpcTransport: {binaryMode, structuredMode, batchMode}, tcpTransport: {binaryMode}, httpTransport: {binaryMode}} {
 		cases, err := b.sink(transport, modes, []int{1 << 10}, []int{64})
 		if err != nil {
 			t.Fatal(err)
@@ -54,7 +55,7 @@ func TestBench(t *testing.T) {
 	for _, c := range r.Sink {
 		results = append(results, c.Results...)
 	}
-	if want := 2*5 + 4*4; len(results) != want {
+	if want := 3*5 + 5*4; len(results) != want {
 		t.Errorf("got %d results, want %d", len(results), want)
 	}
 	for _, r := range results {
@@ -88,6 +89,25 @@ func TestReport(t *testing.T) {
 		if !(figures.rate > 0 && figures.cpu > 0 && figures.allocations > 0) { // NaN is not, either
 			t.Errorf("%s: %+v is nothing to compare with", of, figures)
 		}
+	}
+}
+
+func TestReportKeepsWhatIsNotMeasuredAgain(t *testing.T) {
+	of := func(transport string, size int, rate float64) SourceCase {
+		return SourceCase{Transport: transport, Size: size, Results: []Result{{Subject: memorySource, Rate: stats.Spread{Median: rate}}}}
+	}
+	before := Report{Date: "2026-01-01", Source: []SourceCase{of(grpcTransport, 1, 10), of(httpTransport, 1, 20)}, Curves: []Curve{{Name: "size"}}}
+	now := before.with(Report{Date: "2026-01-02", Source: []SourceCase{of(httpTransport, 1, 21), of(httpTransport, 2, 30)}})
+	var got []string
+	for _, c := range now.Source {
+		got = append(got, fmt.Sprintf("%s %d %s %v", c.Transport, c.Size, c.Date, c.Results[0].Rate.Median))
+	}
+	want := []string{"grpc 1  10", "http 1 2026-01-02 21", "http 2 2026-01-02 30"}
+	if fmt.Sprint(got) != fmt.Sprint(want) || now.Date != before.Date || len(now.Curves) != 1 || before.Source[1].Date != "" {
+		t.Errorf("got %q, want %q, and what was before", got, want)
+	}
+	if said := now.markdown(); !strings.Contains(said, "Source over http, 2 B, 0 in flight, on 2026-01-02") {
+		t.Errorf("the tables do not tell when: %s", said)
 	}
 }
 

@@ -7,8 +7,8 @@
 //	load      posts requests that were encoded once
 //
 // These know just enough of their protocols to be much cheaper than what they measure; the report tells what they cost. What the
-// mesh sends has been recorded from the EventMesh in memory of this project. With EVENTMESH_GRPC_URL or EVENTMESH_TCP_URL set a real
-// one takes the mesh's place.
+// mesh sends has been recorded from the EventMesh in memory of this project. With EVENTMESH_GRPC_URL, EVENTMESH_TCP_URL or
+// EVENTMESH_HTTP_URL set a real one takes the mesh's place.
 //
 // The floors are bare programs, which this one becomes when it is started with the name of a role:
 //

@@ -21,12 +21,15 @@ type feeding struct {
 // publishesAtOnce is how many publishes are under way while events are fed.
 const publishesAtOnce = 64
 
-func newFeeding(grpcURL, tcpURL string) (*feeding, error) {
-	f := &feeding{addresses: Addresses{GRPC: grpcURL, TCP: tcpURL}, publishers: map[string]*eventmesh.Publisher{}}
-	for transport, url := range map[string]string{grpcTransport: grpcURL, tcpTransport: tcpURL} {
+// newFeeding has the URLs in the order of transports, "" where there is none.
+func newFeeding(urls []string) (*feeding, error) {
+	f := &feeding{addresses: Addresses{}, publishers: map[string]*eventmesh.Publisher{}}
+	for i, transport := range transports {
+		url := urls[i]
 		if url == "" {
 			continue
 		}
+		f.addresses[transport] = url
 		addresses, err := eventmesh.ParseAddresses(url, adapter.Transports...)
 		if err != nil {
 			return nil, err

@@ -31,37 +31,46 @@ import (
 // reading is the role read.
 type reading struct {
 	Measured
-	read  func() error
-	count chan struct{}
+	read func(n int) error
 }
 
 func newReading(url, topic string) (*reading, error) {
-	r := &reading{count: make(chan struct{}, 1<<16)}
-	if strings.HasPrefix(url, grpcTransport) {
+	switch transport, _, _ := strings.Cut(url, ":"); transport {
+	case httpTransport:
+		r, err := readHTTP(url, topic, topic)
+		if err != nil {
+			return nil, err
+		}
+		return &reading{read: r.read}, nil
+	case grpcTransport:
 		stream, err := readGRPC(url, topic, topic)
 		if err != nil {
 			return nil, err
 		}
-		r.read = stream.read
-	} else {
+		return &reading{read: oneByOne(stream.read)}, nil
+	default:
 		conn, err := readTCP(url, topic, topic)
 		if err != nil {
 			return nil, err
 		}
-		r.read = conn.read
+		return &reading{read: oneByOne(conn.read)}, nil
 	}
-	return r, nil
+}
+
+// oneByOne calls a function so many times.
+func oneByOne(f func() error) func(n int) error {
+	return func(n int) error {
+		for range n {
+			if err := f(); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 }
 
 // Work reads so many events.
-func (r *reading) Work(n int, _ *Nothing) error {
-	for range n {
-		if err := r.read(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (r *reading) Work(n int, _ *Nothing) error { return r.read(n) }
 
 // posting is the role post.
 type posting struct {
@@ -177,7 +186,7 @@ func (r receiving) Receive(ctx context.Context) (binding.Message, error) {
 		return nil, errors.Join(d.Err, d.Ack(ctx))
 	}
 	return binding.WithFinish((*binding.EventMessage)(&d.Event), func(err error) {
-		if err == nil {
+		if protocol.IsACK(err) {
 			_ = d.Ack(ctx)
 		}
 	}), nil
@@ -233,7 +242,13 @@ type publishing struct {
 
 func newPublishing(url, topic string, size, concurrency int) (*publishing, error) {
 	p := &publishing{concurrency: concurrency}
-	if strings.HasPrefix(url, grpcTransport) {
+	switch transport, _, _ := strings.Cut(url, ":"); transport {
+	case httpTransport:
+		publish := publishHTTP(url, topic)
+		body, err := json.Marshal(sample(size)) // data that EventMesh does not change our publisher leaves as it is, too
+		p.publish = func() error { return publish(body) }
+		return p, err
+	case grpcTransport:
 		conn, err := dialGRPC(url)
 		if err != nil {
 			return nil, err
@@ -248,14 +263,15 @@ func newPublishing(url, topic string, size, concurrency int) (*publishing, error
 			return err
 		}
 		return p, err
+	default:
+		conn, err := publishTCP(url)
+		if err != nil {
+			return nil, err
+		}
+		body, err := json.Marshal(encodedForTCP(topic, size))
+		p.publish = func() error { return conn.publish(body) }
+		return p, err
 	}
-	conn, err := publishTCP(url)
-	if err != nil {
-		return nil, err
-	}
-	body, err := json.Marshal(encodedForTCP(topic, size))
-	p.publish = func() error { return conn.publish(body) }
-	return p, err
 }
 
 // encodedForTCP returns an event as our publisher encodes it.

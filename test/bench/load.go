@@ -83,6 +83,7 @@ type load struct {
 type loadConn struct {
 	net.Conn
 	reader *bufio.Reader
+	status []byte // the last one
 }
 
 // newLoad connects, and posts once over each connection. Every answer has to have the status.
@@ -100,7 +101,7 @@ func newLoad(target, mode string, size, connections, status int) (*load, error) 
 		if err != nil {
 			return nil, err
 		}
-		c := &loadConn{conn, bufio.NewReader(conn)}
+		c := &loadConn{Conn: conn, reader: bufio.NewReader(conn)}
 		l.conns = append(l.conns, c)
 		if err := l.exchange(c); err != nil { // a server closes a connection on which no request ever comes
 			return nil, err
@@ -141,27 +142,13 @@ func (l *load) exchange(c *loadConn) error {
 	if _, err := c.Write(l.request); err != nil {
 		return err
 	}
-	status, err := c.reader.ReadString('\n')
+	status, length, err := readHead(c.reader, c.status[:0])
 	if err != nil {
 		return err
 	}
-	if len(status) < len(l.status) || status[:len(l.status)] != l.status {
+	c.status = status
+	if !bytes.HasPrefix(status, []byte(l.status)) {
 		return fmt.Errorf("the answer to a request is %q, want %s", status, l.status)
-	}
-	length := 0
-	for {
-		line, err := c.reader.ReadSlice('\n')
-		if err != nil {
-			return err
-		}
-		if len(line) <= 2 {
-			break
-		}
-		if len(line) > len(contentLength) && bytes.EqualFold(line[:len(contentLength)], contentLength) {
-			if length, err = strconv.Atoi(string(bytes.TrimSpace(line[len(contentLength):]))); err != nil {
-				return err
-			}
-		}
 	}
 	_, err = c.reader.Discard(length)
 	return err

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -27,7 +28,7 @@ func main() {
 // roles are what this program becomes with one of these names as its first argument; more arguments follow it.
 var roles = map[string]func(arguments []string) (any, error){
 	"mesh":    func([]string) (any, error) { return newMesh() },
-	"feed":    func(a []string) (any, error) { return newFeeding(a[0], a[1]) },
+	"feed":    func(a []string) (any, error) { return newFeeding(a) },
 	"read":    func(a []string) (any, error) { return newReading(a[0], a[1]) },
 	"post":    func(a []string) (any, error) { return newPosting(a[0], number(a[1]), number(a[2])) },
 	"forward": func(a []string) (any, error) { return newForwarding(a[0], a[1], a[2], number(a[3])) },
@@ -56,13 +57,14 @@ func run(arguments []string) (err error) {
 		}
 	}
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
-	out := flags.String("out", "", "`folder` to write report.json and report.md to; without it the tables go to the standard output")
+	out := flags.String("out", "", "`folder` to write report.json and report.md to, which keep what -only and -transports leave out; without it the tables go to the standard output")
 	check := flags.String("check", "", "`file` with the report of an earlier run: measure a few cases only, and fail where allocations or a ratio to the floor are 20 % worse")
 	only := flags.String("only", "", "comma separated `parts`: source, sink, footprint, curves (default all)")
+	over := flags.String("transports", "", "comma separated `transports`: grpc, tcp, http (default all that there is an EventMesh for)")
 	rounds := flags.Int("rounds", 5, "`rounds` in which subjects take turns")
 	duration := flags.Duration("duration", 150*time.Millisecond, "`time` that a subject works in a round")
 	flags.Usage = func() {
-		fmt.Fprintln(flags.Output(), "Bench measures what the source and the sink cost, side by side with the least that could do the same work.\nWith EVENTMESH_GRPC_URL or EVENTMESH_TCP_URL it runs against that EventMesh.\n\nFlags:")
+		fmt.Fprintln(flags.Output(), "Bench measures what the source and the sink cost, side by side with the least that could do the same work.\nWith EVENTMESH_GRPC_URL, EVENTMESH_TCP_URL or EVENTMESH_HTTP_URL it runs against that EventMesh.\n\nFlags:")
 		flags.PrintDefaults()
 	}
 	if err := flags.Parse(arguments); err != nil {
@@ -76,6 +78,14 @@ func run(arguments []string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.close()) }()
+	if *over != "" {
+		b.over = strings.Split(*over, ",")
+		for _, transport := range b.over {
+			if b.addresses[transport] == "" {
+				return fmt.Errorf("-transports %s: there is no EventMesh for it; see -help", transport)
+			}
+		}
+	}
 	if *check != "" {
 		return b.check(*check)
 	}
@@ -84,6 +94,13 @@ func run(arguments []string) (err error) {
 		return err
 	}
 	if *out != "" {
+		if *only != "" || *over != "" {
+			before, err := readReport(filepath.Join(*out, reportJSON))
+			if err != nil {
+				return err
+			}
+			report = before.with(report)
+		}
 		return report.write(*out)
 	}
 	_, err = fmt.Print(report.markdown())
@@ -115,10 +132,14 @@ func newBench(rounds int, duration time.Duration) (*bench, error) {
 	if err := bind(&c.drivers); err != nil {
 		return nil, err
 	}
-	b.real = Addresses{GRPC: os.Getenv("EVENTMESH_GRPC_URL"), TCP: os.Getenv("EVENTMESH_TCP_URL")}
-	arguments := []string{"mesh"}
-	if b.real != (Addresses{}) {
-		arguments = []string{"feed", b.real.GRPC, b.real.TCP}
+	arguments, named := []string{"mesh"}, []string{"feed"}
+	for _, transport := range transports {
+		url := os.Getenv("EVENTMESH_" + strings.ToUpper(transport) + "_URL")
+		named = append(named, url)
+		b.real = b.real || url != ""
+	}
+	if b.real {
+		arguments = named
 	}
 	if b.feeder, err = startRole(driving, arguments[0], arguments[1:]...); err != nil {
 		return nil, err
@@ -138,17 +159,10 @@ func (b *bench) topic(of string) string {
 
 func (b *bench) path(program string) string { return filepath.Join(b.dir, program) }
 
-func (b *bench) url(transport string) string {
-	if transport == grpcTransport {
-		return b.addresses.GRPC
-	}
-	return b.addresses.TCP
-}
-
 // transports are those that there is an EventMesh for.
 func (b *bench) transports() (all []string) {
-	for _, transport := range []string{grpcTransport, tcpTransport} {
-		if b.url(transport) != "" {
+	for _, transport := range transports {
+		if b.addresses[transport] != "" && (b.over == nil || slices.Contains(b.over, transport)) {
 			all = append(all, transport)
 		}
 	}
@@ -181,7 +195,7 @@ func (b *bench) run(only string) (r Report, err error) {
 	if parts["sink"] {
 		for _, transport := range b.transports() {
 			modes, sizes, connections := []string{binaryMode, structuredMode, batchMode}, []int{100, 1 << 10, 64 << 10}, []int{1, 64, 512}
-			if transport == tcpTransport { // on the way from HTTP to it nothing is different
+			if transport != grpcTransport { // on the way from HTTP to it nothing is different
 				modes, connections = []string{binaryMode}, []int{64}
 			}
 			cases, err := b.sink(transport, modes, sizes, connections)

@@ -85,8 +85,9 @@ type bench struct {
 	feeder    *role
 	mesh      *process
 	addresses Addresses
-	real      Addresses // of one that is not ours, if any
-	topics    int       // named so far
+	real      bool     // it is not ours
+	over      []string // the transports to measure; nil: all
+	topics    int      // named so far
 }
 
 // compare measures subjects in turns.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -16,16 +17,23 @@ import (
 const (
 	grpcTransport = "grpc"
 	tcpTransport  = "tcp"
+	httpTransport = "http"
 )
+
+// transports are those that are measured.
+var transports = []string{grpcTransport, tcpTransport, httpTransport}
 
 // mesh stands in for an EventMesh: it sends its subscribers what was recorded from one, and confirms what is published.
 type mesh struct {
 	Measured
-	grpcURL, tcpURL string
+	urls Addresses
+
+	delivered atomic.Int64 // over HTTP
 
 	mu          sync.Mutex
 	subscribers map[string]*subscriber // by transport and topic
 	recorded    map[recording][]byte
+	queues      map[string]httpQueue // by client
 }
 
 // subscriber is a stream of events.
@@ -53,29 +61,44 @@ type recording struct {
 	size             int
 }
 
-// Addresses are the URLs of an EventMesh.
-type Addresses struct{ GRPC, TCP string }
+// Addresses are the URLs of an EventMesh, by transport.
+type Addresses map[string]string
 
 func newMesh() (*mesh, error) {
-	m := &mesh{subscribers: map[string]*subscriber{}, recorded: map[recording][]byte{}}
-	overGRPC, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // binding does not block
-	if err != nil {
-		return nil, err
-	}
-	overTCP, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // the same
-	if err != nil {
-		return nil, err
-	}
-	m.grpcURL, m.tcpURL = "grpc://"+overGRPC.Addr().String(), "tcp://"+overTCP.Addr().String()
+	m := &mesh{subscribers: map[string]*subscriber{}, recorded: map[recording][]byte{}, queues: map[string]httpQueue{}, urls: Addresses{}}
 	server := grpc.NewServer(grpc.ForceServerCodecV2(raw{}), grpc.UnknownServiceHandler(m.call))
-	go func() { _ = server.Serve(overGRPC) }()
-	go m.acceptTCP(overTCP)
+	for transport, serve := range map[string]func(net.Listener){
+		grpcTransport: func(l net.Listener) { _ = server.Serve(l) }, tcpTransport: accepting(m.serveTCP), httpTransport: accepting(m.serveHTTP),
+	} {
+		l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // binding does not block
+		if err != nil {
+			return nil, err
+		}
+		m.urls[transport] = transport + "://" + l.Addr().String()
+		go serve(l)
+	}
 	return m, nil
+}
+
+// accepting returns what serves each connection of a listener.
+func accepting(serve func(net.Conn) error) func(net.Listener) {
+	return func(l net.Listener) {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer conn.Close()
+				_ = serve(conn) // its client has gone
+			}()
+		}
+	}
 }
 
 // URLs tells where the mesh listens.
 func (m *mesh) URLs(_ Nothing, a *Addresses) error {
-	*a = Addresses{GRPC: m.grpcURL, TCP: m.tcpURL}
+	*a = m.urls
 	return nil
 }
 

@@ -12,19 +12,6 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
 )
 
-func (m *mesh) acceptTCP(l net.Listener) {
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer conn.Close()
-			_ = m.serveTCP(conn) // its client has gone
-		}()
-	}
-}
-
 // serveTCP answers every request of a connection, and reads no acknowledgement.
 func (m *mesh) serveTCP(conn net.Conn) error {
 	reader := bufio.NewReaderSize(conn, 64<<10)

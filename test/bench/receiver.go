@@ -69,24 +69,37 @@ var (
 	contentLength = []byte("content-length:")
 )
 
-// serve answers the requests of a connection. A request is lines up to an empty one, and as many bytes as one of them says.
+// readHead reads the head of a request or an answer: lines up to an empty one. It returns the first one, appended to a buffer, and how many
+// bytes follow.
+func readHead(reader *bufio.Reader, first []byte) (line []byte, length int, err error) {
+	for {
+		next, err := reader.ReadSlice('\n')
+		if err != nil {
+			return first, 0, err
+		}
+		if len(next) <= 2 {
+			return first, length, nil
+		}
+		if len(first) == 0 {
+			first = append(first, next...)
+		}
+		if len(next) > len(contentLength) && bytes.EqualFold(next[:len(contentLength)], contentLength) {
+			if length, err = strconv.Atoi(string(bytes.TrimSpace(next[len(contentLength):]))); err != nil {
+				return first, 0, fmt.Errorf("reading how long a body is: %w", err)
+			}
+		}
+	}
+}
+
+// serve answers the requests of a connection.
 func (r *receiver) serve(conn net.Conn) error {
 	reader := bufio.NewReaderSize(conn, 128<<10)
+	var line []byte
 	for {
-		length := 0
-		for {
-			line, err := reader.ReadSlice('\n')
-			if err != nil {
-				return err
-			}
-			if len(line) <= 2 {
-				break
-			}
-			if len(line) > len(contentLength) && bytes.EqualFold(line[:len(contentLength)], contentLength) {
-				if length, err = strconv.Atoi(string(bytes.TrimSpace(line[len(contentLength):]))); err != nil {
-					return fmt.Errorf("reading a request: %w", err)
-				}
-			}
+		var length int
+		var err error
+		if line, length, err = readHead(reader, line[:0]); err != nil {
+			return err
 		}
 		if length == 0 {
 			return errors.New("reading a request: it has no length")

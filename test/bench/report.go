@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -35,7 +36,7 @@ func newReport(b *bench) Report {
 		Date: time.Now().UTC().Format(time.DateOnly), Go: runtime.Version(), Processor: stats.Processor(), Cores: runtime.NumCPU(),
 		EventMesh: "the mesh of this bench", Rounds: b.rounds,
 	}
-	if b.real != (Addresses{}) {
+	if b.real {
 		r.EventMesh = "a real one"
 	}
 	return r
@@ -73,16 +74,57 @@ func (r Report) markdown() string {
 		r.Date, r.Seconds, r.Processor, r.Cores, r.Go, r.EventMesh, r.Rounds)
 	r.targets(&out)
 	for _, c := range r.Source {
-		title := fmt.Sprintf("Source over %s, %s, %d in flight", c.Transport, bytesText(c.Size), c.InFlight)
+		title := fmt.Sprintf("Source over %s, %s, %d in flight%s", c.Transport, bytesText(c.Size), c.InFlight, onDate(c.Date))
 		table(&out, title, c.Results, c.floors(), forwardFloor)
 	}
 	for _, c := range r.Sink {
-		title := fmt.Sprintf("Sink over %s, %s, %s, %d connections", c.Transport, c.Mode, bytesText(c.Size), c.Connections)
+		title := fmt.Sprintf("Sink over %s, %s, %s, %d connections%s", c.Transport, c.Mode, bytesText(c.Size), c.Connections, onDate(c.Date))
 		table(&out, title, c.Results, c.floors(), relayFloor)
 	}
 	r.footprints(&out)
 	r.curves(&out)
 	return out.String()
+}
+
+// onDate ends a title.
+func onDate(date string) string {
+	if date == "" {
+		return ""
+	}
+	return ", on " + date
+}
+
+// with returns the report with what was measured later in the place of the same, or behind it.
+func (r Report) with(later Report) Report {
+	for _, c := range later.Source {
+		c.Date = later.Date
+		r.Source = replace(r.Source, c, func(o SourceCase) bool {
+			return o.Transport == c.Transport && o.Size == c.Size && o.InFlight == c.InFlight
+		})
+	}
+	for _, c := range later.Sink {
+		c.Date = later.Date
+		r.Sink = replace(r.Sink, c, func(o SinkCase) bool {
+			return o.Transport == c.Transport && o.Mode == c.Mode && o.Size == c.Size && o.Connections == c.Connections
+		})
+	}
+	if len(later.Footprints) > 0 {
+		r.Footprints = later.Footprints
+	}
+	if len(later.Curves) > 0 {
+		r.Curves = later.Curves
+	}
+	return r
+}
+
+// replace puts an item in the place of the same one, or at the end.
+func replace[T any](items []T, item T, same func(T) bool) []T {
+	items = slices.Clone(items)
+	if i := slices.IndexFunc(items, same); i >= 0 {
+		items[i] = item
+		return items
+	}
+	return append(items, item)
 }
 
 // floors are the two bare halves of a whole way.

@@ -22,6 +22,7 @@ const (
 // SinkCase is what is compared at the sink.
 type SinkCase struct {
 	Transport   string   `json:"transport"`
+	Date        string   `json:"date,omitempty"` // of the measurement, where that is another one than the report's
 	Mode        string   `json:"mode"`
 	Size        int      `json:"bytes"`
 	Connections int      `json:"connections"`
@@ -31,15 +32,15 @@ type SinkCase struct {
 // startSink starts a sink that takes whatever the load has.
 func (b *bench) startSink(transport, topic string) (*adapterProcess, error) {
 	return startAdapter(b.on, b.path("sink"),
-		"EVENTMESH_URL="+b.url(transport), "EVENTMESH_TOPICS="+topic, "EVENTMESH_CLIENT_ID=bench-sink",
+		"EVENTMESH_URL="+b.addresses[transport], "EVENTMESH_TOPICS="+topic, "EVENTMESH_CLIENT_ID=bench-sink",
 		"EVENTMESH_MAX_IN_FLIGHT=10000", "EVENTMESH_MAX_CONNECTIONS=20000", "EVENTMESH_BUFFER_BYTES=1073741824")
 }
 
 // sink measures every mode, size and number of connections over a transport.
 func (b *bench) sink(transport string, modes []string, sizes, connections []int) (cases []SinkCase, err error) {
 	topic := b.topic("sink")
-	if b.real != (Addresses{}) { // on standalone storage a topic exists while somebody reads it
-		reader, err := startRole(b.on, "read", b.url(transport), topic)
+	if b.real { // on standalone storage a topic exists while somebody reads it
+		reader, err := startRole(b.on, "read", b.addresses[transport], topic)
 		if err != nil {
 			return nil, err
 		}
@@ -56,7 +57,7 @@ func (b *bench) sink(transport string, modes []string, sizes, connections []int)
 	}
 	for _, size := range sizes {
 		for _, n := range connections {
-			publish, err := startRole(b.on, "publish", b.url(transport), topic, strconv.Itoa(size), strconv.Itoa(n))
+			publish, err := startRole(b.on, "publish", b.addresses[transport], topic, strconv.Itoa(size), strconv.Itoa(n))
 			if err != nil {
 				return nil, err
 			}
@@ -93,7 +94,7 @@ func (b *bench) startServer(name string, arguments ...string) (s server, err err
 }
 
 func (b *bench) sinkWith(c SinkCase, topic string, sink *adapterProcess, answer server, publish *role) ([]Result, error) {
-	relay, err := b.startServer("relay", b.url(c.Transport), topic, strconv.Itoa(c.Size), strconv.Itoa(eventsOf(c.Mode)))
+	relay, err := b.startServer("relay", b.addresses[c.Transport], topic, strconv.Itoa(c.Size), strconv.Itoa(eventsOf(c.Mode)))
 	if err != nil {
 		return nil, err
 	}

@@ -59,7 +59,7 @@ func (b *bench) startSource(name, transport string, inFlight int, topics []strin
 	}
 	group := strings.ReplaceAll(fmt.Sprintf("%s-%s", name, topics[0]), ", ", "-")
 	a, err := startAdapter(b.on, b.path("source"), append([]string{
-		"EVENTMESH_URL=" + b.url(transport), "EVENTMESH_TOPICS=" + strings.Join(topics, ","), "EVENTMESH_GROUP=" + group,
+		"EVENTMESH_URL=" + b.addresses[transport], "EVENTMESH_TOPICS=" + strings.Join(topics, ","), "EVENTMESH_GROUP=" + group,
 		"EVENTMESH_CLIENT_ID=" + group, "EVENTMESH_MAX_IN_FLIGHT=" + strconv.Itoa(inFlight), "K_SINK=" + r.url(),
 	}, environment...)...)
 	if err != nil {
@@ -98,7 +98,7 @@ func (b *bench) startForwarder(transport string, inFlight int, topic string, siz
 	if err != nil {
 		return nil, err
 	}
-	p, err := startRole(b.on, "forward", b.url(transport), topic, r.url(), strconv.Itoa(inFlight))
+	p, err := startRole(b.on, "forward", b.addresses[transport], topic, r.url(), strconv.Itoa(inFlight))
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (b *bench) startForwarder(transport string, inFlight int, topic string, siz
 
 // startReader starts the bare transport.
 func (b *bench) startReader(transport, topic string, size int) (*mover, error) {
-	p, err := startRole(b.on, "read", b.url(transport), topic)
+	p, err := startRole(b.on, "read", b.addresses[transport], topic)
 	if err != nil {
 		return nil, err
 	}
@@ -152,6 +152,7 @@ func (b *bench) startPoster(size, inFlight int) (*subject, error) {
 // SourceCase is what is compared at the source.
 type SourceCase struct {
 	Transport string   `json:"transport"`
+	Date      string   `json:"date,omitempty"` // of the measurement, where that is another one than the report's
 	Size      int      `json:"bytes"`
 	InFlight  int      `json:"inFlight"`
 	Results   []Result `json:"results"`
