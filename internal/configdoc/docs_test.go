@@ -18,7 +18,7 @@ import (
 const root = "../.."
 
 // testVariables are those of test/contract.
-var testVariables = []string{"EVENTMESH_GRPC_URL", "EVENTMESH_TCP_URL", "EVENTMESH_STORAGE"}
+var testVariables = []string{"EVENTMESH_GRPC_URL", "EVENTMESH_TCP_URL", "EVENTMESH_HTTP_URL", "EVENTMESH_STORAGE"}
 
 var (
 	variablePattern = regexp.MustCompile(`\b(?:EVENTMESH|K|OIDC|TLS|BROKER|STATUS)_[A-Z0-9_]*[A-Z0-9]\b`)
