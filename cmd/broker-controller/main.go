@@ -2,11 +2,21 @@
 package main
 
 import (
+	"fmt"
+	"os"
+
 	"knative.dev/pkg/injection/sharedmain"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/version"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/controller"
 )
 
+const component = "eventmesh-broker-controller"
+
 func main() {
-	sharedmain.Main("eventmesh-broker-controller", controller.NewBrokers, controller.NewTriggers)
+	if version.Asked(os.Args[1:]) {
+		fmt.Println(version.Line(component))
+		return
+	}
+	sharedmain.Main(component, controller.NewBrokers, controller.NewTriggers)
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/version"
 )
 
 const (
@@ -50,6 +52,10 @@ func run(ctx context.Context, args []string, s streams) int {
 			return 0
 		}
 		args = []string{args[1], "--help"}
+	}
+	if version.Asked(args) {
+		fmt.Fprintln(s.out, version.Line("devmesh"))
+		return 0
 	}
 	i := slices.IndexFunc(verbs, func(v verb) bool { return v.name == args[0] })
 	if i < 0 {
@@ -109,7 +115,7 @@ func printUsage(w io.Writer) {
 		fmt.Fprintf(table, "  %s\t%s\n", v.name, v.summary)
 	}
 	_ = table.Flush() // a terminal that is gone needs no help
-	fmt.Fprint(w, "\ndevmesh VERB --help explains a verb and its flags.\n")
+	fmt.Fprint(w, "\ndevmesh VERB --help explains a verb and its flags, devmesh --version prints the version.\n")
 }
 
 func (v verb) printHelp(w io.Writer, flags *flag.FlagSet) {

@@ -169,5 +169,6 @@ func Usage(program, purpose string, config any) string {
 		}
 		fmt.Fprintf(&b, "\n        %s; %s\n", v.Description, v.Want)
 	}
+	b.WriteString("\n--version prints the version.\n")
 	return b.String()
 }

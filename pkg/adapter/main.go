@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,8 @@ import (
 	kubeclient "knative.dev/pkg/client/injection/kube/client"
 	"knative.dev/pkg/logging"
 	"knative.dev/pkg/signals"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/version"
 )
 
 const (
@@ -41,6 +44,10 @@ type Config interface {
 // Main runs an adapter until SIGTERM. Where the configuration is not valid it exits with code 1 and one sentence. Whatever hangs, it
 // returns or exits within 5 seconds after the adapter's time-out.
 func Main(component, purpose string, config Config, constructor framework.AdapterConstructor) {
+	if version.Asked(os.Args[1:]) {
+		fmt.Println(version.Line(component))
+		return
+	}
 	collectLess()
 	flag.Usage = func() { fmt.Fprint(flag.CommandLine.Output(), Usage(component, purpose, config)) }
 	flag.Bool("disable-ha", true, "for Knative's framework")
@@ -65,6 +72,7 @@ func Main(component, purpose string, config Config, constructor framework.Adapte
 		defer close(ended)
 		framework.MainWithEnv(ctx, component, config, func(ctx context.Context, env framework.EnvConfigAccessor, client cloudevents.Client) framework.Adapter {
 			logger.Store(logging.FromContext(ctx))
+			logger.Load().Infow("starting", "version", version.Of(), "go", runtime.Version())
 			return constructor(ctx, env, client)
 		})
 	}()

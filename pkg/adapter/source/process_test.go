@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -243,6 +244,16 @@ func TestProcessHelp(t *testing.T) {
 		if !strings.Contains(stdout+stderr, "  "+v.Name+" ") && !strings.Contains(stdout+stderr, "  "+v.Name+"\n") {
 			t.Errorf("%s is not listed in\n%s%s", v.Name, stdout, stderr)
 		}
+	}
+}
+
+func TestProcessTellsItsVersion(t *testing.T) {
+	t.Parallel()
+	s := run(t)
+	s.awaitLine(t, "starting")
+	line := s.lines("starting")[0]
+	if version, _ := line["version"].(string); version == "" || line["go"] != runtime.Version() {
+		t.Errorf("got %v, want a version, and %s", line, runtime.Version())
 	}
 }
 

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -31,6 +32,7 @@ import (
 	"knative.dev/pkg/resolver"
 	"knative.dev/pkg/system"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/version"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/broker/table"
 )
 
@@ -117,6 +119,7 @@ func (a *asker) compare() {
 
 // NewBrokers returns the controller of Brokers.
 func NewBrokers(ctx context.Context, watcher configmap.Watcher) *controller.Impl {
+	logging.FromContext(ctx).Infow("starting", "version", version.Of(), "go", runtime.Version())
 	eventingv1.RegisterAlternateBrokerConditionSet(brokerConditions)
 	informer, policies := brokerinformer.Get(ctx), policyinformer.Get(ctx)
 	ours := pkgreconciler.AnnotationFilterFunc(eventingv1.BrokerClassAnnotationKey, table.Class, false)
