@@ -13,15 +13,20 @@ const (
 	acknowledgeWithin = 4 * time.Second
 	// maxDeliveries move an event to the dead letters after the three minutes of a real EventMesh.
 	maxDeliveries = int(3 * time.Minute / acknowledgeWithin)
-	// pumpBatch is 100 in a real EventMesh, which so delivers 500 events a second. Publishers are faster here.
-	pumpBatch = 400
+	// faster is how much more an EventMesh delivers here than a real one does with 500 events a second: publishers are faster. Its buffers are
+	// as much larger, or it would give up a client sooner.
+	faster = 4
+	// pumpBatch, bufferLimit and stallAbove are 100, 10,000 and 8,000 in a real EventMesh.
+	pumpBatch, bufferLimit, stallAbove = faster * 100, faster * 10_000, faster * 8_000
 )
 
 // startServer starts an EventMesh of the release that the transport is for.
 func (s *stage) startServer(with setting) {
 	with.t.Helper()
 	if with.transport == httpAPI {
-		own := next.Options{PumpBatch: pumpBatch, AcknowledgeWithin: acknowledgeWithin, MaxDeliveries: maxDeliveries}
+		own := next.Options{
+			PumpBatch: pumpBatch, BufferLimit: bufferLimit, StallAbove: stallAbove, AcknowledgeWithin: acknowledgeWithin, MaxDeliveries: maxDeliveries,
+		}
 		if with.patient {
 			own = next.Options{}
 		}
