@@ -30,7 +30,8 @@ type poller struct {
 	broadcasting  bool
 	ledger        *ledger
 	subscriptions
-	came atomic.Int64 // when EventMesh has dispatched the last time that a poll waited for it, in milliseconds
+	came  atomic.Int64  // when EventMesh has dispatched the last time that a poll waited for it, in milliseconds
+	known chan struct{} // closed when came is known
 
 	// What follows only run uses, until it has ended.
 	drained bool      // nothing is left for the client
@@ -87,7 +88,9 @@ func (p *poller) run() error {
 // note notes what a poll tells of EventMesh: one that found nothing at first, and so has waited, and one that brought all there is.
 func (p *poller) note(waited bool) {
 	if waited && p.brought > 0 {
-		p.came.Store(time.Now().UnixMilli())
+		if p.came.Swap(time.Now().UnixMilli()) == 0 {
+			close(p.known)
+		}
 	}
 	if waited || p.brought < p.asked {
 		p.emptied = time.Now()

@@ -42,6 +42,7 @@ func (t Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c ev
 	for _, topic := range sub.Topics {
 		p := &poller{
 			s: s, topic: topic, client: clientID(c, topic, sub.Mode), ledger: newLedger(), broadcasting: sub.Mode == eventmesh.Broadcasting,
+			known: make(chan struct{}),
 		}
 		p.there.Store(s.session)
 		p.requests = make(chan struct{}, 1)
@@ -117,6 +118,11 @@ var errLeft = errors.New("left the group")
 // or comes later, the other members poll.
 func (s *subscriber) Leave(ctx context.Context) error {
 	s.leave.Do(func() {
+		soon, cancel := context.WithTimeout(ctx, 2*round)
+		defer cancel()
+		for _, p := range s.pollers {
+			p.awaitDispatch(soon)
+		}
 		s.left = time.Now()
 		close(s.leaving)
 	})

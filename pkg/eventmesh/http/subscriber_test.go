@@ -280,6 +280,34 @@ func TestSinglePollsKeepUp(t *testing.T) {
 	})
 }
 
+// Who leaves soon after it has come has yet to learn when EventMesh dispatches.
+func TestLeavingAtOnce(t *testing.T) {
+	t.Parallel()
+	for _, moment := range []int{0, 30, 101, 150, 199, 202, 230, 255, 300} {
+		t.Run(fmt.Sprintf("at %d ms", moment), func(t *testing.T) {
+			t.Parallel()
+			play(t, next.Options{DispatchTime: 60 * time.Millisecond}, func(m *mesh) {
+				const n = 1000
+				var publishing sync.WaitGroup
+				publishing.Go(func() { m.publish(0, n, 10*time.Millisecond) })
+				time.Sleep(time.Second)
+				var members []*member
+				for range 5 {
+					r := m.join("a", eventmesh.Subscription{})
+					members = append(members, r)
+					time.Sleep(time.Duration(moment) * time.Millisecond)
+					r.leave()
+				}
+				publishing.Wait()
+				m.want(n, 1, time.Minute, append(members, m.join("b", eventmesh.Subscription{}))...)
+				if lost := m.lost(); len(lost) > 0 {
+					t.Errorf("lost %v", lost)
+				}
+			})
+		})
+	}
+}
+
 // Who ends a subscription does so while nothing is dispatched, or it would be lost.
 func TestLeavingBetweenTheRounds(t *testing.T) {
 	t.Parallel()

@@ -15,6 +15,8 @@ const (
 	overdue = 45 * time.Second
 	// round is the time from one look of EventMesh into its storage to the next, and dispatching how long it may then be at what it has found.
 	round, dispatching = 200 * time.Millisecond, 100 * time.Millisecond
+	// margin is the end of a round in which no request is made that has to be through before the next one begins.
+	margin = 80 * time.Millisecond
 	// deadLetters ends the names of the topics to which EventMesh moves what it has delivered in vain.
 	deadLetters = "_DLQ"
 )
@@ -78,9 +80,10 @@ func (p *poller) add(ctx context.Context) error {
 }
 
 // remove ends all subscriptions of the client, whoever of the group has made them: EventMesh ends one at a time, and which is by chance.
-// Other members make theirs again. The requests are locked.
+// Other members make theirs again. It does so while nothing is likely to be dispatched. The requests are locked.
 func (p *poller) remove(ctx context.Context) error {
 	for {
+		p.awaitQuiet() // for it may be the last one
 		a, err := p.there.Load().postJSON(ctx, pathUnsubscribe, subscription{Client: p.client, Topic: p.topic})
 		if err != nil {
 			return fmt.Errorf("unsubscribing from topic %s: %w", p.topic, err)
@@ -125,9 +128,8 @@ func (p *poller) suspend(ctx context.Context) error {
 	return p.end(ctx)
 }
 
-// end ends the subscriptions while nothing is likely to be dispatched. The requests are locked.
+// end ends the subscriptions. The requests are locked.
 func (p *poller) end(ctx context.Context) error {
-	p.awaitQuiet()
 	p.suspended.Store(true)
 	return p.remove(ctx)
 }
@@ -155,7 +157,6 @@ func (p *poller) leave(ctx context.Context) error {
 	if p.suspended.Load() {
 		return nil
 	}
-	p.awaitQuiet()
 	return p.remove(ctx)
 }
 
@@ -169,11 +170,26 @@ func (p *poller) forget(ctx context.Context) error {
 
 // awaitQuiet waits for a time at which EventMesh is not likely to dispatch, going by when it has done so.
 func (p *poller) awaitQuiet() {
-	if came := p.came.Load(); came != 0 {
-		since := time.Since(time.UnixMilli(came)) % round
-		select {
-		case <-time.After((dispatching + round - since) % round):
-		case <-p.s.ctx.Done():
-		}
+	came := p.came.Load()
+	if came == 0 {
+		return
+	}
+	since := time.Since(time.UnixMilli(came)) % round
+	if since >= dispatching && since < round-margin {
+		return
+	}
+	select {
+	case <-time.After((dispatching + round - since) % round):
+	case <-p.s.ctx.Done():
+	}
+}
+
+// awaitDispatch waits until it is known when EventMesh dispatches, while polls are made that wait for it. Where that does not come out in two
+// rounds there is nothing to dispatch.
+func (p *poller) awaitDispatch(ctx context.Context) {
+	select {
+	case <-p.known:
+	case <-ctx.Done():
+	case <-p.s.ctx.Done():
 	}
 }
