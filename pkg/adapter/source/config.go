@@ -211,10 +211,13 @@ func (c *Config) validateRequests() error {
 	return nil
 }
 
-// hasDeadLetters tells whether there is a place for dead letters.
-// redelivers tells whether EventMesh delivers again what is in memory when the process ends.
-func (c *Config) redelivers() bool { return transports.TraitsOf(c.URL[0]).Redelivers }
+// redelivers tells whether EventMesh delivers again what is in memory when the process ends: to another member of the group, which in
+// broadcasting there is none of.
+func (c *Config) redelivers() bool {
+	return transports.TraitsOf(c.URL[0]).Redelivers && eventmesh.Mode(c.Mode) != eventmesh.Broadcasting
+}
 
+// hasDeadLetters tells whether there is a place for dead letters.
 func (c *Config) hasDeadLetters() bool { return c.DeadLetterSink.URL != nil || c.DeadLetterTopic != "" }
 
 func (c *Config) validateDeadLetters() error {

@@ -187,3 +187,24 @@ func TestDecode(t *testing.T) {
 		})
 	}
 }
+
+func TestRedelivers(t *testing.T) {
+	for _, test := range []struct {
+		url, mode string
+		want      bool
+	}{
+		{"grpc://e", "clustering", false},
+		{"tcp://e", "clustering", false},
+		{"http://e", "clustering", true},
+		{"https://e", "clustering", true},
+		{"http://e", "broadcasting", false}, // who has it in memory is the only one who would get it
+	} {
+		c, err := load(t, "EVENTMESH_URL="+test.url, "EVENTMESH_MODE="+test.mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := c.redelivers(); got != test.want {
+			t.Errorf("%s, %s: got %t, want %t", test.url, test.mode, got, test.want)
+		}
+	}
+}
