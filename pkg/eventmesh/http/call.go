@@ -1,19 +1,15 @@
 package http
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
-	"net/http/httptrace"
-	"net/url"
 	"strconv"
-	"strings"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/jsontext"
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/roundtrip"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
@@ -31,9 +27,6 @@ const (
 // errNoAnswer is what a request comes to whose connection EventMesh closes without an answer: it does so when its own code fails, and
 // when it ends.
 var errNoAnswer = errors.New("EventMesh closed the connection without an answer")
-
-// maxAnswer is how large an answer may be, in bytes: an event of the largest size that EventMesh stores, in base64, has some 22 MiB.
-const maxAnswer = 64 << 20
 
 // answer is what came back.
 type answer struct {
@@ -68,75 +61,33 @@ func (s *session) postJSON(ctx context.Context, path string, value any) (answer,
 	return a, err
 }
 
-// nothing is an empty body for a request that net/http would else make again by itself when it gets no answer.
-type nothing struct{}
-
-func (nothing) Read([]byte) (int, error) { return 0, io.EOF }
-func (nothing) Close() error             { return nil }
-
 // get makes a request once.
 func (s *session) get(ctx context.Context, target string) (answer, error) {
 	return s.do(ctx, http.MethodGet, target, nil)
 }
 
 // do makes a request. Its error is an ErrNotConnected when EventMesh has not had it, errNoAnswer when nobody can tell, and the context's
-// when that has ended before. It goes without http.Client, which would look for redirects and cookies.
+// when that has ended before.
 func (s *session) do(ctx context.Context, method, target string, body []byte) (answer, error) {
-	own, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.ctx, cancel)() //nolint:contextcheck // the session's end ends it, too
-	connected := false
-	own = httptrace.WithClientTrace(own, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }})
-	response, err := s.transport.RoundTrip(s.request(own, method, target, body))
+	r := roundtrip.Request{Method: method, Target: target, Header: s.getHeader, Body: body}
+	if method == http.MethodPost {
+		r.Header = s.postHeader
+	}
+	a, err := s.client.Do(ctx, s.server, r)
 	if err != nil {
-		return answer{}, s.failure(ctx, err, connected)
+		return answer{}, s.failure(ctx, err)
 	}
-	defer response.Body.Close()
-	a := answer{status: response.StatusCode}
-	if a.body, err = readAll(response); err != nil {
-		return answer{}, s.failure(ctx, err, true)
-	}
-	if len(a.body) > maxAnswer {
-		return answer{}, fmt.Errorf("%w: an answer has more than %d bytes", errNoAnswer, maxAnswer)
-	}
-	return a, nil
-}
-
-// request returns one for do.
-func (s *session) request(ctx context.Context, method, target string, body []byte) *http.Request {
-	path, query, _ := strings.Cut(target, "?")
-	r := new(http.Request).WithContext(ctx)
-	r.Method, r.Host = method, s.server.Host
-	r.URL = &url.URL{Scheme: s.server.Scheme, Host: s.server.Host, Path: path, RawQuery: query}
-	if method == http.MethodGet {
-		r.Header, r.Body = s.getHeader, nothing{}
-		return r
-	}
-	r.Header, r.ContentLength = s.postHeader, int64(len(body))
-	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-	r.Body, _ = r.GetBody()
-	return r
-}
-
-// readAll reads the body of an answer, and no more than one byte beyond maxAnswer.
-func readAll(response *http.Response) ([]byte, error) {
-	const short = 4 << 10
-	if n := response.ContentLength; n >= 0 && n <= short {
-		body := make([]byte, n)
-		_, err := io.ReadFull(response.Body, body)
-		return body, err
-	}
-	return io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	return answer{status: a.Status, body: a.Body}, nil
 }
 
 // failure says what it means that there is no answer.
-func (s *session) failure(ctx context.Context, err error, connected bool) error {
+func (s *session) failure(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case s.ctx.Err() != nil:
 		return fmt.Errorf("%w: the session has ended", eventmesh.ErrNotConnected)
-	case !connected:
+	case errors.Is(err, roundtrip.ErrNotConnected):
 		return fmt.Errorf("%w: %w", eventmesh.ErrNotConnected, err)
 	default:
 		return fmt.Errorf("%w: %w", errNoAnswer, err)

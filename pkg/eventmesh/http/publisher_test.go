@@ -246,7 +246,10 @@ func TestInstances(t *testing.T) {
 		{"http://mesh:10105", "http://me@elsewhere", "http://mesh:10105"},
 	} {
 		scheme, host, _ := strings.Cut(test.base, "://")
-		if got := (&session{server: eventmesh.Address{Scheme: scheme, Host: host}}).at(test.instance).server.String(); got != test.want {
+		s := Transport{}.newSession(eventmesh.Address{Scheme: scheme, Host: host}, eventmesh.Client{})
+		server := s.at(test.instance).server
+		_ = s.Close()
+		if got := server.Scheme + "://" + server.Host; got != test.want {
 			t.Errorf("%s, told %q: got %s, want %s", test.base, test.instance, got, test.want)
 		}
 	}

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/roundtrip"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
@@ -17,6 +19,8 @@ import (
 type Transport struct {
 	// dial makes connections, if it is not nil.
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// proxy tells by which proxy a request goes, if it is not nil, instead of the environment: HTTP_PROXY, HTTPS_PROXY and NO_PROXY.
+	proxy func(*http.Request) (*url.URL, error)
 }
 
 var _ eventmesh.Transport = Transport{}
@@ -48,43 +52,63 @@ const (
 	idleTimeout = 20 * time.Second
 	// maxIdle is how many connections are kept for requests that come at once.
 	maxIdle = 64
-	// maxHeaders is what the headers of an answer may have, in bytes.
-	maxHeaders = 64 << 10
+	// maxHeader is what the header of an answer may have, in bytes.
+	maxHeader = 64 << 10
+	// maxAnswer is how large an answer may be, in bytes: an event of the largest size that EventMesh stores, in base64, has some 22 MiB.
+	maxAnswer = 64 << 20
 )
+
+// client makes requests, with the errors of a [roundtrip.Client].
+type client interface {
+	Do(ctx context.Context, to roundtrip.Server, r roundtrip.Request) (roundtrip.Answer, error)
+}
 
 // session makes requests to one server, until it is closed. Several goroutines may use it.
 type session struct {
-	server                eventmesh.Address
-	getHeader, postHeader http.Header // which nobody changes
-	transport             *http.Transport
+	server                roundtrip.Server
+	getHeader, postHeader roundtrip.Header
+	client                client
+	clientFor             func(roundtrip.Server) client
 	ctx                   context.Context
 	cancel                context.CancelCauseFunc
 }
 
 // newSession returns one that has made no connection yet.
 func (t Transport) newSession(a eventmesh.Address, c eventmesh.Client) *session {
-	s := &session{server: a, getHeader: http.Header{}, postHeader: http.Header{"Content-Type": {"application/json"}}}
+	get, post := http.Header{}, http.Header{"Content-Type": {"application/json"}}
 	if c.Token != "" {
-		s.getHeader.Set("Authorization", "Bearer "+c.Token)
-		s.postHeader.Set("Authorization", "Bearer "+c.Token)
+		get.Set("Authorization", "Bearer "+c.Token)
+		post.Set("Authorization", "Bearer "+c.Token)
 	}
-	dial := t.dial
-	if dial == nil {
-		dial = (&net.Dialer{Timeout: connectTimeout}).DialContext
-	}
-	s.transport = &http.Transport{
-		Proxy:                  http.ProxyFromEnvironment,
-		DialContext:            dial,
-		TLSClientConfig:        c.TLS,
-		TLSHandshakeTimeout:    connectTimeout,
-		TLSNextProto:           map[string]func(string, *tls.Conn) http.RoundTripper{}, // EventMesh has no HTTP/2
-		DisableCompression:     true,
-		MaxIdleConnsPerHost:    maxIdle,
-		IdleConnTimeout:        idleTimeout,
-		MaxResponseHeaderBytes: maxHeaders,
-	}
+	s := &session{server: roundtrip.Server{Scheme: a.Scheme, Host: a.Host}, getHeader: roundtrip.NewHeader(get), postHeader: roundtrip.NewHeader(post)}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.clientFor = t.clients(s.ctx, c.TLS)
+	s.client = s.clientFor(s.server)
 	return s
+}
+
+// clients returns what tells who makes the requests of a server, until the context ends.
+func (t Transport) clients(ctx context.Context, config *tls.Config) func(roundtrip.Server) client {
+	proxy := t.proxy
+	if proxy == nil {
+		proxy = http.ProxyFromEnvironment
+	}
+	direct := roundtrip.NewClient(ctx, roundtrip.Options{
+		Dial:           t.dial,
+		TLS:            config,
+		ConnectTimeout: connectTimeout,
+		MaxIdle:        maxIdle,
+		IdleTimeout:    idleTimeout,
+		MaxHeader:      maxHeader,
+		MaxBody:        maxAnswer,
+	})
+	indirect := newProxied(ctx, proxy, config)
+	return func(to roundtrip.Server) client {
+		if by, err := proxy(&http.Request{URL: &url.URL{Scheme: to.Scheme, Host: to.Host}}); by == nil && err == nil {
+			return direct
+		}
+		return indirect
+	}
 }
 
 // at returns the session for requests that have to go to the instance of EventMesh that an answer named, if it named one. EventMesh says
@@ -97,6 +121,7 @@ func (s *session) at(instance string) *session {
 	}
 	there := *s
 	there.server.Host = host
+	there.client = s.clientFor(there.server)
 	return &there
 }
 
@@ -112,6 +137,5 @@ func (s *session) Wait() error {
 // Close ends the session and what is under way.
 func (s *session) Close() error {
 	s.cancel(eventmesh.ErrClosed)
-	s.transport.CloseIdleConnections()
 	return nil
 }

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package roundtrip
+
+// quiet cannot tell.
+func (c *conn) quiet() bool { return true }
