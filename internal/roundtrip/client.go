@@ -77,10 +77,15 @@ type Answer struct {
 	Body   []byte
 }
 
+// trusted is how long a connection is good for after an answer that did not end it. A server that closes it afterwards, because nothing comes,
+// waits for longer.
+const trusted = 10 * time.Millisecond
+
 // Client makes requests over HTTP/1.1, and keeps connections. It knows no proxies, no compression and no redirects, makes no request a
 // second time, and looks for the answer when the whole request is written. Several goroutines may use it.
 type Client struct {
 	options Options
+	trusted time.Duration // how long a connection that was used need not be looked at
 	ctx     context.Context
 
 	mu   sync.Mutex
@@ -93,7 +98,7 @@ func NewClient(ctx context.Context, o Options) *Client {
 	if o.Dial == nil {
 		o.Dial = new(net.Dialer).DialContext
 	}
-	c := &Client{options: o, ctx: ctx, all: map[*conn]struct{}{}, idle: map[Server][]*conn{}}
+	c := &Client{options: o, trusted: trusted, ctx: ctx, all: map[*conn]struct{}{}, idle: map[Server][]*conn{}}
 	context.AfterFunc(ctx, c.close)
 	return c
 }
@@ -128,7 +133,8 @@ func (c *Client) connection(ctx context.Context, to Server) (*conn, error) {
 		return nil, err
 	}
 	for kept := c.take(to); kept != nil; kept = c.take(to) {
-		if time.Since(kept.since) < c.options.IdleTimeout && kept.quiet() {
+		idle := time.Since(kept.since)
+		if idle < c.trusted || idle < c.options.IdleTimeout && kept.quiet() {
 			return kept, nil
 		}
 		c.drop(kept)

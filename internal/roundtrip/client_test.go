@@ -230,6 +230,7 @@ func TestIdleConnectionThatIsNone(t *testing.T) {
 				_, _ = io.Copy(io.Discard, conn)
 			})
 			c := client(t, options())
+			c.trusted = 0
 			for range 3 {
 				if a, err := c.Do(t.Context(), server.Server, get); err != nil || a.Status != http.StatusOK {
 					t.Fatalf("got %d, %v", a.Status, err)
