@@ -3,11 +3,15 @@
 package telemetry
 
 import (
+	"context"
 	"fmt"
+	"runtime"
 	"sync"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/internal/version"
 )
 
 // MaxNames is how many names, such as those of topics, metrics tell apart.
@@ -78,6 +82,15 @@ func (in *Instruments) float(name, unit, description string) metric.Float64Obser
 	g, err := in.Meter.Float64ObservableGauge(name, metric.WithUnit(unit), metric.WithDescription(description))
 	in.check(name, err)
 	return g
+}
+
+// BuildInfo makes a gauge that is always 1, whose labels are the version of the program and of Go, besides attributes. The prefix begins its name.
+func (in *Instruments) BuildInfo(prefix string, attributes ...attribute.KeyValue) {
+	name := prefix + ".build_info"
+	g, err := in.Meter.Int64Gauge(name, metric.WithUnit("{build}"), metric.WithDescription("What the program was built from: always 1."))
+	in.check(name, err)
+	attributes = append(attributes, attribute.String("version", version.Of()), attribute.String("goversion", runtime.Version()))
+	g.Record(context.Background(), 1, metric.WithAttributes(attributes...))
 }
 
 // Observe registers a callback for instruments that are observed. Where one of them could not be made it does nothing and returns nil.

@@ -29,6 +29,7 @@ func newMetrics(meter metric.Meter, prefix string, inFlight chan struct{}) (m me
 	in := telemetry.Instruments{Meter: meter}
 	m.batches = in.Histogram(prefix+".batch.events", "{event}", "Events in a batch.", 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 	m.unread = in.Counter(prefix+".unreadable.requests", "{request}", "Requests that the HTTP server could not read, and answered by itself or not at all.")
+	in.BuildInfo(prefix)
 	current := in.Level(prefix+".in_flight", "{request}", "Requests that are being answered, and events of batches that are published beside.")
 	limit := in.Level(prefix+".limit.in_flight", "{request}", "Requests that are answered at once.")
 	m.gauges = in.Observe(func(_ context.Context, o metric.Observer) error {

@@ -59,6 +59,7 @@ func newTelemetry(provider metric.MeterProvider, c *Config, connected func() boo
 	m.sent = in.Counter(messagingconv.ClientSentMessages{}.Name(), messagingconv.ClientSentMessages{}.Unit(), "Replies sent to EventMesh, those that it did not accept included.")
 	m.undecodables = in.Counter("eventmesh.source.undecodable", "{message}", "Messages received from EventMesh that are not events.")
 	session := in.Flag("eventmesh.source.connected", "{session}", "Whether the source is subscribed at EventMesh: 1, or 0.")
+	in.BuildInfo("eventmesh.source", group)
 	attributes := metric.WithAttributeSet(attribute.NewSet(group))
 	m.gauge = in.Observe(func(_ context.Context, o metric.Observer) error {
 		o.ObserveInt64(session, telemetry.OK(connected()), attributes)

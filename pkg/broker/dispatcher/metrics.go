@@ -32,6 +32,7 @@ func (d *dispatcher) measure(provider metric.MeterProvider) (err error) {
 	}
 	in := telemetry.Instruments{Meter: provider.Meter(telemetryScope)}
 	connected := in.Flag(name+".connected", "{session}", "Whether the events of a Broker are received from EventMesh: 1, or 0.")
+	in.BuildInfo(name)
 	brokers := telemetry.NewSeries(attributesOf("broker"))
 	d.gauges = in.Observe(func(_ context.Context, o metric.Observer) error {
 		for label, ok := range d.connected() {
