@@ -38,6 +38,8 @@ const (
 	unauthorized   = `messaging_client_sent_messages_total{error_type="unauthorized", messaging_operation_name="publish"`
 	trigger        = `{kn_trigger_namespace="shop", kn_trigger_name="orders"}`
 	otherTrigger   = `{kn_trigger_namespace="shop", kn_trigger_name="payments"}`
+	spooled        = `eventmesh_source_buffer_events{namespace="shop", pod="eventmesh-source-1", messaging_consumer_group_name="g"}`
+	writable       = `eventmesh_source_spool_writable{namespace="shop", pod="eventmesh-source-1", messaging_consumer_group_name="g"}`
 	inNamespace    = `{namespace="knative-eventing", pod="a"}`
 )
 
@@ -58,6 +60,14 @@ var alertTests = map[string][]alertTest{
 	"EventMeshSourceMessagesUndecodable": {{3, `eventmesh_source_undecodable_total 0 0 0 1x27`}, {never, `eventmesh_source_undecodable_total 7x30`}},
 	"EventMeshSourceSpoolNotWritable":    {{1, `eventmesh_source_spool_writable 0x30`}, {never, `eventmesh_source_spool_writable 0 1x29`}},
 	"EventMeshSourceSpoolUnreadable":     {{2, `eventmesh_source_spool_unreadable 0 0 1x28`}, {never, `eventmesh_source_spool_unreadable 0x30`}},
+
+	"EventMeshSourceEventsStranded": {
+		{24, spooled + ` 3x4` + "\n" + writable + ` 1x4`},
+		{never, spooled + ` 3 2 1 0 0` + "\n" + writable + ` 1x4`},
+		{never, spooled + ` 3x30` + "\n" + writable + ` 1x30`},
+		{never, spooled + ` 3x4` + "\n" + `eventmesh_source_spool_writable{namespace="shop", pod="other"} 1x30`},
+		{never, spooled + ` 3x4`}, // in memory
+	},
 
 	"EventMeshSinkNotConnected":   {{2, `eventmesh_sink_connected 0x30`}, {never, `eventmesh_sink_connected 0 0 1x28`}},
 	"EventMeshSinkEventsHeldBack": {{2, `eventmesh_sink_circuit_open 1x30`}, {never, `eventmesh_sink_circuit_open 1 1 0x28`}},

@@ -39,8 +39,8 @@ func NewAdapter(ctx context.Context, env framework.EnvConfigAccessor, _ cloudeve
 }
 
 // Start runs the source until the context ends, and then leaves the group and delivers what has been received, within the drain
-// timeout; with a spool it finishes what is in flight, and the rest stays there. An error means that it could not start, or that its
-// spool is damaged.
+// timeout; with a spool it finishes what is in flight, and the rest stays there. A source that should only empty its spool ends when it is
+// empty. An error means that it could not start, that its spool is damaged, or that it is not empty though it should be.
 func (a *Adapter) Start(ctx context.Context) (err error) {
 	client, err := a.config.ClientConfig(a.config.Group, a.logger)
 	if err != nil {
@@ -64,10 +64,10 @@ func (a *Adapter) Start(ctx context.Context) (err error) {
 	}
 	ready := s.ready
 	a.readiness.Store(&ready)
-	if err := s.run(ctx); !errors.Is(err, errCutOff) {
-		return err
+	if err = s.run(ctx); errors.Is(err, errCutOff) {
+		return s.emptied()
 	}
-	return nil
+	return err
 }
 
 func (a *Adapter) notReady(err error) {

@@ -44,6 +44,8 @@ type Config struct {
 	ContentMode dispatch.ContentMode `envconfig:"EVENTMESH_CONTENT_MODE" default:"auto" desc:"how requests to the sink hold events, for a sink that reads one mode of CloudEvents only; auto is binary, and structured for events of which a receiver may not get every attribute in headers as it is; with binary those are refused for good" want:"auto, binary or structured"`
 	// SpoolDir is where events are kept.
 	SpoolDir string `envconfig:"EVENTMESH_SPOOL_DIR" desc:"directory that keeps events until the sink has accepted them, also when the process dies; one for each replica; without it they are kept in memory, and die with it" want:"the path of a directory on a volume that outlives the container"`
+	// SpoolDrain empties the spool.
+	SpoolDrain bool `envconfig:"EVENTMESH_SPOOL_DRAIN" default:"false" desc:"whether to subscribe to nothing, deliver what is in EVENTMESH_SPOOL_DIR, and end: for the volume of a replica that there is no more" want:"true or false"`
 	// BufferEvents bounds the buffer.
 	BufferEvents int64 `envconfig:"EVENTMESH_BUFFER_EVENTS" default:"10000" min:"1" desc:"how many events are kept at most, in memory or on disk, until the sink has accepted them" want:"a number above 0"`
 	// BufferBytes bounds the buffer.
@@ -192,6 +194,9 @@ func (c *Config) Validate() error {
 	}
 	if c.SpoolDir != "" && c.Type == Type(eventmesh.Sync) {
 		return errors.New("EVENTMESH_SPOOL_DIR and EVENTMESH_TYPE=sync are both set: want one of them, since a requester does not wait for a reply that comes from a disk")
+	}
+	if c.SpoolDrain && c.SpoolDir == "" {
+		return errors.New("EVENTMESH_SPOOL_DRAIN is set, and EVENTMESH_SPOOL_DIR is not: want the directory to empty")
 	}
 	_, err := c.ClientConfig(c.Group, zap.NewNop().Sugar())
 	return err

@@ -96,6 +96,7 @@ var refusals = []struct {
 	{"dead letters to what is no topic", []string{"EVENTMESH_DEAD_LETTER_TOPIC=a b"}, []string{"EVENTMESH_DEAD_LETTER_TOPIC: ", `"a b"`}},
 	{"dead letters to what is no URL", []string{"EVENTMESH_DEAD_LETTER_SINK=dead"}, []string{"EVENTMESH_DEAD_LETTER_SINK: ", `"dead"`, "http or https"}},
 	{"requests on disk", []string{"EVENTMESH_TYPE=sync", "EVENTMESH_SPOOL_DIR=/tmp"}, []string{"EVENTMESH_SPOOL_DIR and EVENTMESH_TYPE=sync", "want one of them"}},
+	{"no spool to empty", []string{"EVENTMESH_SPOOL_DRAIN=true"}, []string{"EVENTMESH_SPOOL_DRAIN", "EVENTMESH_SPOOL_DIR is not", "want the directory"}},
 	{"content mode", []string{"EVENTMESH_CONTENT_MODE=json"}, []string{"EVENTMESH_CONTENT_MODE: ", `"json"`, "auto, binary and structured"}},
 	{"mode", []string{"EVENTMESH_MODE=both"}, []string{"EVENTMESH_MODE: ", `"both"`, "clustering nor broadcasting"}},
 	{"overrides no JSON", []string{"K_CE_OVERRIDES=" + secret}, []string{"K_CE_OVERRIDES: ", `{"extensions":{"name":"value"}}`}},

@@ -29,7 +29,7 @@ type metrics struct {
 }
 
 // newTelemetry creates what measures a source: what its dispatcher does, and what EventMesh has to do with it. connected is asked
-// whenever the metrics are collected.
+// whenever the metrics are collected, unless it is nil.
 func newTelemetry(provider metric.MeterProvider, c *Config, connected func() bool) (*dispatch.Telemetry, *metrics, error) {
 	group := semconv.MessagingConsumerGroupName(c.Group)
 	t, err := dispatch.NewTelemetry(dispatch.TelemetryOptions{
@@ -62,7 +62,9 @@ func newTelemetry(provider metric.MeterProvider, c *Config, connected func() boo
 	in.BuildInfo("eventmesh.source", group)
 	attributes := metric.WithAttributeSet(attribute.NewSet(group))
 	m.gauge = in.Observe(func(_ context.Context, o metric.Observer) error {
-		o.ObserveInt64(session, telemetry.OK(connected()), attributes)
+		if connected != nil {
+			o.ObserveInt64(session, telemetry.OK(connected()), attributes)
+		}
 		return nil
 	}, session)
 	if in.Err() != nil {

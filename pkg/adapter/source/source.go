@@ -24,7 +24,7 @@ const laneName = "sink"
 type source struct {
 	config     *Config
 	logger     *zap.SugaredLogger
-	subscriber *eventmesh.Subscriber
+	subscriber *eventmesh.Subscriber // nil where only a spool is emptied
 	dispatcher *dispatch.Dispatcher
 	lane       *dispatch.Lane
 	telemetry  *dispatch.Telemetry
@@ -41,22 +41,24 @@ type source struct {
 // newSource makes a source, whose disk it owns from then on.
 func newSource(config *Config, client eventmesh.Config, disk *dispatch.Disk, logger *zap.SugaredLogger) (*source, error) {
 	s := &source{config: config, logger: logger, onDisk: disk != nil}
-	var err error
-	s.subscriber, err = eventmesh.NewSubscriber(client, eventmesh.Subscription{
-		Topics: config.Topics, Mode: eventmesh.Mode(config.Mode), Type: eventmesh.Type(config.Type),
-	}, adapter.Transports...)
-	if err != nil {
-		return nil, err
+	if !config.SpoolDrain {
+		var err error
+		s.subscriber, err = eventmesh.NewSubscriber(client, eventmesh.Subscription{
+			Topics: config.Topics, Mode: eventmesh.Mode(config.Mode), Type: eventmesh.Type(config.Type),
+		}, adapter.Transports...)
+		if err != nil {
+			return nil, err
+		}
 	}
 	if err := s.make(disk); err != nil {
-		return nil, errors.Join(err, s.subscriber.Close(), s.close())
+		return nil, errors.Join(err, s.close())
 	}
 	return s, nil
 }
 
 func (s *source) make(disk *dispatch.Disk) (err error) {
 	c := s.config
-	if s.telemetry, s.metrics, err = newTelemetry(otel.GetMeterProvider(), c, func() bool { return s.subscriber.Ready() == nil }); err != nil {
+	if s.telemetry, s.metrics, err = newTelemetry(otel.GetMeterProvider(), c, s.connected()); err != nil {
 		return fmt.Errorf("creating metrics: %w", err)
 	}
 	s.dispatcher = dispatch.New(dispatch.Options{
@@ -74,9 +76,20 @@ func (s *source) make(disk *dispatch.Disk) (err error) {
 	return nil
 }
 
+// connected returns what tells whether the source is subscribed, or nil where it should not be.
+func (s *source) connected() func() bool {
+	if s.subscriber == nil {
+		return nil
+	}
+	return func() bool { return s.subscriber.Ready() == nil }
+}
+
 // close ends everything that run does not end.
 func (s *source) close() error {
 	var errs []error
+	if s.subscriber != nil {
+		errs = append(errs, s.subscriber.Close())
+	}
 	if s.metrics != nil {
 		errs = append(errs, s.metrics.close(), s.telemetry.Close())
 	}
@@ -106,14 +119,18 @@ const endMargin = 2 * time.Second
 // errCutOff says that something still runs that does not end.
 var errCutOff = errors.New("the shutdown was cut off")
 
-// run moves events until the context ends, and then drains. However long anything hangs, it returns within the time-out for that and a
-// little more, with errCutOff if it has to.
+// run moves events until the context ends, or the spool is empty that it should empty, and then drains. However long anything hangs, it
+// returns within the time-out for that and a little more, with errCutOff if it has to.
 func (s *source) run(ctx context.Context) error {
 	s.dispatcher.Start()
 	receiving, stopReceiving := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopReceiving()
-	s.receiving.Go(func() { s.receive(receiving) })
-	<-ctx.Done()
+	if s.subscriber != nil {
+		s.receiving.Go(func() { s.receive(receiving) })
+		<-ctx.Done()
+	} else {
+		s.empty(ctx)
+	}
 	s.stopping.Store(true)
 	s.logger.Infow("shutting down", "events", s.dispatcher.Status().Events, "timeout", s.config.DrainTimeout.String())
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.config.DrainTimeout)
@@ -122,7 +139,7 @@ func (s *source) run(ctx context.Context) error {
 	go func() { ended <- s.end(drain, stopReceiving) }()
 	select {
 	case err := <-ended:
-		return err
+		return errors.Join(err, s.emptied())
 	case <-time.After(s.config.DrainTimeout + endMargin):
 		during := s.stage.Load()
 		if at := s.dispatcher.Status().Stage; at != "" {
@@ -136,11 +153,15 @@ func (s *source) run(ctx context.Context) error {
 
 // end ends what has been started, in order.
 func (s *source) end(drain context.Context, stopReceiving func()) error {
-	s.stage.Store("leaving the group")
-	s.leave(drain, stopReceiving)
+	if s.subscriber != nil {
+		s.stage.Store("leaving the group")
+		s.leave(drain, stopReceiving)
+	}
 	s.dispatcher.Drain(drain)
-	s.stage.Store("closing the connection to EventMesh")
-	_ = s.subscriber.Close() // deliveries that are not acknowledged come again
+	if s.subscriber != nil {
+		s.stage.Store("closing the connection to EventMesh")
+		_ = s.subscriber.Close() // deliveries that are not acknowledged come again
+	}
 	s.stage.Store("receiving")
 	stopReceiving()
 	s.receiving.Wait()
@@ -215,6 +236,8 @@ func (s *source) ready() error {
 		return status.Writing
 	case status.Full:
 		return errors.New("the buffer is full: the sink accepts events too slowly, or not at all")
+	case s.subscriber == nil:
+		return nil
 	default:
 		return s.subscriber.Ready()
 	}
