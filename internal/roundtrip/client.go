@@ -77,8 +77,8 @@ type Answer struct {
 	Body   []byte
 }
 
-// trusted is how long a connection is good for after an answer that did not end it. A server that closes it afterwards, because nothing comes,
-// waits for longer.
+// trusted is how long a connection is good for after a request has succeeded. A server that closes it because nothing comes waits for longer; one
+// that refuses a request without reading it closes it at once, and does not say so: that of the JDK does.
 const trusted = 10 * time.Millisecond
 
 // Client makes requests over HTTP/1.1, and keeps connections. It knows no proxies, no compression and no redirects, makes no request a
@@ -120,6 +120,7 @@ func (c *Client) Do(ctx context.Context, to Server, r Request) (Answer, error) {
 		return answer, err
 	}
 	if reusable {
+		conn.succeeded = answer.Status < http.StatusBadRequest
 		c.keep(conn)
 	} else {
 		c.drop(conn)
@@ -134,7 +135,7 @@ func (c *Client) connection(ctx context.Context, to Server) (*conn, error) {
 	}
 	for kept := c.take(to); kept != nil; kept = c.take(to) {
 		idle := time.Since(kept.since)
-		if idle < c.trusted || idle < c.options.IdleTimeout && kept.quiet() {
+		if kept.succeeded && idle < c.trusted || idle < c.options.IdleTimeout && kept.quiet() {
 			return kept, nil
 		}
 		c.drop(kept)

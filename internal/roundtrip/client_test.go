@@ -209,10 +209,16 @@ func TestManyAtOnce(t *testing.T) {
 // A connection that the server has closed, or writes to without being asked, is not used again.
 func TestIdleConnectionThatIsNone(t *testing.T) {
 	t.Parallel()
-	for name, then := range map[string]func(net.Conn){
-		"closed":      func(conn net.Conn) { _ = conn.Close() },
-		"not silent":  func(conn net.Conn) { _, _ = io.WriteString(conn, "HTTP/1.1 408 Request Timeout\r\n\r\n") },
-		"half closed": func(conn net.Conn) { _ = conn.(*net.TCPConn).CloseWrite() },
+	closed := func(conn net.Conn) { _ = conn.Close() }
+	for name, test := range map[string]struct {
+		status  int
+		then    func(net.Conn)
+		trusted time.Duration
+	}{
+		"closed":                 {status: 200, then: closed},
+		"closed after a refusal": {status: 413, then: closed, trusted: time.Hour},
+		"not silent":             {status: 200, then: func(conn net.Conn) { _, _ = io.WriteString(conn, "HTTP/1.1 408 Request Timeout\r\n\r\n") }},
+		"half closed":            {status: 200, then: func(conn net.Conn) { _ = conn.(*net.TCPConn).CloseWrite() }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -223,16 +229,16 @@ func TestIdleConnectionThatIsNone(t *testing.T) {
 				if _, err := http.ReadRequest(requests); err != nil {
 					return
 				}
-				_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+				_, _ = fmt.Fprintf(conn, "HTTP/1.1 %d Any\r\nContent-Length: 0\r\n\r\n", test.status)
 				<-read
-				then(conn)
+				test.then(conn)
 				done <- struct{}{}
 				_, _ = io.Copy(io.Discard, conn)
 			})
 			c := client(t, options())
-			c.trusted = 0
+			c.trusted = test.trusted
 			for range 3 {
-				if a, err := c.Do(t.Context(), server.Server, get); err != nil || a.Status != http.StatusOK {
+				if a, err := c.Do(t.Context(), server.Server, get); err != nil || a.Status != test.status {
 					t.Fatalf("got %d, %v", a.Status, err)
 				}
 				read <- struct{}{}

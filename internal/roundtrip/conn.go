@@ -33,6 +33,8 @@ type conn struct {
 	body    int64
 	written []byte    // the last request
 	since   time.Time // when it was used last
+	// succeeded says that the last request was not refused.
+	succeeded bool
 }
 
 func newConn(whole, raw net.Conn, to Server, maxHeader, maxBody int) *conn {
