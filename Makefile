@@ -20,7 +20,10 @@ build: ## build the programs into bin/
 
 .PHONY: tools
 tools: ## build ko and kustomize into bin/tools/
-	$(GO) -C tools/cluster build -trimpath -o ../../bin/tools/ tool
+	@echo 'building ko and kustomize: minutes the first time'
+	@mkdir -p bin/tools && for tool in ko kustomize; do \
+		built=$$($(GO) tool -modfile=tools/cluster/go.mod -n $$tool) && install "$$built" bin/tools/$$tool || exit 1; \
+	done
 
 .PHONY: images
 images: tools ## build the images, and push them to KO_DOCKER_REPO
@@ -46,11 +49,13 @@ test: lint check-generate check-monitoring unit coverage ## run every check that
 
 .PHONY: lint
 lint: ## run vet and the linters
+	@echo 'building everything, and the linters: minutes the first time'
 	$(GO) vet ./...
 	$(TOOL) golangci-lint run
 
 .PHONY: unit
 unit: ## run all tests with the race detector
+	@echo 'building the tests with the race detector, and running them: the first line comes after minutes, the first time'
 	$(TOOL) gotestsum --format pkgname-and-test-fails -- -race -timeout=30m -coverpkg=./pkg/... -coverprofile=coverage.out ./...
 
 .PHONY: coverage
