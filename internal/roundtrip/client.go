@@ -133,6 +133,9 @@ func (c *Client) connection(ctx context.Context, to Server) (*conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	if c.ctx.Err() != nil {
+		return nil, net.ErrClosed
+	}
 	for kept := c.take(to); kept != nil; kept = c.take(to) {
 		idle := time.Since(kept.since)
 		if kept.succeeded && idle < c.trusted || idle < c.options.IdleTimeout && kept.quiet() {
