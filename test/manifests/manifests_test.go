@@ -237,6 +237,9 @@ func checkPod(t *testing.T, pod *corev1.PodSpec, settings map[string]map[string]
 	}
 	name, ours := strings.CutPrefix(c.Image, program)
 	if ours {
+		if c.TerminationMessagePolicy != corev1.TerminationMessageFallbackToLogsOnError {
+			t.Errorf("kubectl would not say why %s has ended: terminationMessagePolicy %q", c.Name, c.TerminationMessagePolicy)
+		}
 		if _, err := os.Stat(filepath.Join(root, "cmd", name)); err != nil {
 			t.Errorf("image %s: %v", c.Image, err)
 		}
