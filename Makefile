@@ -29,6 +29,17 @@ tools: ## build ko and kustomize into bin/tools/
 images: tools ## build the images, and push them to KO_DOCKER_REPO
 	bin/tools/ko build --base-import-paths $(wildcard ./cmd/*)
 
+# From a commit with the tag VERSION and no changes; docs/releasing.md says more.
+.PHONY: release
+release: tools ## make the files of the release VERSION, such as v0.1.0, in release/, and push its images to KO_DOCKER_REPO
+	rm -rf release
+	$(GO) -C tools/cluster build -trimpath -o ../../bin/tools/release ./release
+	bin/tools/release -version '$(VERSION)'
+
+.PHONY: check-release
+check-release: tools ## make a release of what is here with a registry in memory, and check it
+	$(GO) -C tools/cluster test -count=1 ./release
+
 .PHONY: image-size
 image-size: ## fail when a program needs more than 17 MB in its image, the controller of Brokers 25 MB, compressed as ko does it; the base is below 1 MB
 	@dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && \
