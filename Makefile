@@ -59,10 +59,15 @@ demo: build ## send events in both directions, between separate processes
 test: lint check-generate check-monitoring unit coverage ## run every check that needs no cluster
 
 .PHONY: lint
-lint: ## run vet and the linters
+lint: check-workflows ## run vet and the linters
 	@echo 'building everything, and the linters: minutes the first time'
 	$(GO) vet ./...
 	$(TOOL) golangci-lint run
+
+# In a module of its own, as golangci-lint needs a later version of yaml/v4 than actionlint builds with. Without shellcheck, which not every machine has.
+.PHONY: check-workflows
+check-workflows: ## check .github/workflows
+	$(GO) tool -modfile=tools/actionlint/go.mod actionlint -shellcheck= -pyflakes= .github/workflows/*.yaml
 
 .PHONY: unit
 unit: ## run all tests with the race detector
