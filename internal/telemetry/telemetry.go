@@ -87,10 +87,13 @@ func (in *Instruments) float(name, unit, description string) metric.Float64Obser
 // BuildInfo makes a gauge that is always 1, whose labels are the version of the program and of Go, besides attributes. The prefix begins its name.
 func (in *Instruments) BuildInfo(prefix string, attributes ...attribute.KeyValue) {
 	name := prefix + ".build_info"
-	g, err := in.Meter.Int64Gauge(name, metric.WithUnit("{build}"), metric.WithDescription("What the program was built from: always 1."))
+	of := metric.WithAttributes(append(attributes, attribute.String("version", version.Of()), attribute.String("goversion", runtime.Version()))...)
+	_, err := in.Meter.Int64ObservableGauge(name, metric.WithUnit("{build}"), metric.WithDescription("What the program was built from: always 1."),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(1, of)
+			return nil
+		}))
 	in.check(name, err)
-	attributes = append(attributes, attribute.String("version", version.Of()), attribute.String("goversion", runtime.Version()))
-	g.Record(context.Background(), 1, metric.WithAttributes(attributes...))
 }
 
 // Observe registers a callback for instruments that are observed. Where one of them could not be made it does nothing and returns nil.
