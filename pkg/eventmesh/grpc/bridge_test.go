@@ -223,7 +223,9 @@ func TestRequestsThroughTheBridge(t *testing.T) {
 	}
 	reply.SetSubject("the reply's own")
 	reply.DataEncoded = []byte("plain")
+	replied := make(chan struct{})
 	b.subscribe("questions", func(ctx context.Context, d *eventmesh.Delivery) {
+		defer close(replied)
 		if diff := contract.Difference(d.Event, request); diff != "" || d.Err != nil {
 			t.Errorf("%v %s", d.Err, diff)
 		}
@@ -238,6 +240,7 @@ func TestRequestsThroughTheBridge(t *testing.T) {
 	if diff := contract.Difference(*got, reply); diff != "" {
 		t.Error(diff)
 	}
+	<-replied // its answer comes after the reply has come
 }
 
 // TestWhatTheBridgeWouldLose is refused: it confirms that, and then loses other events as well.
