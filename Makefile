@@ -31,8 +31,7 @@ images: tools ## build the images, and push them to KO_DOCKER_REPO
 
 # From a commit with the tag VERSION and no changes; docs/releasing.md says more.
 .PHONY: release
-release: tools ## make the files of the release VERSION, such as v0.1.0, in release/, and push its images to KO_DOCKER_REPO
-	rm -rf release
+release: tools ## make the files of the release VERSION, such as v0.1.0, in release/, which must not be there, and push its images to KO_DOCKER_REPO
 	$(GO) -C tools/cluster build -trimpath -o ../../bin/tools/release ./release
 	bin/tools/release -version '$(VERSION)'
 
