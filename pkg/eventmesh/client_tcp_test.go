@@ -140,3 +140,27 @@ func TestTCPLeaveWaitsForAcknowledgements(t *testing.T) {
 		t.Errorf("after its acknowledgement: got %v, want nil", err)
 	}
 }
+
+// A subscription to a topic that RocketMQ does not have says what to do, and works once somebody has done it.
+func TestTCPMissingTopic(t *testing.T) {
+	server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, UnknownTopics: true})
+	cfg, publishing := config(t, server.TCPURL())
+	p := newPublisher(t, cfg)
+	publishing.await(t, true)
+	if err := p.Publish(bounded(t), "bills", newEvent("1")); err != nil {
+		t.Fatal(err)
+	}
+	cfg, subscribing := config(t, server.TCPURL())
+	newSubscriber(t, cfg, eventmesh.Subscription{Topics: []string{"bills", "orders"}})
+	err := subscribing.await(t, false).Err
+	if !errors.Is(err, eventmesh.ErrMissingTopic) || !eventmesh.Temporary(err) {
+		t.Errorf("got %v, want %v, for now", err, eventmesh.ErrMissingTopic)
+	}
+	if text := fmt.Sprint(err); !strings.Contains(text, "mqadmin updateTopic -n NAMESERVER:9876 -c CLUSTER -t orders\"") || strings.Contains(text, "\n") {
+		t.Errorf("got %q, want a line that says how to create the topic", text)
+	}
+	if err := p.Publish(bounded(t), "orders", newEvent("2")); err != nil {
+		t.Fatal(err)
+	}
+	subscribing.await(t, true)
+}

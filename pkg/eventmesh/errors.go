@@ -7,7 +7,7 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
-// Why a publish can fail; errors.Is tells which. [Temporary] tells whether to try again.
+// Why a publish or a subscription can fail; errors.Is tells which. [Temporary] tells whether to try again.
 var (
 	// ErrNotConnected: no EventMesh server can be reached at the moment.
 	ErrNotConnected = errors.New("not connected to EventMesh")
@@ -29,6 +29,8 @@ var (
 	ErrInvalidEvent = wire.ErrInvalidEvent
 	// ErrInvalidTopic: EventMesh cannot carry a topic of this name.
 	ErrInvalidTopic = wire.ErrInvalidTopic
+	// ErrMissingTopic: the storage has no topic of this name, and subscribing does not make it.
+	ErrMissingTopic = errors.New("topic does not exist")
 	// ErrTooLarge: the event is larger than the transport or the server accepts.
 	ErrTooLarge = wire.ErrTooLarge
 	// ErrUnsupported: EventMesh has no such thing.

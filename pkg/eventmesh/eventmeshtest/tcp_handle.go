@@ -170,7 +170,8 @@ func (s *session) subscribe(f frame.Frame) bool {
 			return true
 		}
 		if !b.storage.exists(i.Topic) {
-			s.fail(f, fmt.Errorf("CODE: 17  DESC: No topic route info in name server for the topic: %s", i.Topic))
+			s.fail(f, plainError("org.apache.rocketmq.client.exception.MQClientException: CODE: 17  DESC: No topic route info in name server "+
+				"for the topic: "+i.Topic+"\nSee http://rocketmq.apache.org/docs/faq/ for further details."))
 			return true
 		}
 		s.join(i)

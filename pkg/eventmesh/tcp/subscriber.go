@@ -40,7 +40,7 @@ type topicItem struct {
 // OpenSubscriber connects, subscribes, and asks for deliveries. It makes topics that are missing, if it is asked to.
 func (t Transport) OpenSubscriber(ctx context.Context, a eventmesh.Address, c eventmesh.Client, sub eventmesh.Subscription) (eventmesh.SubscriberSession, error) {
 	s, err := openSubscriber(ctx, a, c, sub)
-	if sub.MakeTopics && isMissingTopic(err) {
+	if sub.MakeTopics && errors.Is(err, eventmesh.ErrMissingTopic) {
 		t.makeTopics(ctx, a, c, sub.Topics)
 		s, err = openSubscriber(ctx, a, c, sub)
 	}
@@ -61,7 +61,7 @@ func openSubscriber(ctx context.Context, a eventmesh.Address, c eventmesh.Client
 	}
 	if err := s.exchange(ctx, frame.SubscribeRequest, s.topics); err != nil {
 		_ = s.Close()
-		return nil, fmt.Errorf("subscribing: %w", err)
+		return nil, fmt.Errorf("subscribing: %w", explain(err, sub.Topics))
 	}
 	if err := s.exchange(ctx, frame.ListenRequest, nil); err != nil {
 		_ = s.Close()

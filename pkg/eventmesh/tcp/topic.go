@@ -3,6 +3,8 @@ package tcp
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/cloudevents/sdk-go/v2/event"
@@ -11,10 +13,23 @@ import (
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
 )
 
-// isMissingTopic tells whether RocketMQ has not made a topic yet that was subscribed to.
-func isMissingTopic(err error) bool {
+// missingTopic is what EventMesh says, before the name, where RocketMQ has no topic that was subscribed to: the words of RocketMQ's name
+// server, in a line of their own.
+const missingTopic = "No topic route info in name server for the topic: "
+
+// explain says of a subscription to a topic that RocketMQ does not have what to do, since trying again makes no topic.
+func explain(err error, topics []string) error {
 	var refusal *eventmesh.RefusalError
-	return errors.As(err, &refusal) && strings.Contains(refusal.Reason, "No topic route info")
+	if !errors.As(err, &refusal) || !errors.Is(refusal.Kind, eventmesh.ErrMissingTopic) {
+		return err
+	}
+	_, named, _ := strings.Cut(refusal.Reason, missingTopic)
+	named, _, _ = strings.Cut(named, "\n")
+	if named = strings.TrimSpace(named); !slices.Contains(topics, named) {
+		named = strings.Join(topics, " or ")
+	}
+	return fmt.Errorf("%w: %s: create it in RocketMQ first, as by \"mqadmin updateTopic -n NAMESERVER:9876 -c CLUSTER -t %s\": "+
+		"over TCP EventMesh subscribes to no topic that is missing", eventmesh.ErrMissingTopic, named, named)
 }
 
 // makeTopics lets RocketMQ make topics. Whether that worked, the next subscription tells.

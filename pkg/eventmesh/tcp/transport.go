@@ -174,6 +174,8 @@ func kindOf(description string) error {
 		return kind
 	}
 	switch {
+	case strings.Contains(description, missingTopic):
+		return eventmesh.ErrMissingTopic
 	case strings.Contains(description, "overload"), strings.Contains(description, tooFast):
 		return eventmesh.ErrRateLimited
 	case strings.Contains(description, "Acl"), strings.Contains(description, "permission"):
