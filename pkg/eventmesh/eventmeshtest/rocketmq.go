@@ -58,8 +58,7 @@ var rocketMQTopic = regexp.MustCompile(`^[%|a-zA-Z0-9_-]{1,127}$`)
 func (r *rocketMQ) check(m *message) error {
 	m.parsed = false
 	if !rocketMQTopic.MatchString(m.topic) {
-		return plainError(fmt.Sprintf("The specified topic[%s] contains illegal characters, allowing only ^[%%|a-zA-Z0-9_-]+$ "+
-			"For more information, please visit the url, http://rocketmq.apache.org/docs/faq/", m.topic))
+		return illegalTopicError(m.topic)
 	}
 	if len(m.data) == 0 && m.proto == nil {
 		return fmt.Errorf("an illegal message for RocketMQ, Topic=%s: it has no data", m.topic)

@@ -2,6 +2,7 @@ package eventmeshtest
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 )
 
@@ -37,11 +38,30 @@ type unpublished struct{ topic, reason string }
 
 func (u *unpublished) Error() string { return "topic " + strconv.Quote(u.topic) + " " + u.reason }
 
+// illegalTopicError is the name of a topic that RocketMQ has not, and never will.
+type illegalTopicError string
+
+func (i illegalTopicError) Error() string {
+	return fmt.Sprintf("The specified topic[%s] contains illegal characters, allowing only ^[%%|a-zA-Z0-9_-]+$ "+
+		"For more information, please visit the url, http://rocketmq.apache.org/docs/faq/", string(i))
+}
+
+// published is what EventMesh makes of it where it was published to; of a request it says the above.
+func (i illegalTopicError) published() string {
+	return fmt.Sprintf("Topic does not exist, Topic=%s, msgId=null", string(i))
+}
+
 // storageException is the Java class whose name EventMesh's answers show.
 const storageException = "org.apache.eventmesh.api.exception.StorageRuntimeException: "
 
 // exception is the text that goes with a failure over gRPC: a message, and the start of a stack trace.
 func exception(err error) string {
+	var illegal illegalTopicError
+	if errors.As(err, &illegal) {
+		return illegal.published() +
+			"\norg.apache.eventmesh.storage.rocketmq.producer.AbstractProducer.checkProducerException(AbstractProducer.java:126)" +
+			"\norg.apache.eventmesh.storage.rocketmq.producer.ProducerImpl$2.onException(ProducerImpl.java:207)\n"
+	}
 	var u *unpublished
 	if errors.As(err, &u) {
 		return storageException + "Send message error, topic: " + u.topic +

@@ -152,9 +152,12 @@ const errOverload = plainError("Tps overload, global flow control")
 func javaError(err error) string {
 	var plain plainError
 	var u *unpublished
+	var illegal illegalTopicError
 	switch {
 	case errors.As(err, &plain):
 		return err.Error()
+	case errors.As(err, &illegal):
+		return storageException + illegal.published()
 	case errors.As(err, &u):
 		return storageException + storageException + "Send message error, topic: " + u.topic
 	case errors.Is(err, errRequestsUnsupported):

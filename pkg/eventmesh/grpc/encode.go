@@ -33,7 +33,7 @@ func encode(e event.Event, more int) (encoded, error) {
 		}
 	}
 	if c.Subject != nil {
-		m = m.attribute("subject", *c.Subject)
+		m = m.attribute(keySubject, *c.Subject)
 	}
 	if c.Time != nil {
 		m = m.timestamp("time", *c.Time)

@@ -63,7 +63,7 @@ func setAttribute(c *event.EventContextV1, name string, value any) error {
 		}
 		c.Time = &types.Timestamp{Time: t}
 		return nil
-	case "subject", "datacontenttype", "dataschema":
+	case keySubject, "datacontenttype", "dataschema":
 		s, err := types.Format(value)
 		if err != nil {
 			return err
@@ -72,7 +72,7 @@ func setAttribute(c *event.EventContextV1, name string, value any) error {
 			return nil
 		}
 		switch name {
-		case "subject":
+		case keySubject:
 			c.Subject = &s
 		case "datacontenttype":
 			c.DataContentType = &s

@@ -19,8 +19,6 @@ const (
 	rejoinSubscription = `[{"topic":"eventing-eventmesh-rejoin","mode":"CLUSTERING","type":"ASYNC"}]`
 	// maxRenewals is how often a session subscribes again at most.
 	maxRenewals = 2
-	// noTopic is the name of a topic that RocketMQ refuses. Other storages have no requests.
-	noTopic = "no/topic"
 )
 
 // ghost tells whether EventMesh counts a session of this client as a member of its group, before this one is. The error is that there is
@@ -60,9 +58,9 @@ func (s *subscriber) rejoin(ctx context.Context) {
 	_, _ = s.consume.Unsubscribe(ctx, request)
 }
 
-// onRocketMQ tells whether that is EventMesh's storage, by how it refuses a request that nothing can come of.
+// onRocketMQ tells whether that is EventMesh's storage, by how it refuses a request that nothing can come of. Other storages have no requests.
 func (s *subscriber) onRocketMQ(ctx context.Context) bool {
-	answer, err := s.request(ctx, noTopic, nil)
+	answer, err := s.request(ctx, wire.NoTopic, nil)
 	return err == nil && strings.Contains(outcomeOf(answer).reason, "rocketmq")
 }
 
@@ -78,7 +76,7 @@ func (s *subscriber) makeTopics(ctx context.Context, topics []string) {
 // request sends a request that is answered at once: it is refused.
 func (s *subscriber) request(ctx context.Context, topic string, extra attributes) (*pb.CloudEvent, error) {
 	m := control(s.client, "?", attributes{
-		"subject": text(topic), "producergroup": text(wire.Maker), "ttl": text(milliseconds(rejoinTimeout)),
+		keySubject: text(topic), "producergroup": text(wire.Maker), "ttl": text(milliseconds(rejoinTimeout)),
 	})
 	maps.Copy(m.Attributes, extra)
 	return s.publish.RequestReply(ctx, m)

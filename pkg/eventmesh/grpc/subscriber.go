@@ -204,7 +204,7 @@ func undecodable(m *pb.CloudEvent, err error) *eventmesh.Delivery {
 	delete(m.GetAttributes(), "username")
 	delete(m.GetAttributes(), "passwd")
 	raw, _ := proto.Marshal(m)
-	return &eventmesh.Delivery{Topic: m.GetAttributes()["subject"].GetCeString(), Raw: raw, Err: err}
+	return &eventmesh.Delivery{Topic: m.GetAttributes()[keySubject].GetCeString(), Raw: raw, Err: err}
 }
 
 // reply sends the event as the reply to a request. EventMesh confirms nothing; it ends the stream when it fails.

@@ -37,6 +37,7 @@ const (
 	jsonType      = "application/json"
 
 	keyContentType = "datacontenttype"
+	keySubject     = "subject"
 	keyStatus      = "statuscode"
 	keyMessage     = "responsemessage"
 	keyMessageType = "submessagetype"

@@ -34,6 +34,24 @@ func KindOfSendFailure(reason string) error {
 	}
 }
 
+// The storages that StorageOf knows, as EventMesh's configuration spells them.
+const (
+	Standalone = "standalone"
+	RocketMQ   = "rocketmq"
+)
+
+// StorageOf tells, by EventMesh's text, which storage has refused an event because of its topic. It is empty where the text does not tell.
+func StorageOf(reason string) string {
+	switch {
+	case strings.Contains(reason, "Send message error, topic"):
+		return Standalone
+	case strings.Contains(reason, "rocketmq"), strings.Contains(reason, "Topic does not exist, Topic="):
+		return RocketMQ
+	default:
+		return ""
+	}
+}
+
 var invalidAttribute = regexp.MustCompile(`(?i)\binvalid (\w+ attribute\b|attribute\b|extensions? name\b)`)
 
 const maxReason = 200

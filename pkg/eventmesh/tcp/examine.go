@@ -1,0 +1,34 @@
+package tcp
+
+import (
+	"context"
+
+	"github.com/cloudevents/sdk-go/v2/event"
+
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/internal/wire"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/tcp/frame"
+)
+
+var _ eventmesh.Examiner = (*publisher)(nil)
+
+// Release is the only one that speaks TCP.
+func (*publisher) Release() eventmesh.Release { return eventmesh.Release1 }
+
+// Probe publishes to no topic. EventMesh tries that again every 10 s for as long as the session lasts, in vain.
+func (p *publisher) Probe(ctx context.Context, n int) error {
+	e := event.New()
+	e.SetID(sequence())
+	e.SetSource("eventing-eventmesh")
+	e.SetType("eventing-eventmesh.probe")
+	e.SetSubject(wire.NoTopic)
+	e.SetExtension("ttl", "1")
+	e.SetDataContentType(event.ApplicationCloudEventsJSON)
+	e.DataEncoded = []byte(wire.Filler(n))
+	body, err := marshalEvent(e)
+	if err != nil {
+		return err
+	}
+	message := frame.Frame{Header: frame.Header{Command: frame.AsyncMessageToServer, Properties: p.properties}, Body: body}
+	return p.permitted(ctx, func() error { return p.confirm(ctx, message, identityOf(e), 0) })
+}
