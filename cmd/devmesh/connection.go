@@ -16,9 +16,12 @@ type connection struct {
 	url, group, clientID, username, passwordFile, tokenFile string
 }
 
+// declare declares the flags. Without a usage there is none for the group.
 func (c *connection) declare(flags *flag.FlagSet, groupUsage string) {
 	flags.StringVar(&c.url, "url", "", "EventMesh's `URL`, such as grpc://host:port, tcp://host:port or http://host:port (or grpcs, tcps, https); several, comma separated, are tried in turn")
-	flags.StringVar(&c.group, "group", "devmesh", groupUsage)
+	if groupUsage != "" {
+		flags.StringVar(&c.group, "group", "devmesh", groupUsage)
+	}
 	flags.StringVar(&c.clientID, "client-id", "", "`name` of this client, which no other may use at the same time (default a random one)")
 	flags.StringVar(&c.username, "username", "", "user `name`, which EventMesh shows to every subscriber")
 	flags.StringVar(&c.passwordFile, "password-file", "", "`file` that holds the password, which EventMesh shows to every subscriber too")

@@ -19,4 +19,5 @@ var verbs = []verb{
 	{name: "subscribe", summary: "print the events of topics of an EventMesh", declare: declareSubscribe},
 	{name: "receive", summary: "receive CloudEvents over HTTP and print them, as a Knative sink", declare: declareReceive},
 	{name: "send", data: true, summary: "post a CloudEvent over HTTP, as a Knative source", declare: declareSend},
+	{name: "doctor", summary: "look at an EventMesh, a topic and a sink, and say what to change", declare: declareDoctor},
 }

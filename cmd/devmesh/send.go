@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -34,8 +33,8 @@ func declareSend(flags *flag.FlagSet) action {
 
 // send posts the event in binary mode, and prints the answer: its status, and the event that it may hold.
 func (f *sendFlags) send(ctx context.Context, s streams, args []string) error {
-	if u, err := url.Parse(f.url); err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return usageError(fmt.Sprintf("--url: %q is no URL such as http://localhost:8080", f.url))
+	if err := checkURL("--url", f.url); err != nil {
+		return err
 	}
 	e, err := f.event.event(args, s.in)
 	if err != nil {
@@ -43,7 +42,7 @@ func (f *sendFlags) send(ctx context.Context, s streams, args []string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	response, err := post(ctx, f.url, e)
+	response, err := post(ctx, http.DefaultClient, f.url, e)
 	if err != nil {
 		return fmt.Errorf("sending event %s: %w", e.ID(), err)
 	}
@@ -66,7 +65,7 @@ func (f *sendFlags) send(ctx context.Context, s streams, args []string) error {
 	return (&printer{out: s.out}).print(*reply, " in reply")
 }
 
-func post(ctx context.Context, target string, e event.Event) (*http.Response, error) {
+func post(ctx context.Context, client *http.Client, target string, e event.Event) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, nil)
 	if err != nil {
 		return nil, err
@@ -74,5 +73,5 @@ func post(ctx context.Context, target string, e event.Event) (*http.Response, er
 	if err := cehttp.WriteRequest(binding.WithForceBinary(ctx), binding.ToMessage(&e), request); err != nil {
 		return nil, fmt.Errorf("encoding: %w", err)
 	}
-	return http.DefaultClient.Do(request)
+	return client.Do(request)
 }

@@ -28,6 +28,7 @@ func declareServe(flags *flag.FlagSet) action {
 		return setStorage(&o.Storage, s)
 	})
 	flags.IntVar(&o.Retention, "retention", 100_000, "`events` of each topic that rocketmq keeps, each in some 8 KiB besides its data; -1 is no limit")
+	flags.BoolVar(&o.UnknownTopics, "unknown-topics", false, "let rocketmq have a topic only from its first event on, and refuse subscriptions to others over TCP")
 	flags.BoolVar(&o.StuckQueues, "stuck-queues", false, "let half of a topic's queues in rocketmq give nothing to a group that lost its last member and got another")
 	flags.IntVar(&o.MaxDataCharacters, "max-data-characters", 1000, "largest `number` of characters of an event's data over TCP; -1 is no limit")
 	flags.DurationVar(&o.AcknowledgeAfter, "acknowledge-after", 3*time.Second, "`age` at which it acknowledges by itself what a TCP subscriber has not; -1s is never")
