@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // brokerEvents is how many events have to arrive of the Broker.
@@ -36,6 +37,17 @@ spec:
   broker: default
   subscriber: {uri: %q}
 `
+
+// subscribed waits until the dispatcher gets the Broker's events. It is ready before, as it serves other Brokers, too; in a cluster the
+// Broker is not.
+func subscribed(ctx context.Context, dispatcher *process) error {
+	return dispatcher.await(ctx, "its subscription", func(lines []string) bool {
+		return slices.ContainsFunc(lines, func(line string) bool {
+			entry, ok := parseLog(line)
+			return ok && entry.Message == "connected to EventMesh"
+		})
+	})
+}
 
 // throughBroker posts an event to a Broker, and expects it at the subscriber of all events, and the reply of another one after it.
 func (s *stage) throughBroker(ctx context.Context, meshURL, sinkURL string, receiver *process) error {
@@ -74,7 +86,7 @@ func (s *stage) throughBroker(ctx context.Context, meshURL, sinkURL string, rece
 	if err != nil {
 		return err
 	}
-	if _, err := ready(ctx, dispatcher, "serving probes"); err != nil {
+	if err := subscribed(ctx, dispatcher); err != nil {
 		return err
 	}
 	event := demoEvent{id: "order", eventType: "org.example.order", source: "/demo/shop", contentType: plain, data: "42 pencils"}
