@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/KimMachineGun/automemlimit/memlimit"
 	"knative.dev/pkg/injection/sharedmain"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/version"
@@ -18,5 +19,6 @@ func main() {
 		fmt.Println(version.Line(component))
 		return
 	}
+	_, _ = memlimit.SetGoMemLimitWithOpts() // to 90 % of the container's, where that has a limit; GOMEMLIMIT comes before that
 	sharedmain.Main(component, controller.NewBrokers, controller.NewTriggers)
 }

@@ -6,6 +6,8 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"sync/atomic"
+
+	"github.com/KimMachineGun/automemlimit/memlimit"
 )
 
 const (
@@ -20,8 +22,14 @@ const (
 var heapLimit atomic.Int64
 
 // LimitMemory makes garbage be collected the more often the nearer the process comes to so many bytes of RAM. It is no bound: an eighth
-// of what is live may always come, for the collector not to take all of the CPU. GOMEMLIMIT stays in force besides.
+// of what is live may always come, for the collector not to take all of the CPU. Go's own limit stays in force besides.
 func LimitMemory(bytes int64) { heapLimit.Store(bytes - uncounted) }
+
+// stayInContainer makes Go collect all that it can before the process has more than 90 % of the memory that its container may have, where
+// that is limited. Whoever sets GOMEMLIMIT sets the limit instead.
+func stayInContainer() {
+	_, _ = memlimit.SetGoMemLimitWithOpts() // fails where there is no limit
+}
 
 // collectLess gives the garbage collector headroom, for as long as less than that is live; after that it is as by itself. The process
 // takes up to so much more RAM under load. Whoever sets GOGC tunes the collector without it.

@@ -48,6 +48,7 @@ func Main(component, purpose string, config Config, constructor framework.Adapte
 		fmt.Println(version.Line(component))
 		return
 	}
+	stayInContainer()
 	collectLess()
 	flag.Usage = func() { fmt.Fprint(flag.CommandLine.Output(), Usage(component, purpose, config)) }
 	flag.Bool("disable-ha", true, "for Knative's framework")
