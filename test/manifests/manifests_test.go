@@ -49,9 +49,6 @@ const (
 	flushTimeout = 5 * time.Second
 )
 
-// goVariables are read by Go itself.
-var goVariables = []string{"GOMEMLIMIT"}
-
 func TestManifests(t *testing.T) {
 	for _, path := range kustomizations(t) {
 		t.Run(path, func(t *testing.T) {
@@ -228,7 +225,9 @@ func checkPod(t *testing.T, pod *corev1.PodSpec, settings map[string]map[string]
 	c := pod.Containers[0]
 	checkRestricted(t, pod)
 	token := pod.AutomountServiceAccountToken
-	needed := settings[pod.ServiceAccountName]["OIDC_AUDIENCE"] != "" || strings.HasPrefix(pod.ServiceAccountName, "eventmesh-broker-")
+	needed := strings.HasPrefix(pod.ServiceAccountName, "eventmesh-broker-") || slices.ContainsFunc(c.EnvFrom, func(from corev1.EnvFromSource) bool {
+		return settings[from.ConfigMapRef.Name]["OIDC_AUDIENCE"] != ""
+	})
 	if token == nil || *token != needed {
 		t.Errorf("the pod gets a token of Kubernetes, or none: %v, want %t", token, needed)
 	}
@@ -288,7 +287,7 @@ func checkRestricted(t *testing.T, pod *corev1.PodSpec) {
 // load lets the program read its configuration as it would in the pod.
 func load(t *testing.T, config any, c corev1.Container, settings map[string]map[string]string) {
 	t.Helper()
-	known := slices.Concat(adapter.Names(config), goVariables)
+	known := adapter.Names(config)
 	set := func(name, value string) {
 		if !slices.Contains(known, name) {
 			t.Errorf("%s is set, which the program does not know", name)

@@ -57,6 +57,7 @@ func checkPolicy(t *testing.T, policy *networkingv1.NetworkPolicy, pods []*corev
 		}
 		checkPorts(t, policy, rule.Ports, about)
 	}
+	checkTelemetry(t, policy)
 	for _, rule := range policy.Spec.Egress {
 		checkEventMesh(t, policy, rule.Ports)
 		for _, to := range rule.To {
@@ -65,6 +66,31 @@ func checkPolicy(t *testing.T, policy *networkingv1.NetworkPolicy, pods []*corev
 				t.Errorf("policy %s leads nowhere by %v", policy.Name, to.PodSelector)
 			}
 			checkPorts(t, policy, rule.Ports, found)
+		}
+	}
+}
+
+// checkTelemetry checks that metrics get out: Prometheus may be anywhere in the cluster, and so may a collector of OpenTelemetry.
+func checkTelemetry(t *testing.T, policy *networkingv1.NetworkPolicy) {
+	t.Helper()
+	names := func(ports []networkingv1.NetworkPolicyPort, want string) bool {
+		return slices.ContainsFunc(ports, func(p networkingv1.NetworkPolicyPort) bool { return p.Port != nil && p.Port.String() == want })
+	}
+	read := slices.ContainsFunc(policy.Spec.Ingress, func(r networkingv1.NetworkPolicyIngressRule) bool {
+		anywhere := slices.ContainsFunc(r.From, func(from networkingv1.NetworkPolicyPeer) bool {
+			return from.PodSelector == nil && from.NamespaceSelector != nil && len(from.NamespaceSelector.MatchLabels) == 0
+		})
+		return anywhere && names(r.Ports, "metrics")
+	})
+	if !read {
+		t.Errorf("policy %s lets nobody read metrics", policy.Name)
+	}
+	if !slices.Contains(policy.Spec.PolicyTypes, networkingv1.PolicyTypeEgress) {
+		return
+	}
+	for _, port := range []string{"4317", "4318"} {
+		if !slices.ContainsFunc(policy.Spec.Egress, func(r networkingv1.NetworkPolicyEgressRule) bool { return len(r.To) == 0 && names(r.Ports, port) }) {
+			t.Errorf("policy %s keeps metrics from a collector at port %s", policy.Name, port)
 		}
 	}
 }
