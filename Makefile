@@ -36,8 +36,9 @@ release: tools ## make the files of the release VERSION, such as v0.1.0, in rele
 	bin/tools/release -version '$(VERSION)'
 
 .PHONY: check-release
-check-release: tools ## make a release of what is here with a registry in memory, and check it
-	$(GO) -C tools/cluster test -count=1 ./release
+check-release: tools ## make a release of what is here with a registry in memory, and check it and its charts
+	@echo 'building Helm: minutes the first time'
+	$(GO) -C tools/cluster test -count=1 ./...
 
 .PHONY: image-size
 image-size: ## fail when a program needs more than 17 MB in its image, the controller of Brokers 25 MB, compressed as ko does it; the base is below 1 MB

@@ -1,5 +1,5 @@
-// Program release makes the files that people install: manifests with images by digest, an SBOM of each image, the list of the images,
-// release notes and checksums. It pushes the images to the registry that KO_DOCKER_REPO names. It runs in the root of the repository.
+// Program release makes the files that people install: manifests and Helm charts with images by digest, an SBOM of each image, the list of
+// the images, release notes and checksums. It pushes the images to the registry that KO_DOCKER_REPO names. It runs in the root of the repository.
 //
 // What it releases is the commit that has the version as its tag, since that is where the programs know their version from: Go stamps it.
 package main
@@ -56,7 +56,11 @@ func release(ctx context.Context, o options) (err error) {
 	if err := os.WriteFile(filepath.Join(o.out, "RELEASE_NOTES.md"), []byte(notes), 0o600); err != nil {
 		return err
 	}
-	if err := writeManifests(ctx, o); err != nil {
+	images, err := writeManifests(ctx, o)
+	if err != nil {
+		return err
+	}
+	if err := writeArchives(ctx, o, images); err != nil {
 		return err
 	}
 	return writeChecksums(o.out)

@@ -16,35 +16,34 @@ import (
 )
 
 // manifests are the folders of config/ that are released, each as a file eventmesh-<name>.yaml.
-var manifests = []string{"source", "sink", "broker", "monitoring"}
+var manifests = []string{"quickstart", "source", "sink", "broker", "monitoring"}
 
 const repository = "https://github.com/eventing-eventmesh/eventing-eventmesh"
 
-// writeManifests writes the manifests, the SBOMs of the images that they name, and the list of the images.
-func writeManifests(ctx context.Context, o options) error {
+// writeManifests writes the manifests, the SBOMs of the images that they name, and the list of the images, which it returns.
+func writeManifests(ctx context.Context, o options) (images []string, err error) {
 	commit, err := git(ctx, o.root, "rev-parse", "HEAD")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	byDigest := regexp.MustCompile(regexp.QuoteMeta(o.repo) + `/[^\s"]+@sha256:[0-9a-f]{64}`)
-	var images []string
 	for _, name := range manifests {
 		objects, err := build(filepath.Join(o.root, "config", name), o.version)
 		if err != nil {
-			return fmt.Errorf("building config/%s: %w", name, err)
+			return nil, fmt.Errorf("building config/%s: %w", name, err)
 		}
 		resolved, err := resolve(ctx, o, commit, objects)
 		if err != nil {
-			return fmt.Errorf("building the images of config/%s: %w", name, err)
+			return nil, fmt.Errorf("building the images of config/%s: %w", name, err)
 		}
 		images = append(images, byDigest.FindAllString(string(resolved), -1)...)
 		if err := os.WriteFile(filepath.Join(o.out, "eventmesh-"+name+".yaml"), resolved, 0o600); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	slices.Sort(images)
-	list := strings.Join(slices.Compact(images), "\n") + "\n"
-	return os.WriteFile(filepath.Join(o.out, "images.txt"), []byte(list), 0o600)
+	images = slices.Compact(images)
+	return images, os.WriteFile(filepath.Join(o.out, "images.txt"), []byte(strings.Join(images, "\n")+"\n"), 0o600)
 }
 
 // build returns the objects of a folder, each with the version in its labels.

@@ -3,6 +3,7 @@ package main
 import (
 	"archive/tar"
 	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"debug/buildinfo"
 	"encoding/json"
@@ -52,14 +53,15 @@ func TestRelease(t *testing.T) {
 		}
 	}
 	images := strings.Fields(string(read(t, filepath.Join(o.out, "images.txt"))))
-	if got := slices.Sorted(maps.Keys(inManifests)); !slices.Equal(got, images) || len(images) != 5 {
-		t.Errorf("the manifests have %q, images.txt has %q; want the same five", got, images)
+	if got := slices.Sorted(maps.Keys(inManifests)); !slices.Equal(got, images) || len(images) != 6 {
+		t.Errorf("the manifests have %q, images.txt has %q; want the same six", got, images)
 	}
 	commit := git("rev-parse", "HEAD")
 	for _, image := range images {
 		checkImage(t, image, commit)
 	}
 	checkSBOMs(t, o.out, len(images))
+	checkArchives(t, o.out, images)
 	checkChecksums(t, o.out)
 	if got := string(read(t, filepath.Join(o.out, "RELEASE_NOTES.md"))); !strings.HasPrefix(got, "### Added\n") {
 		t.Errorf("got the notes %q, want those of CHANGELOG.md", got)
@@ -173,6 +175,56 @@ func checkSBOMs(t *testing.T, dir string, images int) {
 		if err := json.Unmarshal(read(t, file), &sbom); err != nil || !strings.HasPrefix(sbom.Version, "SPDX-") || len(sbom.Packages) == 0 {
 			t.Errorf("%s: got SPDX %q with %d packages, %v", filepath.Base(file), sbom.Version, len(sbom.Packages), err)
 		}
+	}
+}
+
+// checkArchives checks that charts and kustomizations are there, and name the images of the manifests.
+func checkArchives(t *testing.T, dir string, images []string) {
+	t.Helper()
+	for file, want := range map[string]string{
+		"eventmesh-source-0.1.0.tgz": "eventmesh-source/values.yaml",
+		"eventmesh-sink-0.1.0.tgz":   "eventmesh-sink/templates/deployment.yaml",
+		"eventmesh-broker-0.1.0.tgz": "eventmesh-broker/Chart.yaml",
+		"eventmesh-config.tar.gz":    "config/sink/kustomization.yaml",
+	} {
+		files := unpack(t, filepath.Join(dir, file))
+		if files[want] == "" {
+			t.Errorf("%s has no %s", file, want)
+		}
+		named := 0
+		for name, text := range files {
+			for _, image := range imagePattern.FindAllStringSubmatch(text, -1) {
+				if named++; !slices.Contains(images, image[1]) {
+					t.Errorf("%s: %s names %s, which is not released", file, name, image[1])
+				}
+			}
+		}
+		if named == 0 {
+			t.Errorf("%s names no image", file)
+		}
+	}
+}
+
+func unpack(t *testing.T, file string) map[string]string {
+	t.Helper()
+	compressed, err := gzip.NewReader(bytes.NewReader(read(t, file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := map[string]string{}
+	for archive := tar.NewReader(compressed); ; {
+		header, err := archive.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := io.ReadAll(archive)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[header.Name] = string(text)
 	}
 }
 
