@@ -23,6 +23,7 @@ import (
 	"knative.dev/pkg/signals"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/version"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/podevents"
 )
 
 const (
@@ -125,16 +126,19 @@ func checkFramework(config framework.EnvConfigAccessor) error {
 	return nil
 }
 
-// withKubeClient gives the framework the client that it insists on. Outside a cluster it is one that fails when it is used,
-// and nothing of ours uses it.
+// withKubeClient gives the framework the client that it insists on. Without a token of Kubernetes it is one that fails when it is used.
+// Of ours, only what records Events of the pod uses it, where there is a token.
 func withKubeClient(ctx context.Context) (context.Context, error) {
-	cfg, err := rest.InClusterConfig()
-	if err != nil {
+	cfg, missing := rest.InClusterConfig()
+	if missing != nil {
 		cfg = &rest.Config{}
 	}
 	client, err := kubernetes.NewForConfig(cfg)
 	if err != nil {
 		return ctx, fmt.Errorf("creating Kubernetes client: %w", err)
+	}
+	if missing == nil {
+		ctx = podevents.WithClient(ctx, client.CoreV1())
 	}
 	return context.WithValue(ctx, kubeclient.Key{}, client), nil
 }

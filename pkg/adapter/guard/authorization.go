@@ -39,7 +39,21 @@ func (a *authorization) learn(err error, now time.Time) (refused, taken bool) {
 func (a *authorization) ready(now time.Time) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.refusal == nil || now.Sub(a.at) >= believedFor {
+	if now.Sub(a.at) >= believedFor {
+		return nil
+	}
+	return a.told()
+}
+
+// refused returns nil, or the latest refusal, if EventMesh has confirmed nothing since.
+func (a *authorization) refused() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.told()
+}
+
+func (a *authorization) told() error {
+	if a.refusal == nil {
 		return nil
 	}
 	return fmt.Errorf("EventMesh does not accept the credentials: %w", a.refusal)

@@ -6,6 +6,7 @@ package guard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.uber.org/zap"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/podevents"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress"
 )
@@ -76,8 +78,7 @@ func (g *Guard) do(ctx context.Context, topic, operation string, e event.Event, 
 	began := time.Now()
 	attempt := g.circuit.begin(topic, e.Source()+" "+e.ID(), began)
 	if attempt == nil {
-		return nil, ingress.Refusef(http.StatusServiceUnavailable,
-			"publishing to %s: EventMesh has not confirmed the latest %d events in time, and is asked for one at a time until it does", topic, tripAfter)
+		return nil, ingress.Refusef(http.StatusServiceUnavailable, "publishing to %s: %w", topic, errHeldBack)
 	}
 	err = errPanic // unless the call returns
 	defer func() { g.learn(attempt, err) }()
@@ -90,7 +91,10 @@ func (g *Guard) do(ctx context.Context, topic, operation string, e event.Event, 
 	return reply, err
 }
 
-var errPanic = errors.New("the event made a library panic")
+var (
+	errPanic    = errors.New("the event made a library panic")
+	errHeldBack = fmt.Errorf("EventMesh has not confirmed the latest %d events in time, and is asked for one at a time until it does", tripAfter)
+)
 
 // outcome is what an error of the client means: the value of error.type in metrics, and the status for the sender.
 type outcome struct {
@@ -157,4 +161,18 @@ func (g *Guard) Ready() error {
 		return err
 	}
 	return g.authorization.ready(time.Now())
+}
+
+// Trouble returns nil, or why events are not published, as far as is known: also while the Guard is ready for another to find that out.
+func (g *Guard) Trouble() error {
+	if err := g.publisher.Ready(); err != nil {
+		return err
+	}
+	if err := g.authorization.refused(); err != nil {
+		return err
+	}
+	if g.circuit.open() {
+		return podevents.Because(podevents.NotConfirming, errHeldBack)
+	}
+	return nil
 }

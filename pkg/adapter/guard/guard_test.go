@@ -2,6 +2,7 @@ package guard
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 	"go.uber.org/zap"
 
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/podevents"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
 
@@ -89,6 +91,9 @@ func TestStalledEventMeshIsAskedByOneProbeAtATime(t *testing.T) {
 		}
 		if g.Ready() != nil {
 			t.Error("not ready, so that no probe would ever come")
+		}
+		if reason := podevents.ReasonOf(g.Trouble()); reason != podevents.NotConfirming {
+			t.Errorf("got trouble %q, want that nothing is confirmed", reason)
 		}
 		time.Sleep(probeAfter)
 		if took, _ := publish(2000); took != 10*time.Second {
@@ -187,12 +192,15 @@ func TestRefusedCredentials(t *testing.T) {
 		if err := g.Ready(); err != nil {
 			t.Errorf("after %s: got %v, want ready for another try", believedFor, err)
 		}
+		if reason := podevents.ReasonOf(g.Trouble()); reason != podevents.CredentialsRefused {
+			t.Errorf("after %s: got trouble %q, want that credentials are refused", believedFor, reason)
+		}
 		publish(eventmesh.ErrUnauthorized)
 		if g.Ready() == nil {
 			t.Error("ready after another refusal")
 		}
 		publish(nil)
-		if err := g.Ready(); err != nil {
+		if err := errors.Join(g.Ready(), g.Trouble()); err != nil {
 			t.Errorf("after a confirmation: got %v, want ready", err)
 		}
 	})

@@ -1,6 +1,7 @@
 package sink
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/guard"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/podevents"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress"
 )
@@ -68,7 +70,8 @@ func (s *sink) Start(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	f, err := newFace(s.config, publisher, encryption, otel.Meter(telemetryScope), s.logger) //nolint:contextcheck // counters that start at 0 belong to no context
+	events := podevents.New(ctx, s.config.Component, s.config.GetNamespace(), s.config.Pod, s.logger)
+	f, err := newFace(s.config, publisher, events, encryption, otel.Meter(telemetryScope), s.logger) //nolint:contextcheck // counters that start at 0 belong to no context
 	if err != nil {
 		return errors.Join(err, listener.Close(), publisher.Close())
 	}
@@ -78,6 +81,7 @@ func (s *sink) Start(ctx context.Context) error {
 		}
 		defer f.senders.tokens.Start(ctx)()
 	}
+	defer events.Watch(ctx, f.trouble)()
 	plain, secure := listener, net.Listener(nil)
 	if encryption != nil {
 		plain, secure = secure, plain
@@ -92,7 +96,7 @@ type face struct {
 	senders *authenticator // nil: whoever sends
 }
 
-func newFace(c *Config, p guard.Publisher, encryption *tls.Config, meter metric.Meter, logger *zap.SugaredLogger) (*face, error) {
+func newFace(c *Config, p guard.Publisher, events *podevents.Recorder, encryption *tls.Config, meter metric.Meter, logger *zap.SugaredLogger) (*face, error) {
 	logger = adapter.Sampled(logger)
 	f := &face{senders: newAuthenticator(c.OIDC, logger)}
 	var err error
@@ -100,7 +104,7 @@ func newFace(c *Config, p guard.Publisher, encryption *tls.Config, meter metric.
 		return nil, err
 	}
 	o := c.ingress()
-	o.Route = router{c, f.guard}.route
+	o.Route = router{c, f.guard, events}.route
 	o.Check = eventmesh.Validate
 	o.Ready = f.ready
 	o.TLS, o.Meter, o.Logger = encryption, meter, logger
@@ -112,11 +116,15 @@ func newFace(c *Config, p guard.Publisher, encryption *tls.Config, meter metric.
 }
 
 // ready returns nil, or why no events should come.
-func (f *face) ready() error {
-	if f.senders != nil {
-		if err := f.senders.tokens.Ready(); err != nil {
-			return err
-		}
+func (f *face) ready() error { return cmp.Or(f.keys(), f.guard.Ready()) }
+
+// trouble returns nil, or why events that come are not published.
+func (f *face) trouble() error { return cmp.Or(f.keys(), f.guard.Trouble()) }
+
+// keys returns nil, or why no token can be verified.
+func (f *face) keys() error {
+	if f.senders == nil {
+		return nil
 	}
-	return f.guard.Ready()
+	return podevents.Because(podevents.IssuerUnknown, f.senders.tokens.Ready())
 }

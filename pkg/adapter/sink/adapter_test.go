@@ -33,9 +33,15 @@ type running struct {
 // start starts the sink as Knative's framework does, and waits until it serves.
 func start(t *testing.T, environment ...string) *running {
 	t.Helper()
+	return startWith(t, t.Context(), environment...)
+}
+
+// startWith starts one with what a context holds.
+func startWith(t *testing.T, within context.Context, environment ...string) *running { //nolint:revive // tests come first
+	t.Helper()
 	c := config(t, append([]string{"PORT=0", "EVENTMESH_CLIENT_ID=sink-0", "EVENTMESH_SHUTDOWN_DELAY=0s"}, environment...)...)
 	core, logs := observer.New(zapcore.DebugLevel)
-	ctx, cancel := context.WithCancel(logging.WithLogger(t.Context(), zap.New(core).Sugar()))
+	ctx, cancel := context.WithCancel(logging.WithLogger(within, zap.New(core).Sugar()))
 	s := &running{logs: logs, stop: cancel, ended: make(chan error, 1)}
 	go func() {
 		s.ended <- NewAdapter(ctx, c, nil).Start(ctx)

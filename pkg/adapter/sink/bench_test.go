@@ -75,7 +75,7 @@ func benchmarked(b *testing.B) http.Handler {
 	c := NewConfig()
 	c.Topic, c.MaxEventBytes, c.MaxBatchEvents, c.BufferBytes, c.MaxInFlight = "orders", 1<<20, 1000, 64<<20, 1000
 	c.PublishTimeout, c.RequestTimeout = patience, patience
-	f, err := newFace(c, confirming{}, nil, provider.Meter(telemetryScope), zap.NewNop().Sugar())
+	f, err := newFace(c, confirming{}, nil, nil, provider.Meter(telemetryScope), zap.NewNop().Sugar())
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/httpserver"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/podevents"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/ingress"
 )
 
@@ -22,6 +23,7 @@ type Config struct {
 	adapter.EventMesh
 	OIDC
 	httpserver.Server
+	podevents.Pod
 
 	// Topic is where / publishes to; it is open.
 	Topic string `envconfig:"EVENTMESH_TOPIC" desc:"topic that POST / publishes to; it is open without being one of EVENTMESH_TOPICS" want:"the name of a topic; this or EVENTMESH_TOPICS is needed"`

@@ -98,7 +98,7 @@ func working(f *testing.F, url string, subscribers string) http.Handler {
 	}
 	f.Cleanup(func() { _ = p.Close() })
 	<-connected
-	handler, err := newFace(c, p, nil, noop.Meter{}, zap.NewNop().Sugar())
+	handler, err := newFace(c, p, nil, nil, noop.Meter{}, zap.NewNop().Sugar())
 	if err != nil {
 		f.Fatal(err)
 	}

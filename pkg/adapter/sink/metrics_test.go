@@ -141,7 +141,7 @@ func (r refusingMeter) Int64ObservableGauge(name string, _ ...metric.Int64Observ
 func TestMetricThatCannotBeCreated(t *testing.T) {
 	for _, name := range []string{"messaging.client.sent.messages", "eventmesh.sink.unreadable.requests", "eventmesh.sink.connected"} {
 		c := config(t, "EVENTMESH_URL=grpc://eventmesh", "EVENTMESH_TOPIC=orders")
-		if _, err := newFace(c, &fake{}, nil, refusingMeter{name: name}, zap.NewNop().Sugar()); !errors.Is(err, errNoInstrument) {
+		if _, err := newFace(c, &fake{}, nil, nil, refusingMeter{name: name}, zap.NewNop().Sugar()); !errors.Is(err, errNoInstrument) {
 			t.Errorf("%s: got %v, want an error", name, err)
 		}
 	}

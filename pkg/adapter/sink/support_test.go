@@ -131,7 +131,7 @@ func serveMeasured(t *testing.T, provider metric.MeterProvider, p guard.Publishe
 	t.Cleanup(func() { otel.SetMeterProvider(before) })
 	c := config(t, append([]string{"EVENTMESH_URL=grpc://eventmesh", "EVENTMESH_TOPIC=orders", "EVENTMESH_TOPICS=orders,stock-*", "EVENTMESH_SHUTDOWN_DELAY=0s"}, environment...)...)
 	core, logs := observer.New(zapcore.DebugLevel)
-	f, err := newFace(c, p, nil, provider.Meter(telemetryScope), zap.New(core).Sugar())
+	f, err := newFace(c, p, nil, nil, provider.Meter(telemetryScope), zap.New(core).Sugar())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/podevents"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 )
 
@@ -50,8 +51,9 @@ func (a *Adapter) Start(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	stopProbes := adapter.Probes{Ready: func() error { return (*a.readiness.Load())() }}.Serve(listener)
+	stopProbes := adapter.Probes{Ready: a.ready}.Serve(listener)
 	defer func() { err = errors.Join(err, stopProbes()) }()
+	defer podevents.New(ctx, a.config.Component, a.config.GetNamespace(), a.config.Pod, a.logger).Watch(ctx, a.ready)()
 	a.logger.Infow("serving probes", "address", listener.Addr().String())
 
 	disk, err := a.openDisk(ctx)
@@ -69,6 +71,8 @@ func (a *Adapter) Start(ctx context.Context) (err error) {
 	}
 	return err
 }
+
+func (a *Adapter) ready() error { return (*a.readiness.Load())() }
 
 func (a *Adapter) notReady(err error) {
 	says := func() error { return err }
@@ -90,5 +94,5 @@ func (a *Adapter) openDisk(ctx context.Context) (*dispatch.Disk, error) {
 		a.logger.Infow(says, bounds...)
 		return nil, nil
 	}
-	return delivery.OpenDisk(ctx, delivery.DiskOptions{Dir: a.config.SpoolDir, Older: laneName, NotReady: a.notReady, Logger: a.logger.With(bounds...)})
+	return delivery.OpenDisk(ctx, delivery.DiskOptions{Dir: a.config.SpoolDir, Older: laneName, NotReady: func(err error) { a.notReady(ofSpool(err)) }, Logger: a.logger.With(bounds...)})
 }

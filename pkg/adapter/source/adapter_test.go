@@ -36,12 +36,18 @@ type running struct {
 // start starts a source with a configuration from the environment.
 func start(t *testing.T, environment ...string) *running {
 	t.Helper()
+	return startWith(t, t.Context(), environment...)
+}
+
+// startWith starts one with what a context holds.
+func startWith(t *testing.T, within context.Context, environment ...string) *running { //nolint:revive // tests come first
+	t.Helper()
 	c, err := load(t, append([]string{"EVENTMESH_CLIENT_ID=source-0", "EVENTMESH_BACKOFF_MIN=1ms", "EVENTMESH_BACKOFF_MAX=20ms"}, environment...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	core, logs := observer.New(zap.DebugLevel)
-	ctx, cancel := context.WithCancel(logging.WithLogger(t.Context(), zap.New(core).Sugar()))
+	ctx, cancel := context.WithCancel(logging.WithLogger(within, zap.New(core).Sugar()))
 	s := &running{logs: logs, stop: cancel, ended: make(chan error, 1)}
 	go func() {
 		s.ended <- NewAdapter(ctx, c, nil).Start(ctx)

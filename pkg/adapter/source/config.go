@@ -20,6 +20,7 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/podevents"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/transports"
@@ -29,6 +30,7 @@ import (
 type Config struct {
 	framework.EnvConfig
 	adapter.EventMesh
+	podevents.Pod
 
 	// Topics to subscribe to.
 	Topics []string `envconfig:"EVENTMESH_TOPICS" required:"true" desc:"topics to subscribe to" want:"one or more names of topics, comma separated"`

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"go.opentelemetry.io/otel"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/delivery"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/adapter/podevents"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/dispatch"
 	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh"
 )
@@ -233,12 +235,20 @@ func (s *source) ready() error {
 	case s.stopping.Load():
 		return errors.New("shutting down")
 	case status.Writing != nil:
-		return status.Writing
+		return ofSpool(status.Writing)
 	case status.Full:
-		return errors.New("the buffer is full: the sink accepts events too slowly, or not at all")
+		return podevents.Because(podevents.BufferFull, errors.New("the buffer is full: the sink accepts events too slowly, or not at all"))
 	case s.subscriber == nil:
 		return nil
 	default:
 		return s.subscriber.Ready()
 	}
+}
+
+// ofSpool returns the error of a disk with its reason.
+func ofSpool(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return podevents.Because(podevents.SpoolFull, err)
+	}
+	return podevents.Because(podevents.SpoolFailed, err)
 }
