@@ -225,9 +225,9 @@ func checkPod(t *testing.T, pod *corev1.PodSpec, settings map[string]map[string]
 	c := pod.Containers[0]
 	checkRestricted(t, pod)
 	token := pod.AutomountServiceAccountToken
-	needed := strings.HasPrefix(pod.ServiceAccountName, "eventmesh-broker-") || slices.ContainsFunc(c.EnvFrom, func(from corev1.EnvFromSource) bool {
-		return settings[from.ConfigMapRef.Name]["OIDC_AUDIENCE"] != ""
-	})
+	needed := strings.HasPrefix(pod.ServiceAccountName, "eventmesh-broker-") ||
+		slices.ContainsFunc(c.EnvFrom, func(from corev1.EnvFromSource) bool { return settings[from.ConfigMapRef.Name]["OIDC_AUDIENCE"] != "" }) ||
+		slices.ContainsFunc(c.Env, func(v corev1.EnvVar) bool { return v.Name == "POD_UID" }) // which is for Events of the pod
 	if token == nil || *token != needed {
 		t.Errorf("the pod gets a token of Kubernetes, or none: %v, want %t", token, needed)
 	}
