@@ -189,8 +189,8 @@ func TestValues(t *testing.T) {
 		refused   string
 	}{
 		{
-			chart: "eventmesh-source", arguments: []string{"--set", "url=grpc://mesh:10205", "--set", "topics=a\\,b", "--set-string", "group=0123", "--set", "settings.EVENTMESH_ORDER=yes"},
-			want: []string{`EVENTMESH_URL: "grpc://mesh:10205"`, `EVENTMESH_TOPICS: "a,b"`, `EVENTMESH_GROUP: "0123"`, `EVENTMESH_ORDER: "yes"`, `name: orders`, `app.kubernetes.io/instance: orders`},
+			chart: "eventmesh-source", arguments: []string{"--set", "url=grpc://mesh:10205", "--set", "topics=a\\,b", "--set-string", "group=0123", "--set", "settings.EVENTMESH_ORDERING=key"},
+			want: []string{`EVENTMESH_URL: "grpc://mesh:10205"`, `EVENTMESH_TOPICS: "a,b"`, `EVENTMESH_GROUP: "0123"`, `EVENTMESH_ORDERING: "key"`, `name: orders`, `app.kubernetes.io/instance: orders`},
 		},
 		{
 			chart: "eventmesh-source", arguments: []string{"--set", "spool.enabled=true", "--set", "spool.replicas=3", "--set", "spool.size=5Gi", "--set", "sink.ref.name=other"},
