@@ -178,7 +178,7 @@ func kubectl(t *testing.T, arguments string) {
 func send(t *testing.T, ingress string, n, want int) {
 	t.Helper()
 	eventually(t, func() string {
-		if status, err := post(t.Context(), ingress, lifecycle, n); status != want {
+		if status, err := post(t.Context(), ingress, lifecycle, evenOrOdd(n), n); status != want {
 			return fmt.Sprintf("event %d: %d %v, want %d", n, status, err, want)
 		}
 		return ""

@@ -3,9 +3,11 @@
 package e2e
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -41,15 +43,43 @@ func TestFirstEvent(t *testing.T) {
 	follow(t, section(t, read(t, filepath.Join(root, "README.md")), "### A first event"), inNamespace(t, "e2e-first-event"))
 }
 
-// The commands work one after the other in a namespace that is kubectl's default.
+// TestManifestsReadme: the commands work one after the other in a namespace that is kubectl's default, and leave one source.
 func TestManifestsReadme(t *testing.T) {
+	const name = "e2e-manifests"
 	volumes(t, 1)
-	namespace(t, "e2e-manifests")
-	environment := inNamespace(t, "e2e-manifests")
+	namespace(t, name)
+	environment := inNamespace(t, name)
 	follow(t, read(t, filepath.Join(root, "config", "README.md")), environment)
-	awaitReady(t, "e2e-manifests", "eventmesh-sink", 2)
-	run(t, environment, "kubectl wait --for=condition=Ready containersource/eventmesh-source --timeout=3m")
+	awaitReady(t, name, sink, 2)
 	run(t, environment, "kubectl rollout status statefulset/eventmesh-source --timeout=3m")
+	awaitReady(t, name, source, 1)
+	for _, limited := range []struct {
+		program string
+		limit   float64 // of the container, in bytes
+	}{{sink, 384 << 20}, {source, 256 << 20}} {
+		checkMemoryLimit(t, name, limited.program, limited.limit)
+	}
+}
+
+var memoryLimit = regexp.MustCompile(`(?m)^go_gc_gomemlimit_bytes ([0-9.e+]+)$`)
+
+// checkMemoryLimit checks that Go keeps within 90 % of what its container may have.
+func checkMemoryLimit(t *testing.T, namespace, program string, limit float64) {
+	t.Helper()
+	for _, pod := range pods(t, namespace, program) {
+		text, err := cluster.CoreV1().RESTClient().Get().Namespace(namespace).Resource("pods").Name(pod.Name + ":9092").SubResource("proxy").Suffix("metrics").DoRaw(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		match := memoryLimit.FindSubmatch(text)
+		if match == nil {
+			t.Fatalf("%s does not tell Go's limit:\n%s", pod.Name, text)
+		}
+		got, err := strconv.ParseFloat(string(match[1]), 64)
+		if err != nil || math.Abs(got-0.9*limit) > 1 {
+			t.Errorf("%s: Go has a limit of %f bytes, %v, want 90 %% of %f", pod.Name, got, err, limit)
+		}
+	}
 }
 
 func read(t *testing.T, path string) string {

@@ -53,7 +53,7 @@ func (f *traffic) post(ctx context.Context) {
 			return
 		case <-ticks.C:
 		}
-		status, _ := post(context.WithoutCancel(ctx), f.ingress, f.namespace, n)
+		status, _ := post(context.WithoutCancel(ctx), f.ingress, f.namespace, evenOrOdd(n), n)
 		f.mu.Lock()
 		if status == http.StatusAccepted {
 			f.accepted = n
@@ -65,14 +65,17 @@ func (f *traffic) post(ctx context.Context) {
 	}
 }
 
+// evenOrOdd returns the type of a numbered event by which the Trigger even filters.
+func evenOrOdd(n int) string { return [...]string{"even", "odd"}[n%2] }
+
 // post posts a numbered event to Broker default of a namespace, through the API server, so that it can be reached from anywhere. It tells the
 // status of the answer, 0 for none, and the error, if it is one.
-func post(ctx context.Context, ingress, namespace string, n int) (status int, err error) {
+func post(ctx context.Context, ingress, namespace, eventType string, n int) (status int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	err = cluster.CoreV1().RESTClient().Post().MaxRetries(0).
 		Namespace(knative).Resource("services").Name("http:"+ingress+":80").SubResource("proxy").Suffix(namespace, "default").
-		SetHeader("Ce-Specversion", "1.0").SetHeader("Ce-Type", [...]string{"even", "odd"}[n%2]).SetHeader("Ce-Source", "e2e").SetHeader("Ce-Id", fmt.Sprintf("n%06d", n)).
+		SetHeader("Ce-Specversion", "1.0").SetHeader("Ce-Type", eventType).SetHeader("Ce-Source", "e2e").SetHeader("Ce-Id", fmt.Sprintf("n%06d", n)).
 		SetHeader("Content-Type", "text/plain").Body([]byte("data")).
 		Do(ctx).StatusCode(&status).Error()
 	if refusal := apierrors.APIStatus(nil); errors.As(err, &refusal) {
