@@ -107,7 +107,8 @@ func inNamespace(t *testing.T, namespace string) []string {
 	t.Helper()
 	kubectl := strings.TrimSpace(run(t, nil, "command -v kubectl"))
 	folder := t.TempDir()
-	script := "#!/bin/sh\nexec '" + kubectl + "' --namespace=" + namespace + " \"$@\"\n"
+	// Unlike a default, the flag is refused where objects say which namespace they are for.
+	script := "#!/bin/sh\ncase \"$*\" in *eventmesh-broker.yaml) exec '" + kubectl + "' \"$@\" ;; esac\nexec '" + kubectl + "' --namespace=" + namespace + " \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(folder, "kubectl"), []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}

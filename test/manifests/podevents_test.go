@@ -83,7 +83,9 @@ func checkReachesKubernetes(t *testing.T, policy *networkingv1.NetworkPolicy) {
 		return
 	}
 	for _, port := range []string{"443", "6443"} {
-		if !slices.ContainsFunc(policy.Spec.Egress[0].Ports, func(p networkingv1.NetworkPolicyPort) bool { return p.Port.String() == port }) {
+		if !slices.ContainsFunc(policy.Spec.Egress, func(r networkingv1.NetworkPolicyEgressRule) bool {
+			return slices.ContainsFunc(r.Ports, func(p networkingv1.NetworkPolicyPort) bool { return p.Port.String() == port })
+		}) {
 			t.Errorf("policy %s does not lead to port %s", policy.Name, port)
 		}
 	}

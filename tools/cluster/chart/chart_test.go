@@ -86,8 +86,8 @@ func TestChartsAreTheManifests(t *testing.T) {
 						continue
 					}
 					value := "true"
-					if s.secret != "" {
-						value = s.secret
+					if s.named != "" {
+						value = s.named
 					}
 					arguments = append(arguments, "--set", s.value+"="+value)
 				}
@@ -195,6 +195,10 @@ func TestValues(t *testing.T) {
 		{
 			chart: "eventmesh-source", arguments: []string{"--set", "spool.enabled=true", "--set", "spool.replicas=3", "--set", "spool.size=5Gi", "--set", "sink.ref.name=other"},
 			want: []string{"replicas: 3", "storage: 5Gi", "name: other", "serviceName: orders"},
+		},
+		{
+			chart: "eventmesh-source", arguments: []string{"--namespace", "shop", "--set", "spool.enabled=true", "--set", "podEvents.enabled=true", "--set", "drain.claim=spool-orders-3", "--set", "drain.sink=http://there"},
+			want: []string{"name: orders-events", "namespace: shop", "claimName: spool-orders-3", `value: http://there`, "name: orders-drain"},
 		},
 		{
 			chart: "eventmesh-sink", arguments: []string{"--set", "resources.limits.memory=1Gi", "--set", "autoscaling.maxReplicas=20", "--set", "credentials.secret=mine", "--set", "tls.secret=cert", "--set", "image=mirror/sink"},

@@ -17,8 +17,8 @@ type toggle struct {
 	comment  string
 	folder   string // takes the place of the chart's folder
 	resource string // is added
-	// component is added, and secret the name in it that the value replaces.
-	component, secret string
+	// component is added, and named what in it the value is the name of; without it the value is true or false.
+	component, named string
 }
 
 // value sets fields of objects. Its default is what they have.
@@ -38,6 +38,7 @@ func pods(path string) []field {
 		{kind: "ContainerSource", path: "spec.template." + path},
 		{kind: "StatefulSet", path: "spec.template." + path},
 		{kind: "Deployment", path: "spec.template." + path},
+		{kind: "Job", path: "spec.template." + path},
 	}
 }
 
@@ -49,8 +50,15 @@ func imageAndResources() []value {
 }
 
 var credentials = toggle{
-	value: "credentials.secret", component: "credentials", secret: "eventmesh-credentials",
+	value: "credentials.secret", component: "credentials", named: "eventmesh-credentials",
 	comment: "The name of a Secret with the keys username and password for EventMesh; none by default.",
+}
+
+func podEvents(program string) toggle {
+	return toggle{
+		value: "podEvents.enabled", component: "pod-events/" + program,
+		comment: "Lets pods record why they do not work as Events, which kubectl describe shows: gives them a token of Kubernetes, and the right to do so.",
+	}
 }
 
 const settingsComment = "Other settings, as docs/configuration.md lists them. A change replaces the pods."
@@ -66,6 +74,11 @@ var All = []Chart{
 				comment: "Keeps events on a volume until the sink has accepted them, as a StatefulSet; otherwise in memory, as a ContainerSource.",
 			},
 			credentials,
+			podEvents("source"),
+			{
+				value: "drain.claim", component: "drain", named: "spool-eventmesh-source-1",
+				comment: "The volume claim of a pod that is gone: a Job delivers what is left there.",
+			},
 		},
 		values: append([]value{
 			{name: "url", comment: "Where EventMesh is: grpc://host:10205, tcp://host:10000 or http://host:10105; several, comma separated, are tried in turn.", fields: settings("EVENTMESH_URL"), text: true},
@@ -74,6 +87,7 @@ var All = []Chart{
 			{name: "sink", comment: "Where events go, as in a ContainerSource's spec.sink.", fields: []field{{kind: "ContainerSource", path: "spec.sink"}, {kind: "SinkBinding", path: "spec.sink"}}},
 			{name: "spool.replicas", comment: "How many pods share the group's events.", fields: []field{{kind: "StatefulSet", path: "spec.replicas"}}},
 			{name: "spool.size", comment: "The size of each pod's volume.", fields: []field{{kind: "StatefulSet", path: "spec.volumeClaimTemplates.0.spec.resources.requests.storage"}}},
+			{name: "drain.sink", comment: "The URL to which that Job delivers, which is where sink leads.", fields: []field{{kind: "Job", path: "spec.template.spec.containers.0.env.0.value"}}},
 		}, imageAndResources()...),
 		notes: `kubectl --namespace {{ .Release.Namespace }} get {{ if .Values.spool.enabled }}statefulset{{ else }}containersource{{ end }}/{{ .Release.Name }}
 says whether the source runs, and
@@ -87,13 +101,14 @@ whether it is connected to {{ .Values.url }}, to which it subscribes for {{ .Val
 		switches: []toggle{
 			credentials,
 			{
-				value: "tls.secret", component: "tls", secret: "eventmesh-sink-tls",
+				value: "tls.secret", component: "tls", named: "eventmesh-sink-tls",
 				comment: "The name of a Secret with the keys tls.crt and tls.key, to serve HTTPS at port 443; none by default.",
 			},
 			{
 				value: "oidc.enabled", component: "oidc",
 				comment: "Requires tokens of the cluster for the audience eventmesh-sink. Set settings.OIDC_SUBJECTS, too, to say whose.",
 			},
+			podEvents("sink"),
 		},
 		values: append([]value{
 			{name: "url", comment: "Where EventMesh is: grpc://host:10205, tcp://host:10000 or http://host:10105; several, comma separated, are tried in turn.", fields: settings("EVENTMESH_URL"), text: true},

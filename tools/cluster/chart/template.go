@@ -88,16 +88,22 @@ func (m *merger) condition(some, of uint) string {
 		}
 	}
 	for among := range 1 << len(on) {
-		var either uint
+		either, all := uint(0), of
 		var names []string
 		for i, with := range on {
 			if among&(1<<i) != 0 {
 				either |= with
+				all &= with
 				names = append(names, name(i))
 			}
 		}
-		if either == some {
+		switch some {
+		case either:
 			return "or " + strings.Join(names, " ")
+		case all:
+			return "and " + strings.Join(names, " ")
+		case of &^ either:
+			return "not (or " + strings.Join(names, " ") + ")"
 		}
 	}
 	m.err = errors.Join(m.err, fmt.Errorf("no condition for variants %b of %b", some, of))
@@ -216,15 +222,20 @@ func (m *merger) leaf(key string, value any) lines {
 	}
 }
 
-// list returns the lines of a list. Items with the same name are the same, and others if they are equal.
+// list returns the lines of a list. Items with the same name are the same, and others if they are equal. They are in the order of the variant
+// with the most switches on.
 func (m *merger) list(f fields) lines {
 	var order []string
 	items := map[string]fields{}
-	for n := range uint(bits.Len(f.variants())) {
+	for i := range uint(bits.Len(f.variants())) {
+		n := uint(bits.Len(f.variants())) - 1 - i
 		all, _ := f[n].([]any)
 		at := 0
+		times := map[string]int{}
 		for _, item := range all {
 			id := identity(item)
+			times[id]++
+			id = fmt.Sprint(id, " ", times[id])
 			if i := slices.Index(order, id); i >= 0 {
 				at = i + 1
 			} else {

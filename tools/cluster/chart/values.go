@@ -30,7 +30,7 @@ func (c *Chart) take(variants [][]object) ([]setting, error) {
 	}
 	for _, s := range c.switches {
 		def := any(false)
-		if s.secret != "" {
+		if s.named != "" {
 			def = ""
 		}
 		all = append(all, setting{s.value, s.comment, def})
@@ -111,8 +111,8 @@ func swap(in any, path []string, by func(old any) any) (old any, found bool) {
 	return swap(old, path[1:], by)
 }
 
-// takeSettings lets one more value have the settings that the manifests make, but for those that a switch adds, and an annotation replace the
-// pods when any of them changes.
+// takeSettings lets one more value have the settings that the manifests make, but for those that a switch adds, an annotation replace the pods
+// when any of them changes, and the release say whose rights there are.
 func (c *Chart) takeSettings(variants [][]object) (setting, error) {
 	others := map[string]any{}
 	for n, objects := range variants {
@@ -136,7 +136,9 @@ func (c *Chart) takeSettings(variants [][]object) (setting, error) {
 					"{{- end }}",
 				}
 			}
-			if template, ok := templateOf(o.fields); ok {
+			// The token of a pod is for its own namespace.
+			swap(o.fields, []string{"subjects", "0", "namespace"}, func(any) any { return expression{text: ".Release.Namespace"} })
+			if template, ok := templateOf(o.fields); ok && o.fields["kind"] != "Job" { // which cannot change
 				metadata := template["metadata"].(map[string]any)
 				metadata["annotations"] = map[string]any{"checksum/settings": expression{text: c.checksum()}}
 			}

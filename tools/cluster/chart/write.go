@@ -2,7 +2,6 @@ package chart
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 
 	"sigs.k8s.io/yaml"
@@ -68,8 +67,8 @@ func (c *Chart) Files(root, version string, images *strings.Replacer) (map[strin
 func (c *Chart) names() *strings.Replacer {
 	pairs := []string{prefix + c.Name, "{{ .Release.Name }}"}
 	for _, s := range c.switches {
-		if s.secret != "" {
-			pairs = append(pairs, s.secret, "{{ .Values."+s.value+" }}")
+		if s.named != "" {
+			pairs = append(pairs, s.named, "{{ .Values."+s.value+" }}")
 		}
 	}
 	return strings.NewReplacer(pairs...)
@@ -94,7 +93,9 @@ func ids(variants [][]object) []string {
 func (c *Chart) fileOf(id string) string {
 	kind, name, _ := strings.Cut(id, " ")
 	if c.renamed {
-		return strings.ToLower(kind) + ".yaml"
+		name = strings.TrimPrefix(name, prefix+c.Name)
+	} else {
+		name = "-" + name
 	}
-	return fmt.Sprintf("%s-%s.yaml", strings.ToLower(kind), name)
+	return strings.ToLower(kind) + name + ".yaml"
 }
