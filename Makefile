@@ -52,7 +52,7 @@ image-size: ## fail when a program needs more than 17 MB in its image, the contr
 	done
 
 .PHONY: demo
-demo: build ## send events in both directions, between separate processes
+demo: build ## send events in both directions, between separate processes; with a real EventMesh where EVENTMESH_GRPC_URL or EVENTMESH_TCP_URL names one
 	$(GO) run ./test/demo --bin bin
 
 .PHONY: test

@@ -20,7 +20,7 @@ data: {eventmesh.url: %q}
 ---
 apiVersion: eventing.knative.dev/v1
 kind: Broker
-metadata: {name: default, namespace: demo, uid: demo-broker, annotations: {eventing.knative.dev/broker.class: EventMesh}}
+metadata: {name: default, namespace: demo, uid: %q, annotations: {eventing.knative.dev/broker.class: EventMesh}}
 ---
 apiVersion: eventing.knative.dev/v1
 kind: Trigger
@@ -66,11 +66,11 @@ func (s *stage) throughBroker(ctx context.Context, meshURL, sinkURL string, rece
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 	table := filepath.Join(dir, "brokers.yaml")
-	if err := os.WriteFile(table, fmt.Appendf(nil, brokerTable, meshURL, functionURL, sinkURL), 0o600); err != nil {
+	if err := os.WriteFile(table, fmt.Appendf(nil, brokerTable, meshURL, s.mesh.name("demo-broker"), functionURL, sinkURL), 0o600); err != nil {
 		return fmt.Errorf("writing the table of Brokers: %w", err)
 	}
 	ingress, err := s.start(ctx, "ingress", []string{
-		"BROKER_FILE=" + table, "PORT=0", "STATUS_PORT=0", "EVENTMESH_CLIENT_ID=demo-ingress", "EVENTMESH_SHUTDOWN_DELAY=0s",
+		"BROKER_FILE=" + table, "PORT=0", "STATUS_PORT=0", "EVENTMESH_CLIENT_ID=" + s.mesh.name("demo-ingress"), "EVENTMESH_SHUTDOWN_DELAY=0s",
 	}, "broker-ingress")
 	if err != nil {
 		return err
@@ -80,7 +80,7 @@ func (s *stage) throughBroker(ctx context.Context, meshURL, sinkURL string, rece
 		return err
 	}
 	dispatcher, err := s.start(ctx, "dispatcher", []string{
-		"BROKER_FILE=" + table, "BROKER_ADDRESS=" + ingressURL, "STATUS_PORT=0", "EVENTMESH_CLIENT_ID=demo-dispatcher",
+		"BROKER_FILE=" + table, "BROKER_ADDRESS=" + ingressURL, "STATUS_PORT=0", "EVENTMESH_CLIENT_ID=" + s.mesh.name("demo-dispatcher"),
 		"EVENTMESH_SPOOL_DIR=" + filepath.Join(dir, "spool"),
 	}, "broker-dispatcher")
 	if err != nil {
@@ -90,11 +90,7 @@ func (s *stage) throughBroker(ctx context.Context, meshURL, sinkURL string, rece
 		return err
 	}
 	event := demoEvent{id: "order", eventType: "org.example.order", source: "/demo/shop", contentType: plain, data: "42 pencils"}
-	arguments := append([]string{"send", "--url", ingressURL + "/demo/default"}, event.flags()...)
-	if err := s.run(ctx, "shop", "devmesh", arguments...); err != nil {
-		return err
-	}
-	if err := s.arrive(ctx, receiver, "Broker → Trigger", event); err != nil {
+	if err := s.deliver(ctx, "shop", []string{"send", "--url", ingressURL + "/demo/default"}, receiver, "Broker → Trigger", event); err != nil {
 		return err
 	}
 	reply := demoEvent{id: "order-reply", eventType: "org.example.order.reply", source: "devmesh", contentType: plain, data: "The order is confirmed."}

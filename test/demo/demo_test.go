@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/eventing-eventmesh/eventing-eventmesh/internal/await"
+	"github.com/eventing-eventmesh/eventing-eventmesh/pkg/eventmesh/eventmeshtest"
 )
 
 // bin holds the demo and its programs, built for these tests.
@@ -42,10 +43,12 @@ func buildAndRun(m *testing.M) int {
 	return m.Run()
 }
 
-// demo starts the demo with the programs of a folder.
-func demo(t *testing.T, programs string) (*exec.Cmd, *bufio.Scanner) {
+// demo starts the demo with the programs of a folder, and more arguments.
+func demo(t *testing.T, programs string, arguments ...string) (*exec.Cmd, *bufio.Scanner) {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "demo"), "--bin", programs, "--timeout", (5 * await.Patience).String())
+	arguments = append([]string{"--bin", programs, "--timeout", (5 * await.Patience).String()}, arguments...)
+	cmd := exec.CommandContext(t.Context(), filepath.Join(bin, "demo"), arguments...)
+	cmd.Env = append(os.Environ(), "EVENTMESH_GRPC_URL=", "EVENTMESH_TCP_URL=", "EVENTMESH_HTTP_URL=", "EVENTMESH_STORAGE=")
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -83,6 +86,55 @@ func TestDemo(t *testing.T) {
 		t.Errorf("%d events ticked off, want 8\n%s", got, out)
 	}
 	noneLeft(t)
+}
+
+// TestGivenEventMesh plays the demo twice with the same EventMesh, whose standalone storage lets a topic die with its last subscriber.
+func TestGivenEventMesh(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		options eventmeshtest.Options
+		tcp     bool
+		events  int
+	}{
+		{"standalone", eventmeshtest.Options{}, true, 6},
+		{"rocketmq", eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, UnknownTopics: true}, true, 6},
+		{"over one transport", eventmeshtest.Options{}, false, 4},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			mesh := eventmeshtest.New(t, c.options)
+			arguments := []string{"--grpc", mesh.GRPCURL()}
+			if c.options.Storage == eventmeshtest.RocketMQ {
+				arguments = append(arguments, "--storage", "rocketmq")
+			}
+			if c.tcp {
+				arguments = append(arguments, "--tcp", mesh.TCPURL())
+			}
+			for range 2 {
+				cmd, lines := demo(t, bin, arguments...)
+				out := readAll(lines)
+				if err := cmd.Wait(); err != nil {
+					t.Errorf("the demo failed: %s\n%s", err, out)
+				}
+				if want := fmt.Sprintf("\n%d of %[1]d events arrived whole:\n", c.events); !strings.Contains(out, want) {
+					t.Errorf("got\n%s\nwant it to contain %q", out, want)
+				}
+				if strings.Contains(out, "Starting EventMesh") {
+					t.Errorf("the demo starts an EventMesh, though there is one\n%s", out)
+				}
+			}
+			noneLeft(t)
+		})
+	}
+}
+
+func TestUnknownStorage(t *testing.T) {
+	cmd, lines := demo(t, bin, "--storage", "RocketMQ")
+	if out := readAll(lines); out != "" {
+		t.Errorf("the demo plays:\n%s", out)
+	}
+	if got := exitCode(t, cmd.Wait()); got != 2 {
+		t.Errorf("exit status %d, want 2", got)
+	}
 }
 
 func TestSignalInTheMiddle(t *testing.T) {

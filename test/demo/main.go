@@ -5,7 +5,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"runtime"
@@ -15,10 +14,18 @@ import (
 
 func main() {
 	bin := flag.String("bin", "bin", "`folder` that holds the programs")
-	timeout := flag.Duration("timeout", time.Minute, "`time` that the whole demo may take")
+	timeout := flag.Duration("timeout", 0, "`time` that the whole demo may take (default 1m, and 15m with RocketMQ)")
+	m := declareMesh(flag.CommandLine)
 	flag.Parse()
+	if err := m.validate(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
+	}
+	if *timeout == 0 {
+		*timeout = m.timeout()
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
-	ok := play(ctx, *bin, *timeout, os.Stdout)
+	ok := play(ctx, &stage{bin: *bin, mesh: m, out: newOutput(os.Stdout)}, *timeout)
 	stop()
 	if !ok {
 		os.Exit(1)
@@ -26,7 +33,7 @@ func main() {
 }
 
 // play plays the demo, tells how it went, and returns whether all events arrived whole.
-func play(ctx context.Context, bin string, timeout time.Duration, out io.Writer) bool {
+func play(ctx context.Context, s *stage, timeout time.Duration) bool {
 	// The kernel ends the children with the thread that started them, so it has to be one that lasts.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -34,7 +41,6 @@ func play(ctx context.Context, bin string, timeout time.Duration, out io.Writer)
 	ctx, cancel := context.WithTimeoutCause(ctx, timeout, fmt.Errorf("not finished in %s", timeout))
 	defer cancel()
 	began := time.Now()
-	s := &stage{bin: bin, out: newOutput(out)}
 	defer s.close() // after a panic too
 	err := s.play(ctx)
 	s.close()
@@ -47,7 +53,7 @@ func play(ctx context.Context, bin string, timeout time.Duration, out io.Writer)
 			s.out.printf("\nThe end of the log of %s:\n%s", p.name, p.tail())
 		}
 	}
-	s.out.printf("\n%d of %d events arrived whole:\n", len(s.arrived), len(transports)*2+brokerEvents)
+	s.out.printf("\n%d of %d events arrived whole:\n", len(s.arrived), len(s.mesh.transports())*2+brokerEvents)
 	for _, line := range s.arrived {
 		s.out.printf("  ✓ %s\n", line)
 	}

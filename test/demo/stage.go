@@ -9,12 +9,10 @@ import (
 	"time"
 )
 
-// transports are what the scenarios are played over, by the names that devmesh serve prints.
-var transports = []string{"gRPC", "TCP", "HTTP"}
-
 // stage holds the processes, and what has arrived.
 type stage struct {
 	bin       string
+	mesh      *mesh
 	out       *output
 	processes []*process // in the order of their start
 	arrived   []string
@@ -39,7 +37,7 @@ func (s *stage) run(ctx context.Context, name, program string, args ...string) e
 	return p.wait(ctx)
 }
 
-// close ends what still runs: EventMesh, which was started first, after everything that is connected to it.
+// close ends what still runs: what was started first, EventMesh or the Knative sink, after everything that is connected to it.
 func (s *stage) close() {
 	if len(s.processes) == 0 {
 		return
@@ -50,8 +48,7 @@ func (s *stage) close() {
 
 // play plays all scenarios.
 func (s *stage) play(ctx context.Context) error {
-	s.out.printf("— Starting EventMesh and a Knative sink\n")
-	mesh, err := s.start(ctx, "eventmesh", nil, "devmesh", "serve", "--grpc", "127.0.0.1:0", "--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0")
+	routes, err := s.routes(ctx)
 	if err != nil {
 		return err
 	}
@@ -63,23 +60,15 @@ func (s *stage) play(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, transport := range transports {
-		meshURL, err := addressAfter(ctx, mesh, transport)
-		if err != nil {
-			return err
+	for _, r := range routes {
+		if err := s.toEventMesh(ctx, r); err != nil {
+			return fmt.Errorf("from Knative to EventMesh over %s: %w", r.transport, err)
 		}
-		if err := s.toEventMesh(ctx, transport, meshURL); err != nil {
-			return fmt.Errorf("from Knative to EventMesh over %s: %w", transport, err)
-		}
-		if err := s.toKnative(ctx, transport, meshURL, sinkURL, receiver); err != nil {
-			return fmt.Errorf("from EventMesh to Knative over %s: %w", transport, err)
+		if err := s.toKnative(ctx, r, sinkURL, receiver); err != nil {
+			return fmt.Errorf("from EventMesh to Knative over %s: %w", r.transport, err)
 		}
 	}
-	meshURL, err := addressAfter(ctx, mesh, transports[0])
-	if err != nil {
-		return err
-	}
-	if err := s.throughBroker(ctx, meshURL, sinkURL, receiver); err != nil {
+	if err := s.throughBroker(ctx, routes[0].url, sinkURL, receiver); err != nil {
 		return fmt.Errorf("through a Broker: %w", err)
 	}
 	return nil
