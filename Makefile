@@ -120,7 +120,7 @@ rekt: tools ## run Knative's conformance suites of Brokers in the cluster that K
 
 .PHONY: contract
 contract: ## run the suite that every transport passes; with a real EventMesh where EVENTMESH_GRPC_URL or EVENTMESH_TCP_URL names one
-	$(GO) test -count=1 -v ./test/contract
+	$(GO) test -count=1 -timeout=45m -v ./test/contract
 
 .PHONY: test-faults
 test-faults: ## break everything around the source, and account for each event; FAULTS=long runs a quarter of an hour
