@@ -58,11 +58,18 @@ demo: build ## send events in both directions, between separate processes; with 
 .PHONY: test
 test: lint check-generate check-monitoring unit coverage ## run every check that needs no cluster
 
+# The modules with Go code of ours besides the main one, which vet and golangci-lint do not enter.
+MODULES = pkg/dispatch/internal/journal/compare test/bench/plot test/monitoring test/rekt tools/cluster
+
 .PHONY: lint
-lint: check-workflows ## run vet and the linters
+lint: check-workflows ## run vet and the linters, in all modules
 	@echo 'building everything, and the linters: minutes the first time'
 	$(GO) vet ./...
 	$(TOOL) golangci-lint run
+	@lint=$$($(TOOL) -n golangci-lint) && for module in $(MODULES); do \
+		echo "$(GO) vet and golangci-lint in $$module" && $(GO) -C $$module vet ./... && \
+		(cd $$module && "$$lint" run --config '$(CURDIR)/.golangci.yml') || exit 1; \
+	done
 
 # In a module of its own, as golangci-lint needs a later version of yaml/v4 than actionlint builds with. Without shellcheck, which not every machine has.
 .PHONY: check-workflows

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -17,12 +18,8 @@ func main() {
 		}
 		client := &http.Client{Timeout: 2 * time.Second}
 		for range 60 {
-			response, err := client.Get(word)
-			if err == nil {
-				_ = response.Body.Close()
-				if response.StatusCode < http.StatusBadRequest {
-					return
-				}
+			if answers(client, word) {
+				return
 			}
 			time.Sleep(time.Second)
 		}
@@ -30,4 +27,17 @@ func main() {
 	}
 	fmt.Fprintln(os.Stderr, "nothing answers")
 	os.Exit(1)
+}
+
+func answers(client *http.Client, url string) bool {
+	request, err := http.NewRequestWithContext(context.Background(), http.MethodGet, url, nil) //nolint:gosec // who runs it says where to ask
+	if err != nil {
+		return false
+	}
+	response, err := client.Do(request) //nolint:gosec // the same
+	if err != nil {
+		return false
+	}
+	_ = response.Body.Close()
+	return response.StatusCode < http.StatusBadRequest
 }

@@ -245,9 +245,9 @@ func opening(open opener) string {
 	took := time.Since(began)
 	must(err)
 	if n != *many {
-		log.Fatalf("%d events, want %d", n, *many)
+		must(fmt.Errorf("%d events, want %d", n, *many))
 	}
-	ram := heap() - before
+	ram := float64(heap()) - float64(before)
 	runtime.KeepAlive(s)
 	runtime.KeepAlive(record)
 	for from := 1; from <= *many; from += group {
@@ -258,7 +258,7 @@ func opening(open opener) string {
 		must(s.commit(nil, done))
 	}
 	must(s.close())
-	return fmt.Sprintf("| %.2f | %.0f | %d | %d |", took.Seconds(), float64(ram)/(1<<20), size>>20, usage(dir)>>20)
+	return fmt.Sprintf("| %.2f | %.0f | %d | %d |", took.Seconds(), ram/(1<<20), size>>20, usage(dir)>>20)
 }
 
 // fill puts events in a new store, and closes it.
@@ -275,12 +275,12 @@ func fill(open opener, path string, record func(i int64) []byte) {
 	must(s.close())
 }
 
-func heap() int64 {
+func heap() uint64 {
 	runtime.GC() // so that the other one frees what had finalizers
 	debug.FreeOSMemory()
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
-	return int64(m.HeapAlloc)
+	return m.HeapAlloc
 }
 
 // processor is the time that this process has had, in seconds.

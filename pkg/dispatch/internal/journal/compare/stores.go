@@ -106,7 +106,7 @@ func openBolt(dir string, destinations int) (store, error) {
 func sequenceKey(seq uint64) []byte { return binary.BigEndian.AppendUint64(nil, seq) }
 
 func todoKey(destination int, seq uint64) []byte {
-	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, uint32(destination)), seq)
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32(nil, uint32(destination)), seq) //nolint:gosec // there are a hundred at most
 }
 
 func (s *boltStore) commit(add []event, done []uint64) error {
