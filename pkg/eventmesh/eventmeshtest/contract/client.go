@@ -240,3 +240,24 @@ func (c *collector) add(member int, id string) {
 		close(c.all)
 	}
 }
+
+// expect says how many events are all, when that shows later.
+func (c *collector) expect(n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.want = n; len(c.by) == n {
+		close(c.all)
+	}
+}
+
+// share returns how many events a member was the first to get.
+func (c *collector) share(member int) (n int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, members := range c.by {
+		if members[0] == member {
+			n++
+		}
+	}
+	return n
+}
