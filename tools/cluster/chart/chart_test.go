@@ -141,17 +141,15 @@ func parse(t *testing.T, text string) map[string]any {
 		if err != nil {
 			t.Fatal(err)
 		}
-		metadata := fields["metadata"].(map[string]any)
-		labels := metadata["labels"].(map[string]any)
+		labels := (&object{fields: fields}).part("metadata", "labels")
 		if labels["app.kubernetes.io/version"] != version {
 			t.Errorf("%s has version %v", node.GetName(), labels)
 		}
 		delete(labels, "app.kubernetes.io/version")
-		if template, ok := templateOf(fields); ok {
-			annotations, _ := template["metadata"].(map[string]any)["annotations"].(map[string]any)
-			if delete(annotations, "checksum/settings"); len(annotations) == 0 {
-				delete(template["metadata"].(map[string]any), "annotations")
-			}
+		o := object{fields: fields}
+		annotations := o.part("spec", "template", "metadata", "annotations")
+		if delete(annotations, "checksum/settings"); len(annotations) == 0 {
+			delete(o.part("spec", "template", "metadata"), "annotations")
 		}
 		objects[node.GetKind()+" "+node.GetName()] = fields
 	}

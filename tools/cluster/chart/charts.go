@@ -1,5 +1,15 @@
 package chart
 
+// The kinds of objects that values are about.
+const (
+	configMap       = "ConfigMap"
+	containerSource = "ContainerSource"
+	statefulSet     = "StatefulSet"
+	deployment      = "Deployment"
+	job             = "Job"
+	autoscaler      = "HorizontalPodAutoscaler"
+)
+
 // Chart says what of config/ a chart is made of.
 type Chart struct {
 	Name        string
@@ -35,10 +45,10 @@ type field struct{ kind, name, path string }
 // pods returns a field of a container's pods, whatever makes these.
 func pods(path string) []field {
 	return []field{
-		{kind: "ContainerSource", path: "spec.template." + path},
-		{kind: "StatefulSet", path: "spec.template." + path},
-		{kind: "Deployment", path: "spec.template." + path},
-		{kind: "Job", path: "spec.template." + path},
+		{kind: containerSource, path: "spec.template." + path},
+		{kind: statefulSet, path: "spec.template." + path},
+		{kind: deployment, path: "spec.template." + path},
+		{kind: job, path: "spec.template." + path},
 	}
 }
 
@@ -84,10 +94,10 @@ var All = []Chart{
 			{name: "url", comment: "Where EventMesh is: grpc://host:10205, tcp://host:10000 or http://host:10105; several, comma separated, are tried in turn.", fields: settings("EVENTMESH_URL"), text: true},
 			{name: "topics", comment: "The topics to subscribe to, comma separated.", fields: settings("EVENTMESH_TOPICS"), text: true},
 			{name: "group", comment: "The consumer group. Every other source needs another one.", fields: settings("EVENTMESH_GROUP"), text: true},
-			{name: "sink", comment: "Where events go, as in a ContainerSource's spec.sink.", fields: []field{{kind: "ContainerSource", path: "spec.sink"}, {kind: "SinkBinding", path: "spec.sink"}}},
-			{name: "spool.replicas", comment: "How many pods share the group's events.", fields: []field{{kind: "StatefulSet", path: "spec.replicas"}}},
-			{name: "spool.size", comment: "The size of each pod's volume.", fields: []field{{kind: "StatefulSet", path: "spec.volumeClaimTemplates.0.spec.resources.requests.storage"}}},
-			{name: "drain.sink", comment: "The URL to which that Job delivers, which is where sink leads.", fields: []field{{kind: "Job", path: "spec.template.spec.containers.0.env.0.value"}}},
+			{name: "sink", comment: "Where events go, as in a ContainerSource's spec.sink.", fields: []field{{kind: containerSource, path: "spec.sink"}, {kind: "SinkBinding", path: "spec.sink"}}},
+			{name: "spool.replicas", comment: "How many pods share the group's events.", fields: []field{{kind: statefulSet, path: "spec.replicas"}}},
+			{name: "spool.size", comment: "The size of each pod's volume.", fields: []field{{kind: statefulSet, path: "spec.volumeClaimTemplates.0.spec.resources.requests.storage"}}},
+			{name: "drain.sink", comment: "The URL to which that Job delivers, which is where sink leads.", fields: []field{{kind: job, path: "spec.template.spec.containers.0.env.0.value"}}},
 		}, imageAndResources()...),
 		notes: `kubectl --namespace {{ .Release.Namespace }} get {{ if .Values.spool.enabled }}statefulset{{ else }}containersource{{ end }}/{{ .Release.Name }}
 says whether the source runs, and
@@ -113,8 +123,8 @@ whether it is connected to {{ .Values.url }}, to which it subscribes for {{ .Val
 		values: append([]value{
 			{name: "url", comment: "Where EventMesh is: grpc://host:10205, tcp://host:10000 or http://host:10105; several, comma separated, are tried in turn.", fields: settings("EVENTMESH_URL"), text: true},
 			{name: "topics", comment: "The topics that events may be published to, comma separated; * stands for anything.", fields: settings("EVENTMESH_TOPICS"), text: true},
-			{name: "autoscaling.minReplicas", comment: "How many pods there are at least.", fields: []field{{kind: "HorizontalPodAutoscaler", path: "spec.minReplicas"}}},
-			{name: "autoscaling.maxReplicas", comment: "How many pods there are at most.", fields: []field{{kind: "HorizontalPodAutoscaler", path: "spec.maxReplicas"}}},
+			{name: "autoscaling.minReplicas", comment: "How many pods there are at least.", fields: []field{{kind: autoscaler, path: "spec.minReplicas"}}},
+			{name: "autoscaling.maxReplicas", comment: "How many pods there are at most.", fields: []field{{kind: autoscaler, path: "spec.maxReplicas"}}},
 		}, imageAndResources()...),
 		notes: `Triggers reach the sink as the Service {{ .Release.Name }}, with the uri /topics/ and a topic of {{ .Values.topics }}.
 kubectl --namespace {{ .Release.Namespace }} logs --selector app.kubernetes.io/instance={{ .Release.Name }}
@@ -137,23 +147,23 @@ says whether it is connected to {{ .Values.url }}.
 		values: []value{
 			{
 				name: "url", comment: "Where EventMesh is for Brokers that do not say so themselves.", text: true,
-				fields: []field{{kind: "ConfigMap", path: "data.eventmesh\\.url"}},
+				fields: []field{{kind: configMap, path: "data.eventmesh\\.url"}},
 			},
-			{name: "controller.image", comment: "The images, by digest. They are those of the release; change them for a mirror.", fields: broker("Deployment", "controller", "image")},
-			{name: "controller.resources", comment: "What each container asks for and may have.", fields: broker("Deployment", "controller", "resources")},
-			{name: "ingress.image", fields: broker("Deployment", "ingress", "image")},
-			{name: "ingress.resources", fields: broker("Deployment", "ingress", "resources")},
-			{name: "ingress.minReplicas", comment: "How many pods there are at least.", fields: []field{{kind: "HorizontalPodAutoscaler", path: "spec.minReplicas"}}},
-			{name: "ingress.maxReplicas", comment: "How many pods there are at most.", fields: []field{{kind: "HorizontalPodAutoscaler", path: "spec.maxReplicas"}}},
-			{name: "dispatcher.image", fields: broker("StatefulSet", "dispatcher", "image")},
-			{name: "dispatcher.resources", fields: broker("StatefulSet", "dispatcher", "resources")},
+			{name: "controller.image", comment: "The images, by digest. They are those of the release; change them for a mirror.", fields: broker(deployment, "controller", "image")},
+			{name: "controller.resources", comment: "What each container asks for and may have.", fields: broker(deployment, "controller", "resources")},
+			{name: "ingress.image", fields: broker(deployment, "ingress", "image")},
+			{name: "ingress.resources", fields: broker(deployment, "ingress", "resources")},
+			{name: "ingress.minReplicas", comment: "How many pods there are at least.", fields: []field{{kind: autoscaler, path: "spec.minReplicas"}}},
+			{name: "ingress.maxReplicas", comment: "How many pods there are at most.", fields: []field{{kind: autoscaler, path: "spec.maxReplicas"}}},
+			{name: "dispatcher.image", fields: broker(statefulSet, "dispatcher", "image")},
+			{name: "dispatcher.resources", fields: broker(statefulSet, "dispatcher", "resources")},
 			{
 				name: "dispatcher.replicas", comment: "More than one share the events: docs/broker.md says what a crash loses then.",
-				fields: []field{{kind: "StatefulSet", name: "eventmesh-broker-dispatcher", path: "spec.replicas"}},
+				fields: []field{{kind: statefulSet, name: "eventmesh-broker-dispatcher", path: "spec.replicas"}},
 			},
 			{
 				name: "dispatcher.size", comment: "The size of each pod's volume, for the events of all Triggers.",
-				fields: []field{{kind: "StatefulSet", name: "eventmesh-broker-dispatcher", path: "spec.volumeClaimTemplates.0.spec.resources.requests.storage"}},
+				fields: []field{{kind: statefulSet, name: "eventmesh-broker-dispatcher", path: "spec.volumeClaimTemplates.0.spec.resources.requests.storage"}},
 			},
 		},
 		notes: `Brokers with the annotation eventing.knative.dev/broker.class: EventMesh are served when these are ready:
@@ -163,7 +173,7 @@ kubectl --namespace knative-eventing get pods --selector app.kubernetes.io/part-
 }
 
 // settings returns a field of the ConfigMap of a program's settings.
-func settings(name string) []field { return []field{{kind: "ConfigMap", path: "data." + name}} }
+func settings(name string) []field { return []field{{kind: configMap, path: "data." + name}} }
 
 func broker(kind, program, of string) []field {
 	return []field{{kind: kind, name: "eventmesh-broker-" + program, path: "spec.template.spec.containers.0." + of}}

@@ -54,7 +54,8 @@ func (v *value) take(variants [][]object) (def any, err error) {
 				if f.kind != kind || f.name != "" && f.name != name {
 					continue
 				}
-				old, has := swap(o.fields, f.steps(), func(old any) any { return v.expression(old) })
+				steps := f.steps()
+				old, has := swap(o.fields, func(old any) any { return v.expression(old) }, steps[0], steps[1:]...)
 				if !has {
 					continue
 				}
@@ -91,24 +92,24 @@ func (f field) steps() []string {
 }
 
 // swap replaces what is at the end of a path, if there is something, and returns what it was.
-func swap(in any, path []string, by func(old any) any) (old any, found bool) {
+func swap(in any, by func(old any) any, first string, path ...string) (old any, found bool) {
 	switch v := in.(type) {
 	case map[string]any:
-		old, found = v[path[0]]
-		if found && len(path) == 1 {
-			v[path[0]] = by(old)
+		old, found = v[first]
+		if found && len(path) == 0 {
+			v[first] = by(old)
 			return old, true
 		}
 	case []any:
-		i, err := strconv.Atoi(path[0])
+		i, err := strconv.Atoi(first)
 		if found = err == nil && i < len(v); found {
 			old = v[i]
 		}
 	}
-	if !found || len(path) == 1 {
+	if !found || len(path) == 0 {
 		return nil, false
 	}
-	return swap(old, path[1:], by)
+	return swap(old, by, path[0], path[1:]...)
 }
 
 // takeSettings lets one more value have the settings that the manifests make, but for those that a switch adds, an annotation replace the pods
@@ -117,29 +118,12 @@ func (c *Chart) takeSettings(variants [][]object) (setting, error) {
 	others := map[string]any{}
 	for n, objects := range variants {
 		for _, o := range objects {
-			if o.fields["kind"] == "ConfigMap" {
-				data := o.fields["data"].(map[string]any)
-				for name, value := range data {
-					if _, taken := value.(expression); taken {
-						continue
-					}
-					if n == 0 {
-						others[name] = value
-					}
-					if _, common := others[name]; common {
-						delete(data, name)
-					}
-				}
-				data["~"] = verbatim{ // after all others
-					"{{- range $name, $value := .Values.settings }}",
-					"{{ $name }}: {{ $value | quote }}",
-					"{{- end }}",
-				}
+			if o.fields["kind"] == configMap {
+				takeOthers(o.part("data"), others, n == 0)
 			}
 			// The token of a pod is for its own namespace.
-			swap(o.fields, []string{"subjects", "0", "namespace"}, func(any) any { return expression{text: ".Release.Namespace"} })
-			if template, ok := templateOf(o.fields); ok && o.fields["kind"] != "Job" { // which cannot change
-				metadata := template["metadata"].(map[string]any)
+			swap(o.fields, func(any) any { return expression{text: ".Release.Namespace"} }, "subjects", "0", "namespace")
+			if metadata := o.part("spec", "template", "metadata"); metadata != nil && o.fields["kind"] != job { // which cannot change
 				metadata["annotations"] = map[string]any{"checksum/settings": expression{text: c.checksum()}}
 			}
 		}
@@ -150,20 +134,34 @@ func (c *Chart) takeSettings(variants [][]object) (setting, error) {
 	return setting{"settings", settingsComment, others}, nil
 }
 
-func templateOf(fields map[string]any) (map[string]any, bool) {
-	spec, _ := fields["spec"].(map[string]any)
-	template, ok := spec["template"].(map[string]any)
-	return template, ok
+// takeOthers takes from the data of a ConfigMap what no value sets, where it is what others has, and fills these if they are to be found here.
+func takeOthers(data, others map[string]any, find bool) {
+	for name, value := range data {
+		if _, taken := value.(expression); taken {
+			continue
+		}
+		if find {
+			others[name] = value
+		}
+		if _, common := others[name]; common {
+			delete(data, name)
+		}
+	}
+	data["~"] = verbatim{ // after all others
+		"{{- range $name, $value := .Values.settings }}",
+		"{{ $name }}: {{ $value | quote }}",
+		"{{- end }}",
+	}
 }
 
 func (c *Chart) checksum() string {
-	text := "list"
+	parts := []string{"list"}
 	for _, v := range c.values {
-		if v.fields[0].kind == "ConfigMap" {
-			text += " .Values." + v.name
+		if v.fields[0].kind == configMap {
+			parts = append(parts, ".Values."+v.name)
 		}
 	}
-	return text + " .Values.settings | toJson | sha256sum"
+	return strings.Join(parts, " ") + " .Values.settings | toJson | sha256sum"
 }
 
 // valuesYAML returns values.yaml.
@@ -219,36 +217,47 @@ func groups(all []setting) [][]setting {
 	return out
 }
 
+const typeObject = "object"
+
+// property is a part of a JSON schema.
+type property struct {
+	Schema      string              `json:"$schema,omitempty"`
+	Description string              `json:"description,omitempty"`
+	Type        string              `json:"type"`
+	Properties  map[string]property `json:"properties,omitempty"`
+	// Others is false where there are no other properties.
+	Others *bool `json:"additionalProperties,omitempty"`
+}
+
 // schema returns what values.schema.json says, so that Helm refuses a name that there is not.
-func schema(all []setting) map[string]any {
-	properties := map[string]any{}
+func schema(all []setting) property {
+	properties := map[string]property{
+		"global": {Type: typeObject, Description: "Of a chart that has this one as a part."},
+	}
 	for _, group := range groups(all) {
 		top, _, nested := strings.Cut(group[0].name, ".")
 		if !nested {
-			properties[top] = map[string]any{"type": typeOf(group[0].value), "description": group[0].comment}
+			properties[top] = property{Type: typeOf(group[0].value), Description: group[0].comment}
 			continue
 		}
-		inner := map[string]any{}
+		inner := map[string]property{}
 		for _, s := range group {
 			_, name, _ := strings.Cut(s.name, ".")
-			inner[name] = map[string]any{"type": typeOf(s.value), "description": s.comment}
+			inner[name] = property{Type: typeOf(s.value), Description: s.comment}
 		}
-		properties[top] = map[string]any{"type": "object", "additionalProperties": false, "properties": inner}
+		properties[top] = property{Type: typeObject, Properties: inner, Others: new(bool)}
 	}
-	properties["global"] = map[string]any{"type": "object", "description": "Of a chart that has this one as a part."}
-	return map[string]any{
-		"$schema": "https://json-schema.org/draft-07/schema#", "type": "object", "additionalProperties": false, "properties": properties,
-	}
+	return property{Schema: "https://json-schema.org/draft-07/schema#", Type: typeObject, Properties: properties, Others: new(bool)}
 }
 
-func typeOf(value any) any {
+func typeOf(value any) string {
 	switch value.(type) {
 	case bool:
 		return "boolean"
 	case int, int64, float64:
 		return "integer"
 	case map[string]any:
-		return "object"
+		return typeObject
 	default:
 		return "string"
 	}

@@ -20,6 +20,15 @@ type object struct {
 	fields map[string]any
 }
 
+// part returns a map among the fields of an object, and nil where there is none.
+func (o *object) part(path ...string) map[string]any {
+	at := o.fields
+	for _, key := range path {
+		at, _ = at[key].(map[string]any)
+	}
+	return at
+}
+
 // variants returns the objects of each combination of switches: of the one with the number n those that are on whose bits n has.
 func (c *Chart) variants(root string) ([][]object, error) {
 	var all [][]object
@@ -72,8 +81,8 @@ func (c *Chart) build(root string, on int) ([]object, error) {
 		if err != nil {
 			return nil, err
 		}
-		fields = withoutHash(fields).(map[string]any)
-		objects = append(objects, object{id: r.GetKind() + " " + fields["metadata"].(map[string]any)["name"].(string), fields: fields})
+		objects = append(objects, object{id: r.GetKind() + " " + hashed.ReplaceAllString(r.GetName(), "$1"), fields: fields})
+		withoutHash(fields)
 	}
 	return objects, nil
 }
@@ -106,7 +115,8 @@ func (c *Chart) kustomization(root, dir string, resources, components []string) 
 // hashed finds what kustomize adds to the name of a ConfigMap of settings.
 var hashed = regexp.MustCompile(`^(` + prefix + `.*)-[0-9a-z]{10}$`)
 
-// withoutHash returns a field without the hashes in names: a chart has an annotation for the same purpose.
+// withoutHash returns a field without the hashes in names, and takes them out of maps and lists: a chart has an annotation for the same
+// purpose.
 func withoutHash(f any) any {
 	switch v := f.(type) {
 	case string:

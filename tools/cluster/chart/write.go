@@ -7,6 +7,17 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
+// metadata is what Chart.yaml has.
+type metadata struct {
+	APIVersion  string `json:"apiVersion"`
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Type        string `json:"type"`
+	Version     string `json:"version"`
+	AppVersion  string `json:"appVersion"`
+	Home        string `json:"home"`
+}
+
 // Files returns the files of the chart, by their paths in it.
 //
 // root is that of the repository, version that of the release, such as v0.1.0, and images are what the names of images in config/ become.
@@ -17,8 +28,7 @@ func (c *Chart) Files(root, version string, images *strings.Replacer) (map[strin
 	}
 	for _, objects := range variants {
 		for _, o := range objects {
-			labels := o.fields["metadata"].(map[string]any)["labels"].(map[string]any)
-			labels["app.kubernetes.io/version"] = version
+			o.part("metadata", "labels")["app.kubernetes.io/version"] = version
 		}
 	}
 	settings, err := c.take(variants)
@@ -29,10 +39,10 @@ func (c *Chart) Files(root, version string, images *strings.Replacer) (map[strin
 	if err != nil {
 		return nil, err
 	}
-	about, err := yaml.Marshal(map[string]any{
-		"apiVersion": "v2", "name": c.Name, "description": c.Description, "type": "application",
-		"version": strings.TrimPrefix(version, "v"), "appVersion": version,
-		"home": "https://github.com/eventing-eventmesh/eventing-eventmesh",
+	about, err := yaml.Marshal(metadata{
+		APIVersion: "v2", Name: c.Name, Description: c.Description, Type: "application",
+		Version: strings.TrimPrefix(version, "v"), AppVersion: version,
+		Home: "https://github.com/eventing-eventmesh/eventing-eventmesh",
 	})
 	if err != nil {
 		return nil, err
