@@ -5,6 +5,7 @@ package e2e
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -31,15 +32,15 @@ func TestDrain(t *testing.T) {
 	run(t, nil, "kustomize build test/e2e/drained | ko apply -f -")
 	run(t, nil, "kubectl -n "+drained+" wait --for=condition=Complete job/eventmesh-source-drain --timeout=3m")
 	awaitNumbers(t, drained, receiver, 1, events, 1)
-	said := ""
+	said := strings.Builder{}
 	for _, pod := range pods(t, drained, "eventmesh-source-drain") {
 		text, err := logs(t.Context(), drained, pod.Name, &corev1.PodLogOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
-		said += text
+		said.WriteString(text)
 	}
-	if !drainedEvents.MatchString(said) {
-		t.Errorf("the Job had nothing to deliver:\n%s", said)
+	if !drainedEvents.MatchString(said.String()) {
+		t.Errorf("the Job had nothing to deliver:\n%s", said.String())
 	}
 }
