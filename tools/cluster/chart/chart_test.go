@@ -245,3 +245,31 @@ func TestSettingsReplacePods(t *testing.T) {
 		t.Errorf("got the checksums %v, want 5 different ones", seen)
 	}
 }
+
+// TestNames: all names are those of the release, so that there can be several in a namespace.
+func TestNames(t *testing.T) {
+	allowed := regexp.MustCompile(`^(# Source: |app\.kubernetes\.io/name: |image: |OIDC_AUDIENCE: )`)
+	for _, c := range All {
+		if !c.renamed {
+			continue
+		}
+		arguments := []string{"template", "orders", write(t, &c)}
+		for _, s := range c.switches {
+			value := "true"
+			if s.named != "" {
+				value = "mine"
+			}
+			arguments = append(arguments, "--set", s.value+"="+value)
+		}
+		rendered, err := runHelm(t, arguments...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for line := range strings.Lines(rendered) {
+			line = strings.TrimSpace(line)
+			if strings.Contains(line, c.Name) && !allowed.MatchString(line) {
+				t.Errorf("%s: %q has a name that is not the release's", c.Name, line)
+			}
+		}
+	}
+}
