@@ -66,8 +66,8 @@ func (p *patient) sizeCheck(r *report) {
 	case p.TooLarge == nil:
 		r.ok(name, "data of 1 MiB is accepted, which is what the sink takes by default")
 	case p.MaxData > 0:
-		r.note(name, fmt.Sprintf("EventMesh refuses data of more than %d characters", p.MaxData),
-			"set eventMesh.server.maxEventSize in eventmesh.properties to what your largest event has, such as 1048576, or use gRPC")
+		r.note(name, fmt.Sprintf("EventMesh refuses data of more than %d characters, where text counts with quotes and escapes, and binary data as base64", p.MaxData),
+			"set eventMesh.server.maxEventSize in eventmesh.properties to twice the bytes of your largest event, such as 2097152 for 1 MiB, or use gRPC")
 	default:
 		r.note(name, fmt.Sprintf("EventMesh, or what is before it, refuses 1 MiB: %s", p.TooLarge), "raise the limit of a proxy, if there is one")
 	}

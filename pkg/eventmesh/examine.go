@@ -37,8 +37,8 @@ type Examiner interface {
 	PublisherSession
 	// Release tells who answers.
 	Release() Release
-	// Probe publishes what EventMesh refuses after it has looked at everything else: over gRPC and TCP an event for a topic that no
-	// storage can have, over HTTP n bytes that are no event. It returns the refusal, or nil where that says no more.
+	// Probe publishes what EventMesh refuses after it has looked at everything else: over gRPC and TCP an event with n bytes of data for a
+	// topic that no storage can have, over HTTP n bytes that are no event. It returns the refusal, or nil where that says no more.
 	Probe(ctx context.Context, n int) error
 }
 
@@ -51,7 +51,8 @@ type Findings struct {
 	Refuses error
 	// Storage is Standalone or RocketMQ, or empty where EventMesh does not tell.
 	Storage string
-	// TooLarge is how EventMesh refuses data of ProbeSize, or nil. MaxData is what it then takes, in characters, or 0 where it does not tell.
+	// TooLarge is how EventMesh refuses data of ProbeSize, or nil. MaxData is what it then takes, in characters of JSON, or 0 where it does not
+	// tell.
 	TooLarge error
 	MaxData  int
 	// Anonymous says that EventMesh takes events without the credentials of the configuration as well.

@@ -1,10 +1,13 @@
 package eventmesh_test
 
 import (
+	"bytes"
+	"encoding/base64"
 	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -69,6 +72,35 @@ func TestExamine(t *testing.T) {
 			}
 			if published := server.Published(wire.NoTopic); len(published) > 0 {
 				t.Errorf("%d events are stored", len(published))
+			}
+		})
+	}
+}
+
+// TestExamineTheSizeOfBinaryData: over TCP data that is no text is longer than its bytes, and a sink takes ProbeSize of it by default.
+func TestExamineTheSizeOfBinaryData(t *testing.T) {
+	enough := len(`""`) + base64.StdEncoding.EncodedLen(eventmesh.ProbeSize)
+	binary := newEvent("1")
+	binary.SetDataContentType("application/octet-stream")
+	binary.DataEncoded = bytes.Repeat([]byte{0xff}, eventmesh.ProbeSize)
+	for _, c := range []struct {
+		limit, told int
+		want        error
+	}{
+		{enough, 0, nil},
+		{enough - 1, enough - 1, eventmesh.ErrTooLarge},
+		{eventmesh.ProbeSize, eventmesh.ProbeSize, eventmesh.ErrTooLarge},
+	} {
+		t.Run(strconv.Itoa(c.limit), func(t *testing.T) {
+			server := eventmeshtest.New(t, eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, MaxDataCharacters: c.limit})
+			if got, err := examine(t, server.TCPURL(), nil); err != nil || got.MaxData != c.told || !errors.Is(got.TooLarge, c.want) {
+				t.Errorf("got %+v, %v, want %d, %v", got, err, c.told, c.want)
+			}
+			cfg, publishing := config(t, server.TCPURL())
+			publisher := newPublisher(t, cfg)
+			publishing.await(t, true)
+			if err := publisher.Publish(bounded(t), "orders", binary); !errors.Is(err, c.want) {
+				t.Errorf("publishing: got %v, want %v", err, c.want)
 			}
 		})
 	}

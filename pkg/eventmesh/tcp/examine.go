@@ -2,6 +2,7 @@ package tcp
 
 import (
 	"context"
+	"encoding/base64"
 
 	"github.com/cloudevents/sdk-go/v2/event"
 
@@ -15,7 +16,8 @@ var _ eventmesh.Examiner = (*publisher)(nil)
 // Release is the only one that speaks TCP.
 func (*publisher) Release() eventmesh.Release { return eventmesh.Release1 }
 
-// Probe publishes to no topic. EventMesh tries that again every 10 s for as long as the session lasts, in vain.
+// Probe publishes to no topic. EventMesh tries that again every 10 s for as long as the session lasts, in vain. The data is as long as n bytes
+// become that are not text, for EventMesh counts the characters of what it gets.
 func (p *publisher) Probe(ctx context.Context, n int) error {
 	e := event.New()
 	e.SetID(sequence())
@@ -24,7 +26,7 @@ func (p *publisher) Probe(ctx context.Context, n int) error {
 	e.SetSubject(wire.NoTopic)
 	e.SetExtension("ttl", "1")
 	e.SetDataContentType(event.ApplicationCloudEventsJSON)
-	e.DataEncoded = []byte(wire.Filler(n))
+	e.DataEncoded = []byte(wire.Filler(len(`""`) + base64.StdEncoding.EncodedLen(n)))
 	body, err := marshalEvent(e)
 	if err != nil {
 		return err
