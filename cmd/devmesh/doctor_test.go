@@ -235,6 +235,10 @@ func TestDoctorOfAWrongPort(t *testing.T) {
 	server := eventmeshtest.New(t, rocketMQ)
 	other := httptest.NewServer(http.NotFoundHandler())
 	t.Cleanup(other.Close)
+	earlier := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, `{"retCode":2,"retMsg":"requestCode can't be null, or must be number","resTime":1795828406831}`, http.StatusBadRequest)
+	}))
+	t.Cleanup(earlier.Close)
 	const nobody = "→ check host and port, and that scheme and port belong together"
 	for name, c := range map[string]struct{ url, want string }{
 		"nobody over gRPC": {"grpc://" + closed, nobody},
@@ -242,6 +246,7 @@ func TestDoctorOfAWrongPort(t *testing.T) {
 		"nobody over HTTP": {"http://" + closed, nobody},
 		"gRPC at TCP":      {strings.Replace(server.TCPURL(), "tcp:", "grpc:", 1), nobody},
 		"TCP at gRPC":      {strings.Replace(server.GRPCURL(), "grpc:", "tcp:", 1), "→ check "},
+		"HTTP of 1.12":     {earlier.URL, nobody},
 		"HTTP of another":  {other.URL, "→ this is not the HTTP API of the release after 1.12"},
 	} {
 		t.Run(name, func(t *testing.T) {

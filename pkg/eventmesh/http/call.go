@@ -28,6 +28,9 @@ const (
 // when it ends.
 var errNoAnswer = errors.New("EventMesh closed the connection without an answer")
 
+// errEarlierRelease is what an answer of EventMesh 1.x means. It has the same port for HTTP, and another API there.
+var errEarlierRelease = fmt.Errorf("%w: EventMesh 1.12, or an earlier one, answers: it takes events over gRPC and TCP", eventmesh.ErrNotConnected)
+
 // answer is what came back.
 type answer struct {
 	status int
@@ -77,7 +80,11 @@ func (s *session) do(ctx context.Context, method, target string, body []byte) (a
 	if err != nil {
 		return answer{}, s.failure(ctx, err)
 	}
-	return answer{status: a.Status, body: a.Body}, nil
+	got := answer{status: a.Status, body: a.Body}
+	if got.isOfEarlierRelease() {
+		return answer{}, errEarlierRelease
+	}
+	return got, nil
 }
 
 // failure says what it means that there is no answer.
@@ -115,6 +122,15 @@ func (a answer) kind() error {
 	default:
 		return eventmesh.ErrRefused
 	}
+}
+
+// isOfEarlierRelease tells how EventMesh 1.x refuses what has not its form.
+func (a answer) isOfEarlierRelease() bool {
+	if a.status != http.StatusBadRequest {
+		return false
+	}
+	_, told := a.member("retCode")
+	return told
 }
 
 // reason is the text of EventMesh's errors, and the body of an answer that comes from elsewhere.

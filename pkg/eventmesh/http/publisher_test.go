@@ -108,6 +108,9 @@ func TestAnswersToAPublish(t *testing.T) {
 	}
 }
 
+// earlierRelease is what EventMesh 1.12 says to whatever comes to its HTTP port without the number of one of its own requests.
+const earlierRelease = `{"retCode":2,"retMsg":"requestCode can't be null, or must be number","resTime":1795828406831}`
+
 // Who cannot be asked, or is no EventMesh, opens no session.
 func TestNoSession(t *testing.T) {
 	t.Parallel()
@@ -118,6 +121,7 @@ func TestNoSession(t *testing.T) {
 		"another server":     {func(w http.ResponseWriter) { w.WriteHeader(http.StatusNotFound) }, eventmesh.ErrRefused},
 		"no token":           {func(w http.ResponseWriter) { w.WriteHeader(http.StatusUnauthorized) }, eventmesh.ErrUnauthorized},
 		"closes connections": {func(http.ResponseWriter) { panic(http.ErrAbortHandler) }, eventmesh.ErrNotConnected},
+		"an earlier release": {func(w http.ResponseWriter) { says(http.StatusBadRequest, earlierRelease)(0, w, nil) }, eventmesh.ErrNotConnected},
 		"has access control": {func(w http.ResponseWriter) { w.WriteHeader(http.StatusForbidden) }, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -132,6 +136,24 @@ func TestNoSession(t *testing.T) {
 				_ = p.Close()
 			}
 		})
+	}
+}
+
+// The event is not invalid where another release answers from one moment to the next, and the session looks for a server again.
+func TestPublishToAnEarlierRelease(t *testing.T) {
+	t.Parallel()
+	server, address := newScript(t)
+	server.answer = says(http.StatusBadRequest, earlierRelease)
+	p, err := Transport{}.OpenPublisher(t.Context(), address, eventmesh.Client{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer p.Close()
+	if err := p.Publish(t.Context(), topic, numbered(1)); !errors.Is(err, eventmesh.ErrNotConnected) || !eventmesh.Temporary(err) {
+		t.Fatalf("got %v, want %v", err, eventmesh.ErrNotConnected)
+	}
+	if err := p.Wait(); !errors.Is(err, errEarlierRelease) {
+		t.Errorf("the session ended with %v, want %v", err, errEarlierRelease)
 	}
 }
 
