@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"strconv"
@@ -10,11 +11,13 @@ import (
 
 // adviseOnConnecting says what to change where there is no session.
 func (p *patient) adviseOnConnecting(err error) string {
+	const whereabouts = "check host and port, and that scheme and port belong together: EventMesh 1.12 has grpc://…:10205 and tcp://…:10000, the release after it http://…:10105; "
 	var refusal *eventmesh.RefusalError
 	switch errors.As(err, &refusal); {
 	case errors.Is(err, eventmesh.ErrNotConnected):
-		return "check host and port, and that scheme and port belong together: EventMesh 1.12 has grpc://…:10205 and tcp://…:10000, the release after it http://…:10105; " +
-			"in a cluster also the Service and the NetworkPolicies"
+		return whereabouts + "in a cluster also the Service and the NetworkPolicies"
+	case errors.Is(err, eventmesh.ErrUnconfirmed), errors.Is(err, context.DeadlineExceeded): // a server of another protocol may wait for more
+		return whereabouts + "where they are right, look into EventMesh's log"
 	case p.scheme == "tcp" && errors.Is(err, eventmesh.ErrRefused):
 		return p.adviseOnCredentials() + "; or this is the port of another protocol, or EventMesh is starting or stopping: ask again then"
 	case refusal != nil && refusal.Code == strconv.Itoa(http.StatusNotFound), errors.Is(err, eventmesh.ErrUnsupported):

@@ -31,7 +31,7 @@ func declareDoctor(flags *flag.FlagSet) action {
 	flags.StringVar(&f.topic, "topic", "", "`topic` to publish an event to, of type "+doctorType+" and source "+doctorSource+", which every subscriber of the topic gets. With RocketMQ it is received again, which takes nothing from others, and published again every 5s until it comes")
 	flags.BoolVar(&f.alone, "alone", false, "receive the event also where it takes something from others, since nobody else uses the topic: over http events of the topic, and with standalone storage the topic itself, until EventMesh restarts")
 	flags.StringVar(&f.sink, "sink", "", "`URL` of a sink to post one such event to, as the source does")
-	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "`time` to wait for the event to come back, and for the sink's answer")
+	flags.DurationVar(&f.timeout, "timeout", 30*time.Second, "`time` to wait for the event to come back, and for the sink's answer; and for what EventMesh says of itself, which has 20s at most")
 	flags.BoolVar(&f.json, "json", false, "print each check as a line of JSON, with the members check, result (ok, note, failed or unknown), says and advice")
 	return f.examine
 }
@@ -99,7 +99,7 @@ func (f *doctorFlags) examine(ctx context.Context, s streams, _ []string) error 
 // server makes the checks of one server.
 func (f *doctorFlags) server(ctx context.Context, r *report, cfg eventmesh.Config) {
 	p := patient{cfg: cfg, scheme: cfg.Addresses[0].Transport(), credentials: cfg.Credentials != nil}
-	bounded, cancel := context.WithTimeout(ctx, examineTimeout)
+	bounded, cancel := context.WithTimeout(ctx, min(examineTimeout, f.timeout))
 	defer cancel()
 	var err error
 	if p.Findings, err = eventmesh.Examine(bounded, cfg, transports.All...); err != nil {

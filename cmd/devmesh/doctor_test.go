@@ -239,6 +239,11 @@ func TestDoctorOfAWrongPort(t *testing.T) {
 		http.Error(w, `{"retCode":2,"retMsg":"requestCode can't be null, or must be number","resTime":1795828406831}`, http.StatusBadRequest)
 	}))
 	t.Cleanup(earlier.Close)
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // as EventMesh's HTTP port is to a greeting over TCP: it waits for the end of a line
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = silent.Close() })
 	const nobody = "→ check host and port, and that scheme and port belong together"
 	for name, c := range map[string]struct{ url, want string }{
 		"nobody over gRPC": {"grpc://" + closed, nobody},
@@ -246,12 +251,15 @@ func TestDoctorOfAWrongPort(t *testing.T) {
 		"nobody over HTTP": {"http://" + closed, nobody},
 		"gRPC at TCP":      {strings.Replace(server.TCPURL(), "tcp:", "grpc:", 1), nobody},
 		"TCP at gRPC":      {strings.Replace(server.GRPCURL(), "grpc:", "tcp:", 1), "→ check "},
+		"silence at gRPC":  {"grpc://" + silent.Addr().String(), nobody},
+		"silence at TCP":   {"tcp://" + silent.Addr().String(), nobody},
+		"silence at HTTP":  {"http://" + silent.Addr().String(), nobody},
 		"HTTP of 1.12":     {earlier.URL, nobody},
 		"HTTP of another":  {other.URL, "→ this is not the HTTP API of the release after 1.12"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			doctor(t, 1, c.url, []string{"--topic", "orders"}, "failed   server", c.want, "1 of 1 checks failed")
+			doctor(t, 1, c.url, []string{"--topic", "orders", "--timeout", "3s"}, "failed   server", c.want, "1 of 1 checks failed")
 		})
 	}
 }
