@@ -151,6 +151,38 @@ func TestDoctorAloneOnStandaloneStorage(t *testing.T) {
 	}
 }
 
+// TestDoctorOfASubscriberThatHasDied: over gRPC EventMesh goes on confirming events until the subscriber's session has expired.
+func TestDoctorOfASubscriberThatHasDied(t *testing.T) {
+	t.Parallel()
+	for transport, want := range map[string]struct {
+		status int
+		told   string
+	}{
+		releases.GRPC: {0, ", so that somebody subscribes to it, or has died without leaving"},
+		releases.TCP:  {1, "topic has no subscriber"},
+	} {
+		t.Run(transport, func(t *testing.T) {
+			t.Parallel()
+			server := releases.New(t, transport, eventmeshtest.Options{})
+			subscriber := start(t, "", "subscribe", "--url", server.URL(), "--topic", "orders")
+			subscriber.await("subscribed to orders")
+			if err := subscriber.cmd.Process.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			<-subscriber.ended
+			if transport == releases.TCP {
+				await.Until(t, await.Patience, func() string {
+					if n := server.Subscribers("orders"); n > 0 {
+						return fmt.Sprintf("%d subscribers are left", n)
+					}
+					return ""
+				})
+			}
+			doctor(t, want.status, server.URL(), []string{"--topic", "orders"}, want.told)
+		})
+	}
+}
+
 // TestDoctorPublishesAgain: RocketMQ gives a new group what comes after its consumer has found the topic.
 func TestDoctorPublishesAgain(t *testing.T) {
 	late := eventmeshtest.Options{Storage: eventmeshtest.RocketMQ, UnknownTopics: true, DiscoverAfter: time.Hour}

@@ -132,7 +132,7 @@ func (t *trip) publish(ctx context.Context) bool {
 	}
 	somebody := ""
 	if t.patient.Storage == eventmesh.Standalone {
-		somebody = ", so that somebody subscribes to it"
+		somebody = ", so that somebody subscribes to it, or has died without leaving: over gRPC EventMesh takes a minute to see that"
 	}
 	t.report.ok(name, "EventMesh has confirmed event %s to %s after %s%s", e.ID(), t.topic, time.Since(began).Round(time.Millisecond/10), somebody)
 	return true
