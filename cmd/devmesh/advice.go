@@ -19,7 +19,8 @@ func (p *patient) adviseOnConnecting(err error) string {
 	case errors.Is(err, eventmesh.ErrUnconfirmed), errors.Is(err, context.DeadlineExceeded): // a server of another protocol may wait for more
 		return whereabouts + "where they are right, look into EventMesh's log"
 	case p.scheme == "tcp" && errors.Is(err, eventmesh.ErrRefused):
-		return p.adviseOnCredentials() + "; or this is the port of another protocol, or EventMesh is starting or stopping: ask again then"
+		return "where eventMesh.server.security.enabled is true EventMesh 1.12 takes no session over TCP whose group, here " + doctorGroup +
+			", its meta storage does not know, whatever the password: use gRPC there; else " + p.adviseOnCredentials() + "; or this is the port of another protocol, or EventMesh is starting or stopping: ask again then"
 	case refusal != nil && refusal.Code == strconv.Itoa(http.StatusNotFound), errors.Is(err, eventmesh.ErrUnsupported):
 		return "this is not the HTTP API of the release after 1.12: EventMesh 1.12 takes grpc://…:10205 and tcp://…:10000"
 	default:

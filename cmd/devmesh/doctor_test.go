@@ -218,7 +218,7 @@ func TestDoctorOfCredentials(t *testing.T) {
 	}
 	refused := map[string][]string{
 		releases.GRPC: {told("failed", "credentials", "not authorized by EventMesh: code 20"), "→ check user name and password: --username"},
-		releases.TCP:  {"failed   server", "it refuses sessions that its security does not allow", "→ check user name and password: --username"},
+		releases.TCP:  {"failed   server", "it refuses sessions that its security does not allow", "→ where eventMesh.server.security.enabled is true", "check user name and password: --username"},
 		releases.HTTP: {"failed   credentials", "not authorized by EventMesh: code 401", "→ check the token: --token-file"},
 	}
 	for _, transport := range releases.Transports {
