@@ -114,7 +114,7 @@ IN_CLUSTER = if test -z "$$KUBECONFIG" && test -x $(CLUSTER)/up; then \
 .PHONY: e2e
 e2e: tools ## test what is deployed, in the cluster that KUBECONFIG names, with images pushed to KO_DOCKER_REPO
 	@$(IN_CLUSTER) && \
-	$(GO) test -tags=e2e -count=1 -timeout=25m -v ./test/e2e
+	$(GO) test -tags=e2e -count=1 -timeout=25m -parallel=4 -v ./test/e2e
 
 # Of the class that BROKER_CLASS names. The images and config/broker come from this folder; devmesh stands for EventMesh. With SECURE=true
 # those of tokens and event policies, with the features that they need.

@@ -18,6 +18,7 @@ const refused = "e2e-refused"
 // A wrong password is told by the log in one sentence, and keeps pods from getting traffic; the right one, put into the same
 // Secret, lets them go on without a restart.
 func TestRefusedCredentials(t *testing.T) {
+	t.Parallel()
 	namespace(t, refused)
 	secret := &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Name: "eventmesh-credentials"},
