@@ -188,19 +188,19 @@ func TestValues(t *testing.T) {
 	}{
 		{
 			chart: "eventmesh-source", arguments: []string{"--set", "url=grpc://mesh:10205", "--set", "topics=a\\,b", "--set-string", "group=0123", "--set", "settings.EVENTMESH_ORDERING=key"},
-			want: []string{`EVENTMESH_URL: "grpc://mesh:10205"`, `EVENTMESH_TOPICS: "a,b"`, `EVENTMESH_GROUP: "0123"`, `EVENTMESH_ORDERING: "key"`, `name: orders`, `app.kubernetes.io/instance: orders`},
+			want: []string{`EVENTMESH_URL: "grpc://mesh:10205"`, `EVENTMESH_TOPICS: "a,b"`, `EVENTMESH_GROUP: "0123"`, `EVENTMESH_ORDERING: "key"`, `name: "orders"`, `app.kubernetes.io/instance: "orders"`},
 		},
 		{
 			chart: "eventmesh-source", arguments: []string{"--set", "spool.enabled=true", "--set", "spool.replicas=3", "--set", "spool.size=5Gi", "--set", "sink.ref.name=other"},
-			want: []string{"replicas: 3", "storage: 5Gi", "name: other", "serviceName: orders"},
+			want: []string{"replicas: 3", `storage: "5Gi"`, "name: other", `serviceName: "orders"`},
 		},
 		{
 			chart: "eventmesh-source", arguments: []string{"--namespace", "shop", "--set", "spool.enabled=true", "--set", "podEvents.enabled=true", "--set", "drain.claim=spool-orders-3", "--set", "drain.sink=http://there"},
-			want: []string{"name: orders-events", "namespace: shop", "claimName: spool-orders-3", `value: http://there`, "name: orders-drain"},
+			want: []string{`name: "orders-events"`, "namespace: shop", `claimName: "spool-orders-3"`, `value: "http://there"`, `name: "orders-drain"`},
 		},
 		{
-			chart: "eventmesh-sink", arguments: []string{"--set", "resources.limits.memory=1Gi", "--set", "autoscaling.maxReplicas=20", "--set", "credentials.secret=mine", "--set", "tls.secret=cert", "--set", "image=mirror/sink"},
-			want: []string{"memory: 1Gi", "maxReplicas: 20", "secretName: mine", "secretName: cert", "image: mirror/sink", "port: 443"},
+			chart: "eventmesh-sink", arguments: []string{"--set", "resources.limits.memory=1Gi", "--set", "autoscaling.maxReplicas=20", "--set-string", "credentials.secret=0815", "--set", "tls.secret=cert", "--set", "image=mirror/sink"},
+			want: []string{"memory: 1Gi", "maxReplicas: 20", `secretName: "0815"`, `secretName: "cert"`, `image: "mirror/sink"`, "port: 443"},
 		},
 		{
 			chart: "eventmesh-broker", arguments: []string{"--set", "url=grpc://mesh:10205", "--set", "dispatcher.replicas=2", "--set", "oidc.enabled=true"},

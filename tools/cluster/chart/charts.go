@@ -35,8 +35,6 @@ type toggle struct {
 type value struct {
 	name, comment string
 	fields        []field
-	// text makes it a string, whatever it looks like.
-	text bool
 }
 
 // field is where a value goes. Numbers in the path are indices of lists.
@@ -91,9 +89,9 @@ var All = []Chart{
 			},
 		},
 		values: append([]value{
-			{name: "url", comment: "Where EventMesh is: grpc://host:10205, tcp://host:10000 or http://host:10105; several, comma separated, are tried in turn.", fields: settings("EVENTMESH_URL"), text: true},
-			{name: "topics", comment: "The topics to subscribe to, comma separated.", fields: settings("EVENTMESH_TOPICS"), text: true},
-			{name: "group", comment: "The consumer group. Every other source needs another one.", fields: settings("EVENTMESH_GROUP"), text: true},
+			{name: "url", comment: "Where EventMesh is: grpc://host:10205, tcp://host:10000 or http://host:10105; several, comma separated, are tried in turn.", fields: settings("EVENTMESH_URL")},
+			{name: "topics", comment: "The topics to subscribe to, comma separated.", fields: settings("EVENTMESH_TOPICS")},
+			{name: "group", comment: "The consumer group. Every other source needs another one.", fields: settings("EVENTMESH_GROUP")},
 			{name: "sink", comment: "Where events go, as in a ContainerSource's spec.sink.", fields: []field{{kind: containerSource, path: "spec.sink"}, {kind: "SinkBinding", path: "spec.sink"}}},
 			{name: "spool.replicas", comment: "How many pods share the group's events.", fields: []field{{kind: statefulSet, path: "spec.replicas"}}},
 			{name: "spool.size", comment: "The size of each pod's volume.", fields: []field{{kind: statefulSet, path: "spec.volumeClaimTemplates.0.spec.resources.requests.storage"}}},
@@ -121,8 +119,8 @@ whether it is connected to {{ .Values.url }}, to which it subscribes for {{ .Val
 			podEvents("sink"),
 		},
 		values: append([]value{
-			{name: "url", comment: "Where EventMesh is: grpc://host:10205, tcp://host:10000 or http://host:10105; several, comma separated, are tried in turn.", fields: settings("EVENTMESH_URL"), text: true},
-			{name: "topics", comment: "The topics that events may be published to, comma separated; * stands for anything.", fields: settings("EVENTMESH_TOPICS"), text: true},
+			{name: "url", comment: "Where EventMesh is: grpc://host:10205, tcp://host:10000 or http://host:10105; several, comma separated, are tried in turn.", fields: settings("EVENTMESH_URL")},
+			{name: "topics", comment: "The topics that events may be published to, comma separated; * stands for anything.", fields: settings("EVENTMESH_TOPICS")},
 			{name: "autoscaling.minReplicas", comment: "How many pods there are at least.", fields: []field{{kind: autoscaler, path: "spec.minReplicas"}}},
 			{name: "autoscaling.maxReplicas", comment: "How many pods there are at most.", fields: []field{{kind: autoscaler, path: "spec.maxReplicas"}}},
 		}, imageAndResources()...),
@@ -146,7 +144,7 @@ says whether it is connected to {{ .Values.url }}.
 		},
 		values: []value{
 			{
-				name: "url", comment: "Where EventMesh is for Brokers that do not say so themselves.", text: true,
+				name: "url", comment: "Where EventMesh is for Brokers that do not say so themselves.",
 				fields: []field{{kind: configMap, path: "data.eventmesh\\.url"}},
 			},
 			{name: "controller.image", comment: "The images, by digest. They are those of the release; change them for a mirror.", fields: broker(deployment, "controller", "image")},

@@ -234,7 +234,12 @@ func (m *merger) scalar(value any) string {
 	if err != nil {
 		m.err = errors.Join(m.err, err)
 	}
-	return m.replace.Replace(strings.TrimSuffix(string(text), "\n"))
+	plain := strings.TrimSuffix(string(text), "\n")
+	named := m.replace.Replace(plain)
+	if named != plain { // a name may look like a number
+		return `"` + named + `"`
+	}
+	return plain
 }
 
 // text joins lines, and tells nested values how far they are indented.

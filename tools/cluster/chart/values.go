@@ -73,12 +73,14 @@ func (v *value) take(variants [][]object) (def any, err error) {
 }
 
 func (v *value) expression(old any) expression {
-	_, block := old.(map[string]any)
-	text := ".Values." + v.name
-	if v.text {
-		text += " | quote"
+	e := expression{text: ".Values." + v.name}
+	switch old.(type) {
+	case map[string]any:
+		e.block = true
+	case string: // whatever the new one looks like
+		e.text += " | quote"
 	}
-	return expression{text, block}
+	return e
 }
 
 var step = regexp.MustCompile(`(?:[^.\\]|\\.)+`)
